@@ -1,0 +1,21 @@
+"""split@TRACK: one table of who trains, validates and is tested: data/splits/TRACK.csv.
+
+Beside it the bare ids with their fold and split, which git keeps, and a report.
+"""
+
+from memorability import splits, tables
+from memorability.files import write_json
+from memorability.params import Params, Track
+from pipeline.common import RAW, SPLITS, run
+
+
+def main(params: Params, track: Track) -> None:
+    table, ids, report = splits.split(tables.read(RAW / track / "index.csv"), params.split[track])
+    tables.write(table, SPLITS / f"{track}.csv")
+    tables.write(ids, SPLITS / f"{track}.ids.csv")
+    write_json(SPLITS / f"{track}.report.json", report)
+    print(", ".join(f"{name} {count}" for name, count in report["rows"].items()))
+
+
+if __name__ == "__main__":
+    run("split", main)

@@ -1,0 +1,141 @@
+"""Frozen networks: by name from torchvision, with weights from torchvision, a file, or the demo.
+
+An artifact is a folder with `weights.safetensors` and `config.json` (architecture, classes,
+transform, origin). It is all that features and models need: no network access after it is made.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from memorability.errors import BackboneError
+from memorability.files import digest, read_json, staged_folder, write_json
+
+# Architecture -> its last layer, whose rows are the classes.
+ARCHITECTURES = {
+    "resnet18": "fc",
+    "resnet50": "fc",
+    "resnet152": "fc",
+    "inception_v3": "fc",
+    "densenet161": "classifier",
+    "alexnet": "classifier.6",
+    "squeezenet1_1": "classifier.1",
+}
+_AUXILIARY = "AuxLogits."  # inception_v3's second head, which only its own training uses
+
+
+def build(arch: str, *, classes: int = 1000) -> nn.Module:
+    """A network of the named architecture with random weights, in evaluation mode.
+
+    Input: float [B, 3, H, W]; output: logits [B, classes].
+
+    Raises:
+        BackboneError: the name is not one of `ARCHITECTURES`.
+    """
+    if arch not in ARCHITECTURES:
+        raise BackboneError(f"architecture {arch!r} is not known; valid: {', '.join(ARCHITECTURES)}")
+    options: dict[str, Any] = {}
+    if arch == "inception_v3":
+        # torchvision's weights came from TensorFlow and expect its input range, which the network
+        # makes from ImageNet-normalised pictures by itself.
+        options = {"aux_logits": True, "transform_input": True, "init_weights": False}
+    net: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=classes, **options)
+    return net.eval()
+
+
+def published_weights(arch: str) -> dict[str, Tensor]:
+    """torchvision's IMAGENET1K_V1 weights, downloaded and checked against the hash in their name."""
+    if arch not in ARCHITECTURES:
+        raise BackboneError(f"architecture {arch!r} is not known; valid: {', '.join(ARCHITECTURES)}")
+    weights = torchvision.models.get_model_weights(arch)["IMAGENET1K_V1"]
+    state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+        weights.url, progress=True, check_hash=True, weights_only=True
+    )
+    return state
+
+
+def file_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from safetensors, or from a torch file read with `weights_only=True`.
+
+    A `module.` prefix (left by DataParallel) is stripped; `{"state_dict": ...}` is opened.
+
+    Raises:
+        BackboneError: the file is missing, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such weights file")
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, weights_only=True, map_location="cpu")
+        )
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise BackboneError(f"{path}: no safetensors and no plain state dict ({error})") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise BackboneError(f"{path}: expected a dict of tensors, received {type(state).__name__}")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def save(
+    folder: Path, *, arch: str, state: dict[str, Tensor], transform: dict[str, Any], source: str
+) -> None:
+    """Checks that `state` fits `arch` and writes the artifact at once or not at all.
+
+    Weights without the last layers (a file of features only) are accepted and said in the config as
+    `headless`; anything else that is missing, unknown or of another shape is an error.
+    """
+    last = ARCHITECTURES.get(arch, "")
+    head = state.get(f"{last}.weight")
+    classes = 1000 if head is None else int(head.shape[0])
+    net = build(arch, classes=classes)
+    wanted = net.state_dict()
+    missing = [key for key in wanted if key not in state and not key.startswith(_AUXILIARY)]
+    headless = bool(missing) and all(key.startswith(last.split(".")[0] + ".") for key in missing)
+    unknown = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} {tuple(state[key].shape)}, not {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    if (missing and not headless) or unknown or shapes:
+        raise BackboneError(
+            f"the weights do not fit {arch}: missing {missing[:3] if not headless else []}, "
+            f"unknown {unknown[:3]}, of another shape {shapes[:3]}"
+        )
+    kept = {key: state[key].detach().cpu().contiguous().clone() for key in wanted if key in state}
+    with staged_folder(folder) as part:
+        save_file(kept, part / "weights.safetensors")
+        config = {
+            "arch": arch,
+            "classes": classes,
+            "headless": headless,
+            "source": source,
+            "sha256": digest(part / "weights.safetensors"),
+            "transform": transform,
+        }
+        write_json(part / "config.json", config)
+
+
+def load(folder: Path, *, head: bool) -> tuple[nn.Module, dict[str, Any]]:
+    """The network (evaluation mode, gradients off) and the config of an artifact.
+
+    Raises:
+        BackboneError: `head` asks for logits and the artifact has no last layers.
+    """
+    config = read_json(folder / "config.json")
+    if head and config["headless"]:
+        raise BackboneError(f"{folder}: these weights have no last layers, so the network gives no logits")
+    net = build(config["arch"], classes=config["classes"])
+    # `save` has checked what may be missing: a head that nobody can ask for, or inception's second.
+    net.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
+    return net.requires_grad_(False), config

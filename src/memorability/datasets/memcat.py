@@ -1,0 +1,48 @@
+"""MemCat: 10,000 pictures of five categories with memory scores (Goetschalckx and Wagemans 2019).
+
+Layout: `images/CATEGORY/SUBCATEGORY/FILE` and `data/memcat_image_data.csv`, whose columns are read
+by name. `H` are hits, `FA` false alarms and `n_resp` the responses of each kind.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from memorability.datasets.common import Source, read_csv
+
+WITH = "memorability_w_fa_correction"
+WITHOUT = "memorability_wo_fa_correction"
+
+
+class Params(Source):
+    """`root` is the folder that holds `images/` and `data/`; `score` names the column to learn."""
+
+    root: Path
+    score: Literal["memorability_w_fa_correction", "memorability_wo_fa_correction"] = WITH
+
+
+def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
+    """The rows of a MemCat folder: see `memorability.datasets` for the columns."""
+    return read_layout(params.root, score=params.score)
+
+
+def read_layout(root: Path, *, score: str = WITH) -> pd.DataFrame:
+    columns = ["image_file", "category", "subcategory", "H", "FA", "n_resp", score]
+    raw = read_csv(root / "data" / "memcat_image_data.csv", columns)
+    path = "images/" + raw["category"] + "/" + raw["subcategory"] + "/" + raw["image_file"]
+    return pd.DataFrame(
+        {
+            "path": path,
+            "file": [root / p for p in path],
+            "category": raw["category"],
+            "subcategory": raw["subcategory"],
+            "score": pd.to_numeric(raw[score], errors="coerce"),
+            "responses": pd.to_numeric(raw["n_resp"]),
+            "hits": pd.to_numeric(raw["H"]),
+            # Uncorrected scores are hits alone: so are the halves they are compared by.
+            "false_alarms": pd.to_numeric(raw["FA"]) if score == WITH else 0,
+        }
+    )

@@ -1,0 +1,122 @@
+"""The demo's own backbone: a classifier of generated scenes, so that nothing has to be downloaded.
+
+Its pictures are drawn from a random stream of their own, so it shares none with any track, and its
+labels are what the scenes show: no memory score is involved. It is trained by the one loop, as the
+task whose functions stand below.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from memorability import augment, backbones, params, runtime, scenes, training
+from memorability.datasets.demo import draw_scenes
+from memorability.metrics import Array
+from memorability.optim import Backward, descend, optimiser
+from memorability.pictures import resize_and_crop
+from memorability.progress import bar
+
+STREAM = 3  # the tracks draw from other streams
+LABELS = (*scenes.CATEGORIES, *scenes.OPEN_PLACES)
+VAL_SHARE = 0.1
+SELECTION = "accuracy"
+
+
+def train(
+    arch: str,
+    settings: params.DemoTraining,
+    *,
+    transform: params.Transform,
+    seed: int,
+    threads: int,
+    states: Path,
+) -> dict[str, Tensor]:
+    """Trains `arch` on generated scenes; returns the state dict of its best epoch.
+
+    Args:
+        transform: resize and crop of the pictures; mean and std are applied as well.
+        states: where an interrupted training is kept.
+    """
+    fabric = runtime.fabric(precision="32-true", threads=threads)
+    torch.manual_seed(seed)
+    net = Normalised(backbones.build(arch, classes=len(LABELS)), transform)
+    x, y = _draw(settings.pictures, transform, seed)
+    rows = np.arange(len(x))
+    cut = int(len(x) * (1 - VAL_SHARE))
+    key = training.run_key(
+        arch, settings.model_dump_json(), transform.model_dump_json(), repr((seed, threads))
+    )
+    net, _ = training.fit(
+        sys.modules[__name__],
+        settings,
+        net,
+        train=training.Examples(x, y[:cut], rows[:cut]),
+        val=training.Examples(x, y[cut:], rows[cut:]),
+        everything=training.Examples(x, y[cut:], rows[cut:]),
+        fabric=fabric,
+        seed=seed,
+        state=states / key,
+        log=lambda line: print(f"epoch {line['epoch']}: accuracy {line['val_accuracy']:.3f}"),
+    )
+    return net.net.state_dict()
+
+
+def _draw(count: int, transform: params.Transform, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` scenes: pixels uint8 [N, 3, crop, crop] and label numbers int64 [N]."""
+    drawn = draw_scenes(count, stream=STREAM, seed=seed)
+    pixels = [
+        resize_and_crop(
+            scenes.render(scene, size=transform.resize)[0], resize=transform.resize, crop=transform.crop
+        )
+        for scene in bar(drawn, of="backbone pictures", unit="picture")
+    ]
+    return np.stack(pixels), np.array([LABELS.index(scene.subcategory) for scene in drawn])
+
+
+class Normalised(nn.Module):
+    """A network behind its backbone's (x - mean) / std, as features will be taken from it."""
+
+    def __init__(self, net: nn.Module, transform: params.Transform) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(transform.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((x - self.mean) / self.std)
+
+
+# The task, as `memorability.training` asks for it.
+
+
+def measure(truth: Array, prediction: Array) -> dict[str, float | None]:
+    """Share of right labels; `prediction` is logits [N, K]."""
+    return {"accuracy": float((prediction.argmax(axis=1) == truth).mean())}
+
+
+def optimisers(settings: Any, net: nn.Module) -> dict[str, Optimizer]:
+    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
+
+
+def step(
+    settings: Any,
+    net: nn.Module,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    loss = F.cross_entropy(net(augment.mirror(batch["x"])), batch["y"])
+    descend(loss, optimisers["net"], backward)
+    return {"loss": loss.detach()}
+
+
+def predict(settings: Any, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return net(batch["x"])

@@ -1,0 +1,32 @@
+"""Named errors. Each message says what was received and what is valid."""
+
+from collections.abc import Iterable
+
+
+class MemorabilityError(Exception):
+    """Base of every error that a user can cause and can mend."""
+
+
+class ParamsError(MemorabilityError):
+    """A key or value of params.yaml (or of a model block) is not valid."""
+
+
+class DataError(MemorabilityError):
+    """A data set, a table or a picture is not what it should be."""
+
+
+class BackboneError(MemorabilityError):
+    """A backbone's name, layer or weights do not fit."""
+
+
+class TrainingError(MemorabilityError):
+    """Training cannot start or go on."""
+
+
+def listing(offenders: Iterable[str], limit: int = 20) -> str:
+    """The offenders one a line, cut after `limit` with a count of the rest."""
+    lines = list(offenders)
+    shown = [f"  {line}" for line in lines[:limit]]
+    if len(lines) > limit:
+        shown.append(f"  ... and {len(lines) - limit} more")
+    return "\n".join(shown)

@@ -1,0 +1,67 @@
+"""One model's report: every measure on every split, from its predictions alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from memorability import metrics
+
+SPLITS = ("train", "val", "test")
+DIGITS = 6  # written; far below any interval
+
+
+def report(joined: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> dict[str, Any]:
+    """All measures of one model by split.
+
+    Args:
+        joined: rows of the split table with the column `prediction`.
+        bootstrap, halves: resamples behind the intervals and behind the human consistency.
+
+    Returns:
+        split -> name -> number (None where a statistic does not exist).
+    """
+    found = {}
+    for split in SPLITS:
+        part = joined[joined["split"] == split]
+        if len(part):
+            found[split] = rounded(_measure(part, bootstrap=bootstrap, halves=halves, seed=seed))
+    return found
+
+
+def join(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The split table's rows with their prediction (id by id)."""
+    return table.merge(predictions[["id", "prediction"]], on="id", validate="one_to_one")
+
+
+def _measure(part: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> dict[str, Any]:
+    truth, prediction = part["score"].to_numpy(float), part["prediction"].to_numpy(float)
+    found: dict[str, Any] = {"n": len(part)}
+    samples = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed)
+    for name, value in metrics.measure(truth, prediction).items():
+        interval = metrics.interval(samples[name]) if value is not None else None
+        low, high = interval or (None, None)
+        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    if part["category"].notna().all():
+        found["spearman_within_category"] = metrics.within_category(
+            truth, prediction, part["category"].to_numpy(str)
+        )
+    consistency = human_consistency(part, repeats=halves, seed=seed)
+    found["human_split_half_spearman"] = consistency
+    return found | metrics.extremes(truth, prediction) | metrics.spread(truth, prediction)
+
+
+def human_consistency(part: pd.DataFrame, *, repeats: int, seed: int) -> float | None:
+    """Mean split-half Spearman of the participants; None where answers are not counted."""
+    counts = part[["hits", "false_alarms", "responses"]]
+    if counts.isna().any(axis=None) or len(part) < 2:
+        return None
+    hits, alarms, responses = (counts[name].to_numpy(np.int64) for name in counts)
+    found = metrics.split_half(hits, alarms, responses, repeats=repeats, seed=seed)
+    return float(np.mean(found)) if found else None
+
+
+def rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in values.items()}

@@ -1,0 +1,80 @@
+"""MemNet: an AlexNet-like network from pixels to a score.
+
+Khosla et al., Understanding and Predicting Image Memorability at a Large Scale (2015), in the
+PyTorch form of Needell and Bainbridge (2022): five convolutions, three fully connected layers,
+pictures resized and cropped, no mean image, no ten crops. At 227 pixels, width 96 and 4096 hidden
+units this is their size; what they leave open is set here: a sigmoid last, mirrored training pictures.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from memorability import augment, layers, params
+from memorability.metrics import measure as measure
+from memorability.optim import Backward, descend, optimiser
+
+READS = "pictures"
+SELECTION = "spearman"
+
+
+class Params(params.PictureModel):
+    """`width`: channels of the first convolution, on which the others depend; `hidden`: units of fc."""
+
+    width: int = Field(96, ge=6, multiple_of=6)
+    hidden: int = Field(4096, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    mirror: bool = True
+
+
+class MemNet(nn.Module):
+    """float [B, 3, size, size] in [0, 1] -> score [B] in [0, 1]."""
+
+    def __init__(self, *, size: int, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        wide, wider = width * 8 // 3, width * 4  # 256 and 384 of 96
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, width, 11, stride=4), nn.ReLU(), nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5),
+            nn.Conv2d(width, wide, 5, padding=2, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5),
+            nn.Conv2d(wide, wider, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(wider, wider, 3, padding=1, groups=2), nn.ReLU(),
+            nn.Conv2d(wider, wide, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+            nn.Flatten(),
+        )  # fmt: skip
+        flat = layers.flat_width(self.trunk, size)
+        self.head = nn.Sequential(
+            nn.Linear(flat, hidden), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(hidden, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk(x)).squeeze(1).sigmoid()
+
+
+def build(settings: Params, backbone: nn.Module | None) -> MemNet:
+    return MemNet(size=settings.crop, width=settings.width, hidden=settings.hidden, dropout=settings.dropout)
+
+
+def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
+    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
+
+
+def step(
+    settings: Params,
+    net: nn.Module,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    x = augment.mirror(batch["x"]) if settings.mirror else batch["x"]
+    loss = F.mse_loss(net(x), batch["y"])
+    descend(loss, optimisers["net"], backward)
+    return {"loss": loss.detach()}
+
+
+def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return net(batch["x"])

@@ -1,0 +1,45 @@
+"""Per-epoch numbers of a training run, written with DVCLive so that `dvc exp show` sees them live."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+
+class History:
+    """Writes `folder/history.csv` after every epoch, and DVCLive's files beside it.
+
+    DVCLive belongs to DVC; a machine that only trains (`python -m pipeline.train`) may have neither,
+    and then the CSV alone is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lines = folder, list[dict[str, Any]]()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._live = _live(folder)
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Adds one epoch's numbers; None (a statistic that does not exist) is left empty."""
+        self._lines.append(line)
+        with (self._folder / "history.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(self._lines[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._lines)
+        if self._live is not None:
+            for name, value in line.items():
+                if value is not None and name != "epoch":
+                    self._live.log_metric(name, value)
+            self._live.next_step()
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.end()
+
+
+def _live(folder: Path) -> Any:
+    try:
+        from dvclive import Live
+    except ImportError:
+        return None
+    return Live(str(folder / "live"), save_dvc_exp=False, dvcyaml=None, report=None)

@@ -1,0 +1,104 @@
+"""All models of one track side by side: ordered by validation, the test split beside it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from memorability import metrics
+from memorability.evaluation import rounded
+
+SHOWN = ("spearman", "pearson", "l1", "mse")
+
+
+def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """One row a model: val and test measures with the test interval of Spearman.
+
+    The order is by validation Spearman (models without one last), then validation MSE; the test
+    columns decide nothing.
+    """
+    rows = []
+    for name, report in reports.items():
+        val, test = report.get("val", {}), report.get("test", {})
+        row: dict[str, Any] = {"model": name}
+        row |= {f"val_{m}": val.get(m) for m in ("spearman", "mse")}
+        row |= {f"test_{m}": test.get(m) for m in SHOWN}
+        row |= {
+            f"test_{m}_{end}": test.get(f"{m}_{end}") for m in ("spearman", "mse") for end in ("low", "high")
+        }
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    numbers = [column for column in table if column != "model"]
+    table[numbers] = table[numbers].astype(float)
+    return table.sort_values(
+        ["val_spearman", "val_mse"], ascending=[False, True], na_position="last", kind="stable"
+    ).reset_index(drop=True)
+
+
+def comparisons(joined: dict[str, pd.DataFrame], *, split: str, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Every pair of models on one split by the paired bootstrap.
+
+    Returns:
+        model, other, metric (spearman or mse), difference (model - other), the 95 % interval
+        (low, high) and `better`: which of the two is significantly better (empty if neither).
+    """
+    samples, values = {}, {}
+    for name, rows in joined.items():
+        part = rows[rows["split"] == split]
+        if len(part) == 0:
+            continue
+        truth, prediction = part["score"].to_numpy(float), part["prediction"].to_numpy(float)
+        samples[name] = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed)
+        values[name] = metrics.measure(truth, prediction)
+    found = []
+    for metric, sign in (("spearman", 1), ("mse", -1)):
+        for one, other in itertools.combinations(values, 2):
+            interval = metrics.interval(samples[one][metric] - samples[other][metric])
+            if interval is None or values[one][metric] is None or values[other][metric] is None:
+                continue  # a constant prediction has no Spearman to compare
+            low, high = interval
+            better = ""
+            if low > 0 or high < 0:
+                better = one if (low > 0) == (sign > 0) else other
+            difference = float(values[one][metric] or 0) - float(values[other][metric] or 0)
+            numbers = rounded({"difference": difference, "low": low, "high": high})
+            found.append({"model": one, "other": other, "metric": metric, **numbers, "better": better})
+    columns = ["model", "other", "metric", "difference", "low", "high", "better"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def summary(track: str, table: pd.DataFrame, human: float | None) -> dict[str, float | None]:
+    """Few, flat numbers for `dvc metrics diff`: per model Spearman on val and test, MSE on test."""
+    found: dict[str, float | None] = {f"{track}.human.test_spearman": human}
+    for row in table.to_dict("records"):
+        for column in ("val_spearman", "test_spearman", "test_mse"):
+            value = row[column]
+            found[f"{track}.{row['model']}.{column}"] = None if np.isnan(value) else value
+    return found
+
+
+def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None) -> str:
+    """The leaderboard for a terminal, with what is significantly better than the model `mean`."""
+    beats = set(
+        comparisons.query("metric == 'mse' and other == 'mean' or metric == 'mse' and model == 'mean'")[
+            "better"
+        ]
+    )
+    lines = [
+        f"{'':2} {'model':16} {'val rho':>8} {'test rho':>9}  {'95 % interval':16} {'test MSE':>9} {'test L1':>8}"
+    ]
+    for place, row in enumerate(table.to_dict("records"), start=1):
+        rho = [f"{row[c]:.3f}" if not np.isnan(row[c]) else "-" for c in ("val_spearman", "test_spearman")]
+        ends = [row["test_spearman_low"], row["test_spearman_high"]]
+        span = f"{ends[0]:.3f} to {ends[1]:.3f}" if not np.isnan(ends).any() else "-"
+        mark = " *" if row["model"] in beats else ""
+        lines.append(
+            f"{place:2} {row['model']:16} {rho[0]:>8} {rho[1]:>9}  {span:16} {row['test_mse']:9.4f} {row['test_l1']:8.4f}{mark}"
+        )
+    if human is not None:
+        lines.append(f"   people, split-half on the test pictures: {human:.3f}")
+    lines.append("Ordered by validation. * lower test MSE than `mean` (paired bootstrap, 95 %).")
+    return "\n".join(lines)

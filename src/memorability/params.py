@@ -1,0 +1,307 @@
+"""params.yaml as frozen, checked values: the only reader of that file.
+
+Blocks are named after stages. A data set's settings are described by its adapter, a model's by its
+family; both are found by file name. An unknown key, a wrong type and a value out of range are each
+a `ParamsError` that names the key, what was received and what is valid.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from memorability import datasets
+from memorability.errors import ParamsError, listing
+from memorability.schedules import rate
+
+Precision = Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+Track = Literal["images", "videos", "maps"]
+B = TypeVar("B", bound=BaseModel)
+
+
+class Block(BaseModel):
+    """Base of every block: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Acquire(BaseModel):
+    """One track's data sets, combined in this order; beside the list, a block of settings for each."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    datasets: tuple[str, ...] = Field(min_length=1)
+
+    def sources(self) -> dict[str, BaseModel]:
+        """The checked settings of each data set in use."""
+        blocks = self.model_extra or {}
+        found: dict[str, BaseModel] = {}
+        for name in (*self.datasets, *blocks):
+            schema = datasets.adapter(name).Params
+            if name in self.datasets:
+                found[name] = checked(schema, blocks.get(name) or {}, at=f"acquire.*.{name}")
+        return found
+
+
+class Split(Block):
+    """How one track is split. `random` and `folds` are drawn here, `published` comes with the data."""
+
+    method: Literal["random", "folds", "published"]
+    val: float = Field(ge=0, lt=1, description="share of all rows")
+    test: float = Field(ge=0, lt=1, description="share of all rows (random)")
+    folds: int = Field(ge=2)
+    fold: int = Field(ge=0, description="the fold that is test (folds)")
+    seed: int = Field(ge=0)
+    near_duplicate_bits: int = Field(ge=0, le=15, description="of 64, that near-duplicates may differ in")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Split:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val + test must leave some for train, received {self.val} + {self.test}")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold must be under folds ({self.folds}), received {self.fold}")
+        return self
+
+
+class Gradient(Block):
+    """How anything is trained by gradients. Rates are per step; `epochs` are at most."""
+
+    lr: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
+    step_epochs: int = Field(10, ge=1, description="of schedule step: epochs between cuts to a tenth")
+    patience: int = Field(10, ge=1, description="epochs without a better validation before stopping")
+    workers: int = Field(0, ge=0, description="processes that load pictures; 0 loads in the training one")
+
+    def optimiser_options(self) -> dict[str, Any]:
+        """The keywords of `memorability.optim.optimiser`."""
+        given = {"lr": self.lr, "momentum": self.momentum, "weight_decay": self.weight_decay}
+        return {"name": self.optimiser, **given}
+
+    def rate(self, epoch: int) -> float:
+        """The factor on the learning rate in `epoch`, see `memorability.optim.rate`."""
+        return rate(
+            epoch,
+            epochs=self.epochs,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            step_epochs=self.step_epochs,
+        )
+
+
+class Transform(Block):
+    """What a network expects: shorter side to `resize`, central `crop` (pixels), then (x - mean) / std."""
+
+    resize: int = Field(ge=8)
+    crop: int = Field(ge=8)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Transform:
+        if self.crop > self.resize:
+            raise ValueError(f"crop must be at most resize ({self.resize}), received {self.crop}")
+        return self
+
+
+class DemoTraining(Gradient):
+    """Training of a demo backbone on `pictures` generated scenes."""
+
+    pictures: int = Field(ge=100)
+
+
+class Backbone(Block):
+    """One frozen network: its architecture, where its weights come from, and its input.
+
+    `source`: `torchvision` (its published ImageNet weights), `file` (`path`, safetensors or a state
+    dict) or `demo` (trained here, as `demo` says, on generated pictures that no track contains).
+    """
+
+    arch: str
+    source: Literal["torchvision", "file", "demo"]
+    transform: Transform
+    path: Path | None = None
+    demo: DemoTraining | None = None
+
+    @model_validator(mode="after")
+    def _source_described(self) -> Backbone:
+        for source, value in (("file", self.path), ("demo", self.demo)):
+            if (self.source == source) != (value is not None):
+                key = "path" if source == "file" else "demo"
+                raise ValueError(
+                    f"{key} belongs to source {source!r} and only there; source is {self.source!r}"
+                )
+        return self
+
+
+class Features(Block):
+    """One track through one backbone up to a named layer."""
+
+    track: Track
+    backbone: str
+    layer: str
+    pool: Literal["mean", "none"] = Field(description="mean over space, or keep the map")
+    dtype: Literal["float16", "float32"]
+    batch_size: int = Field(ge=1)
+
+
+class Evaluate(Block):
+    bootstrap: int = Field(ge=100, description="resamples behind each interval")
+    halves: int = Field(ge=1, description="random halves behind the human consistency")
+
+
+class Model(Block):
+    """What every model block has, whatever its family.
+
+    `input` is the one artifact it reads: `data/raw/TRACK` (pictures) or `data/features/NAME`.
+    `backbone` names the network it contains, `none` if it contains none.
+    """
+
+    family: str
+    track: Track
+    target: Literal["score"]
+    input: str
+    backbone: str
+
+
+class GradientModel(Model, Gradient):
+    """A model trained by gradients."""
+
+
+class PictureModel(GradientModel):
+    """A gradient model of pictures: shorter side to `resize`, then the central `crop` (pixels)."""
+
+    resize: int = Field(256, ge=8)
+    crop: int = Field(227, ge=8)
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> PictureModel:
+        if self.crop > self.resize:
+            raise ValueError(f"crop must be at most resize ({self.resize}), received {self.crop}")
+        return self
+
+
+class Params(Block):
+    """All of params.yaml. Top-level lr, epochs and batch_size, where not null, override every model."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1, description="CPU threads; results are bit-identical at a fixed number")
+    precision: Precision
+    lr: float | None = Field(gt=0)
+    epochs: int | None = Field(ge=1)
+    batch_size: int | None = Field(ge=2)
+    acquire: dict[Track, Acquire]
+    split: dict[Track, Split]
+    backbones: dict[str, Backbone]
+    features: dict[str, Features]
+    models: dict[str, dict[str, Any]]
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Params:
+        for name in (*self.backbones, *self.features, *self.models):
+            if not name.replace("_", "").replace("-", "").isalnum() or name in ("none", "backbones"):
+                raise ValueError(
+                    f"{name!r} is no name: use letters, digits, _ and -, not 'none' or 'backbones'"
+                )
+        for name, block in self.features.items():
+            if block.backbone not in self.backbones:
+                raise ValueError(
+                    f"features.{name}.backbone: {block.backbone!r} is none of {list(self.backbones)}"
+                )
+        return self
+
+    def head(self, name: str) -> Model:
+        """A model's common settings alone, without its family's file (which may need torch)."""
+        block = self._block(name)
+        known = {key: value for key, value in block.items() if key in Model.model_fields}
+        return checked(Model, known, at=f"models.{name}")
+
+    def model(self, name: str) -> Model:
+        """A model's full settings, checked by its family, with the top-level overrides applied."""
+        schema = family(self.head(name).family).Params
+        block = dict(self._block(name))
+        for key in ("lr", "epochs", "batch_size"):
+            value = getattr(self, key)
+            if value is not None and key in schema.model_fields:
+                block[key] = value
+        settings: Model = checked(schema, block, at=f"models.{name}")
+        if settings.backbone not in ("none", *self.backbones):
+            raise ParamsError(
+                f"models.{name}.backbone: received {settings.backbone!r}; valid: none, {', '.join(self.backbones)}"
+            )
+        return settings
+
+    def _block(self, name: str) -> dict[str, Any]:
+        if name not in self.models:
+            raise ParamsError(f"models.{name}: no such model; params.yaml has {', '.join(self.models)}")
+        return self.models[name]
+
+
+def family(name: str) -> Any:
+    """The module `memorability.families.NAME`.
+
+    Raises:
+        ParamsError: there is no such family.
+    """
+    folder = Path(__file__).parent / "families"
+    names = sorted(f.stem for f in folder.glob("*.py") if f.stem != "__init__")
+    if name not in names:
+        raise ParamsError(f"family {name!r} is not known; valid: {', '.join(names)}")
+    return importlib.import_module(f"memorability.families.{name}")
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks params.yaml.
+
+    Raises:
+        ParamsError: it is not there, is no YAML, or something in it is not valid.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: no such file; run this from the repository's root") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: no valid YAML ({error})") from error
+    return checked(Params, raw, at="")
+
+
+def checked(schema: type[B], block: Any, *, at: str) -> B:
+    """`block` as a `schema`; errors name the key below `at`, what was received and what is valid."""
+    if not isinstance(block, Mapping):
+        raise ParamsError(f"{at or 'params.yaml'}: expected keys and values, received {block!r}")
+    try:
+        return schema.model_validate(dict(block))
+    except ValidationError as error:
+        lines = [_explain(schema, dict(problem), at) for problem in error.errors()]
+        raise ParamsError(f"{len(lines)} problems in the params:\n{listing(lines)}") from error
+
+
+def _explain(schema: type[BaseModel], problem: dict[str, Any], at: str) -> str:
+    where = ".".join(str(part) for part in (at, *problem["loc"]) if part != "")
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key; valid keys: {', '.join(_keys(schema, problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    return f"{where}: received {problem['input']!r}; {problem['msg']}"
+
+
+def _keys(schema: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The valid keys of the block at `path` below `schema`."""
+    for part in path:
+        if part not in schema.model_fields:  # the name of an entry in a dict of blocks
+            continue
+        annotation = schema.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        inner = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        schema = inner[0] if inner else schema
+    return list(schema.model_fields)

@@ -1,0 +1,165 @@
+"""Figures of predictions and histories, as PDF and SVG, with their numbers as CSV for `dvc plots`.
+
+Truth is blue and prediction orange throughout, as in Needell and Bainbridge (2022).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from scipy.stats import gaussian_kde
+
+from memorability import tables
+from memorability.files import staged_folder
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+TRUTH, PREDICTION = "#2b6cb0", "#dd7a1f"
+GRID = np.linspace(0, 1, 201)  # scores
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "font.size": 10,
+    "legend.frameon": False,
+    "svg.hashsalt": "memorability",  # the same drawing gives the same bytes
+    "pdf.fonttype": 42,
+}
+
+
+def density(values: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density (Scott's rule) on `GRID`: [201]; NaN where all values are equal."""
+    if len(values) < 2 or np.ptp(values) == 0:
+        return np.full(len(GRID), np.nan)
+    return np.asarray(gaussian_kde(values)(GRID))
+
+
+def model_plots(
+    name: str, joined: pd.DataFrame, history: pd.DataFrame, *, tables_to: Path, figures_to: Path
+) -> None:
+    """Density, scatter and history of one model: CSV below `tables_to`, PDF and SVG below `figures_to`."""
+    test = joined[joined["split"] == "test"]
+    truth, prediction = test["score"].to_numpy(float), test["prediction"].to_numpy(float)
+    curves = pd.DataFrame({"score": GRID, "truth": density(truth), "prediction": density(prediction)})
+    tables.write(curves.round(5), tables_to / "density.csv")
+    tables.write(test[["score", "prediction"]].round(5), tables_to / "scatter.csv")
+    tables.write(history, tables_to / "history.csv")
+    with mpl.rc_context(STYLE), staged_folder(figures_to) as folder:
+        figure, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+        _draw_density(axes, curves, prediction)
+        axes.set(
+            title=f"{name}: scores of {len(test)} test pictures",
+            xlabel="memorability score",
+            ylabel="density",
+        )
+        _save(figure, folder / "density")
+        figure, axes = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
+        _draw_scatter(axes, truth, prediction)
+        axes.set(title=f"{name}, test", xlabel="true score", ylabel="predicted score")
+        _save(figure, folder / "scatter")
+        if len(history) > 1:
+            _save(_history(name, history), folder / "history")
+
+
+def _draw_density(axes: Axes, curves: pd.DataFrame, prediction: np.ndarray) -> None:
+    axes.fill_between(GRID, curves["truth"], color=TRUTH, alpha=0.25)
+    axes.plot(GRID, curves["truth"], color=TRUTH, label="truth")
+    if curves["prediction"].isna().all():
+        axes.axvline(prediction[0], color=PREDICTION, label="prediction (constant)")
+    else:
+        axes.fill_between(GRID, curves["prediction"], color=PREDICTION, alpha=0.25)
+        axes.plot(GRID, curves["prediction"], color=PREDICTION, label="prediction")
+    axes.set(xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left")
+
+
+def _draw_scatter(axes: Axes, truth: np.ndarray, prediction: np.ndarray) -> None:
+    low = min(truth.min(), prediction.min()) - 0.02
+    high = max(truth.max(), prediction.max()) + 0.02
+    axes.plot([low, high], [low, high], color="0.6", linewidth=1, linestyle="--")
+    axes.scatter(truth, prediction, s=9, alpha=0.55, color=PREDICTION, edgecolors="none")
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+
+
+def _history(name: str, history: pd.DataFrame) -> Figure:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    left.plot(history["epoch"], history["train_loss"], color=TRUTH, label="training loss")
+    left.plot(history["epoch"], history["val_mse"], color=PREDICTION, label="validation MSE")
+    left.set(title=f"{name}: loss", xlabel="epoch", yscale="log")
+    left.legend()
+    right.plot(history["epoch"], history["val_spearman"], color=PREDICTION)
+    best = history["val_spearman"].idxmax()
+    right.plot(history["epoch"][best], history["val_spearman"][best], "o", color=PREDICTION, label="kept")
+    right.set(title=f"{name}: validation Spearman", xlabel="epoch")
+    right.legend(loc="lower right")
+    return figure
+
+
+def comparison(
+    joined: dict[str, pd.DataFrame], board: pd.DataFrame, human: float | None, *, to: Path
+) -> None:
+    """All models of a track in one figure: test Spearman with intervals, and the densities.
+
+    Written below `to` as `models.pdf`, `.svg` and, for pages that show pictures, `.png`.
+    """
+    with mpl.rc_context(STYLE), staged_folder(to) as folder:
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(10, 3.8), layout="constrained", width_ratios=(1, 1.15)
+        )
+        _draw_board(left, board, human)
+        _draw_densities(right, joined, list(board["model"]))
+        figure.savefig(folder / "models.png", dpi=110, metadata={"Software": None})
+        _save(figure, folder / "models")
+
+
+def _draw_board(axes: Axes, board: pd.DataFrame, human: float | None) -> None:
+    places = np.arange(len(board))[::-1]
+    for place, row in zip(places, board.to_dict("records"), strict=True):
+        if np.isnan(row["test_spearman"]):
+            axes.text(0.02, place, "no Spearman (constant)", va="center", color="0.45", fontsize=9)
+            continue
+        axes.plot(
+            [row["test_spearman_low"], row["test_spearman_high"]],
+            [place, place],
+            color=PREDICTION,
+            linewidth=2,
+        )
+        axes.plot(row["test_spearman"], place, "o", color=PREDICTION)
+    if human is not None:
+        axes.axvline(human, color=TRUTH, linestyle="--", linewidth=1)
+        axes.text(human, len(board) - 0.45, "people", color=TRUTH, ha="center", fontsize=9)
+    axes.set(
+        title="Test Spearman, 95 % interval",
+        xlim=(min(0, axes.get_xlim()[0]), 1),
+        ylim=(-0.6, len(board) - 0.1),
+    )
+    axes.set_yticks(places, list(board["model"]))
+
+
+def _draw_densities(axes: Axes, joined: dict[str, pd.DataFrame], order: list[str]) -> None:
+    tests = {name: rows[rows["split"] == "test"] for name, rows in joined.items()}
+    truth = density(tests[order[0]]["score"].to_numpy(float))
+    axes.fill_between(GRID, truth, color=TRUTH, alpha=0.2)
+    axes.plot(GRID, truth, color=TRUTH, label="truth")
+    colours = plt.get_cmap("autumn")(np.linspace(0.1, 0.8, max(1, len(order))))
+    for colour, name in zip(colours, order, strict=True):
+        curve = density(tests[name]["prediction"].to_numpy(float))
+        if not np.isnan(curve).all():
+            axes.plot(GRID, curve, color=colour, label=name)
+    axes.set(title="Scores of the test pictures", xlabel="memorability score", ylabel="density", xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left", fontsize=9)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    plt.close(figure)
