@@ -10,7 +10,7 @@ from pipeline.common import RAW, WORK, run
 def main(params: Params, track: Track) -> None:
     work = WORK / f"acquire-{track}"
     shutil.rmtree(work, ignore_errors=True)  # of a run that was stopped
-    sources = params.acquire[track].sources()
+    sources = params.acquire[track].sources(track)
     index = acquire(sources, RAW / track, work=work, seed=params.seed, threads=params.threads)
     shutil.rmtree(work, ignore_errors=True)
     print(f"{len(index)} pictures of {', '.join(sources)} in {RAW / track}")

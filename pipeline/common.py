@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from memorability import params, runtime
+from memorability import fitting, params, runtime
 from memorability.errors import MemorabilityError
 
 RAW, SPLITS, FEATURES = Path("data/raw"), Path("data/splits"), Path("data/features")
@@ -17,6 +17,17 @@ METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figur
 STATES = Path(".states")  # interrupted training; outside DVC, which deletes a stopped stage's outputs
 WORK = Path(".work")  # scratch for generated data
 TIMES = Path("logs/times.csv")
+
+
+def place_of(name: str, settings: params.Model) -> fitting.Place:
+    """Where a model reads and writes."""
+    return fitting.Place(
+        input=Path(settings.input),
+        backbone=None if settings.backbone == "none" else BACKBONES / settings.backbone,
+        model=MODELS / name,
+        history=HISTORY / name,
+        states=STATES,
+    )
 
 
 def run(stage: str, main: Callable[..., None]) -> None:

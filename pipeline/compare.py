@@ -10,6 +10,8 @@ def main(params: Params) -> None:
     summary: dict[str, float | None] = {}
     for track in params.split:
         names = [name for name in params.models if params.head(name).track == track]
+        if not names:
+            continue
         table = tables.read(SPLITS / f"{track}.csv")
         joined = {
             name: evaluation.join(tables.read(PREDICTIONS / track / f"{name}.csv"), table) for name in names

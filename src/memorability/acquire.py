@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import pandas as pd
 
 from memorability import datasets, tables
 from memorability.errors import DataError
-from memorability.files import digest, staged_folder
+from memorability.files import staged_folder
 from memorability.pictures import decode, perceptual_hash
 from memorability.progress import bar
 from memorability.shards import Place, ShardWriter
@@ -64,7 +65,7 @@ def _examine(file: Path) -> Examined:
     except DataError as error:
         return Examined(content, {"problem": str(error)})
     facts = {"width": picture.width, "height": picture.height, "phash": perceptual_hash(picture)}
-    return Examined(content, facts | {"sha256": digest(content)})
+    return Examined(content, facts | {"sha256": hashlib.sha256(content).hexdigest()})
 
 
 def _pack(item: Examined, name: str, shards: ShardWriter) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def save(folder: Path, *, config: dict[str, Any], arrays: dict[str, np.ndarray])
     """Writes the artifact at once or not at all."""
     with staged_folder(folder) as part:
         write_json(part / "config.json", config)
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, part / "model.safetensors")
+        save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, part / "model.safetensors")
 
 
 def load(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

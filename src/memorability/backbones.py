@@ -7,12 +7,12 @@ transform, origin). It is all that features and models need: no network access a
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,6 +30,7 @@ ARCHITECTURES = {
     "squeezenet1_1": "classifier.1",
 }
 _AUXILIARY = "AuxLogits."  # inception_v3's second head, which only its own training uses
+_COUNTER = ".num_batches_tracked"  # of batch norm; older weights have none, and evaluation needs none
 
 
 def build(arch: str, *, classes: int = 1000) -> nn.Module:
@@ -52,13 +53,22 @@ def build(arch: str, *, classes: int = 1000) -> nn.Module:
 
 
 def published_weights(arch: str) -> dict[str, Tensor]:
-    """torchvision's IMAGENET1K_V1 weights, downloaded and checked against the hash in their name."""
+    """torchvision's IMAGENET1K_V1 weights, downloaded and checked against the hash in their name.
+
+    Raises:
+        BackboneError: unknown architecture, no connection, or not the file that was published.
+    """
     if arch not in ARCHITECTURES:
         raise BackboneError(f"architecture {arch!r} is not known; valid: {', '.join(ARCHITECTURES)}")
     weights = torchvision.models.get_model_weights(arch)["IMAGENET1K_V1"]
-    state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-        weights.url, progress=True, check_hash=True, weights_only=True
-    )
+    try:
+        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+            weights.url, progress=True, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise BackboneError(
+            f"{weights.url}: no usable weights ({error}); elsewhere downloaded ones go in by source: file"
+        ) from error
     return state
 
 
@@ -78,7 +88,7 @@ def file_weights(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, weights_only=True, map_location="cpu")
         )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # a file may hold anything, and the unpickler fails in as many ways
         raise BackboneError(f"{path}: no safetensors and no plain state dict ({error})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -95,11 +105,13 @@ def save(
     `headless`; anything else that is missing, unknown or of another shape is an error.
     """
     last = ARCHITECTURES.get(arch, "")
+    # torchvision's densenet weights still have the names of an older release: norm.1 for norm1.
+    state = {re.sub(r"\b(norm|conv)\.([12])\.", r"\1\2.", key): value for key, value in state.items()}
     head = state.get(f"{last}.weight")
     classes = 1000 if head is None else int(head.shape[0])
     net = build(arch, classes=classes)
     wanted = net.state_dict()
-    missing = [key for key in wanted if key not in state and not key.startswith(_AUXILIARY)]
+    missing = [key for key in wanted if key not in state and not _optional(key)]
     headless = bool(missing) and all(key.startswith(last.split(".")[0] + ".") for key in missing)
     unknown = [key for key in state if key not in wanted]
     shapes = [
@@ -113,6 +125,7 @@ def save(
             f"unknown {unknown[:3]}, of another shape {shapes[:3]}"
         )
     kept = {key: state[key].detach().cpu().contiguous().clone() for key in wanted if key in state}
+    kept |= {key: wanted[key] for key in wanted if key not in kept and key.endswith(_COUNTER)}
     with staged_folder(folder) as part:
         save_file(kept, part / "weights.safetensors")
         config = {
@@ -124,6 +137,10 @@ def save(
             "transform": transform,
         }
         write_json(part / "config.json", config)
+
+
+def _optional(key: str) -> bool:
+    return key.startswith(_AUXILIARY) or key.endswith(_COUNTER)
 
 
 def load(folder: Path, *, head: bool) -> tuple[nn.Module, dict[str, Any]]:

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import augment, backbones, params, runtime, scenes, training
-from memorability.datasets.demo import draw_scenes
 from memorability.metrics import Array
 from memorability.optim import Backward, descend, optimiser
 from memorability.pictures import resize_and_crop
@@ -54,7 +53,7 @@ def train(
     key = training.run_key(
         arch, settings.model_dump_json(), transform.model_dump_json(), repr((seed, threads))
     )
-    net, _ = training.fit(
+    trained, _ = training.fit(
         sys.modules[__name__],
         settings,
         net,
@@ -64,14 +63,14 @@ def train(
         fabric=fabric,
         seed=seed,
         state=states / key,
-        log=lambda line: print(f"epoch {line['epoch']}: accuracy {line['val_accuracy']:.3f}"),
+        log=lambda line: None,
     )
-    return net.net.state_dict()
+    return trained.get_submodule("net").state_dict()
 
 
 def _draw(count: int, transform: params.Transform, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """`count` scenes: pixels uint8 [N, 3, crop, crop] and label numbers int64 [N]."""
-    drawn = draw_scenes(count, stream=STREAM, seed=seed)
+    drawn = scenes.draw(count, stream=STREAM, seed=seed)
     pixels = [
         resize_and_crop(
             scenes.render(scene, size=transform.resize)[0], resize=transform.resize, crop=transform.crop
@@ -87,6 +86,8 @@ class Normalised(nn.Module):
     def __init__(self, net: nn.Module, transform: params.Transform) -> None:
         super().__init__()
         self.net = net
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(transform.std).view(3, 1, 1), persistent=False)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from memorability import metrics
+from memorability.errors import DataError
 
 SPLITS = ("train", "val", "test")
 DIGITS = 6  # written; far below any interval
@@ -32,7 +33,14 @@ def report(joined: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> d
 
 
 def join(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The split table's rows with their prediction (id by id)."""
+    """The split table's rows with their prediction (id by id).
+
+    Raises:
+        DataError: a row has no prediction.
+    """
+    lacking = sorted(set(table["id"]) - set(predictions["id"]))
+    if lacking:
+        raise DataError(f"{len(lacking)} of {len(table)} pictures have no prediction, such as {lacking[0]}")
     return table.merge(predictions[["id", "prediction"]], on="id", validate="one_to_one")
 
 

@@ -27,7 +27,6 @@ class FeatureCache:
     def __init__(self, root: Path, namespace: str) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(root / f"{namespace}.sqlite", timeout=60)
-        self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, crc INTEGER, value BLOB)"

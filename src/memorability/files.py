@@ -23,7 +23,9 @@ def staged(path: Path) -> Iterator[Path]:
     _remove(scratch)
     try:
         yield scratch
-        if path.is_dir():
+        if not scratch.exists():
+            raise FileNotFoundError(f"nothing was written for {path}")
+        if path.is_dir() or scratch.is_dir():  # a folder replaces nothing by itself
             _remove(path)
         scratch.replace(path)
     finally:
@@ -39,7 +41,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from typing import Any
 class History:
     """Writes `folder/history.csv` after every epoch, and DVCLive's files beside it.
 
-    DVCLive belongs to DVC; a machine that only trains (`python -m pipeline.train`) may have neither,
-    and then the CSV alone is written.
+    DVCLive belongs to DVC: where a stage is run without it, the CSV alone is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,8 +38,8 @@ class History:
 
 
 def _live(folder: Path) -> Any:
-    try:
-        from dvclive import Live
-    except ImportError:
+    if "DVC_STAGE" not in os.environ:  # set by `dvc repro` and `dvc exp run`
         return None
+    from dvclive.live import Live
+
     return Live(str(folder / "live"), save_dvc_exp=False, dvcyaml=None, report=None)

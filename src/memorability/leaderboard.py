@@ -31,7 +31,7 @@ def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
         }
         rows.append(row)
     table = pd.DataFrame(rows)
-    numbers = [column for column in table if column != "model"]
+    numbers = list(table.columns.drop("model"))
     table[numbers] = table[numbers].astype(float)
     return table.sort_values(
         ["val_spearman", "val_mse"], ascending=[False, True], na_position="last", kind="stable"
@@ -82,11 +82,11 @@ def summary(track: str, table: pd.DataFrame, human: float | None) -> dict[str, f
 
 def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None) -> str:
     """The leaderboard for a terminal, with what is significantly better than the model `mean`."""
-    beats = set(
-        comparisons.query("metric == 'mse' and other == 'mean' or metric == 'mse' and model == 'mean'")[
-            "better"
-        ]
-    )
+    against_mean = comparisons[
+        (comparisons["metric"] == "mse")
+        & ((comparisons["model"] == "mean") | (comparisons["other"] == "mean"))
+    ]
+    beats = set(against_mean["better"]) - {"mean"}
     lines = [
         f"{'':2} {'model':16} {'val rho':>8} {'test rho':>9}  {'95 % interval':16} {'test MSE':>9} {'test L1':>8}"
     ]

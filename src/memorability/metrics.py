@@ -147,7 +147,7 @@ def split_half(hits: Array, false_alarms: Array, responses: Array, *, repeats: i
         raise DataError("counts must satisfy 0 <= hits, false alarms <= responses and responses >= 2")
     rng = np.random.default_rng(seed)
     half, correlations = total // 2, []
-    for _ in range(repeats):
+    for _ in range(repeats if len(total) else 0):
         first_hits = rng.hypergeometric(hit, total - hit, half)
         first_alarms = rng.hypergeometric(alarm, total - alarm, half)
         first = (first_hits - first_alarms) / half
@@ -198,9 +198,8 @@ def spread(truth: Array, prediction: Array) -> dict[str, float | None]:
         predictions and of the truth, and the Wasserstein-1 distance between both distributions.
     """
     truth, prediction = _checked(truth, prediction)
-    true_sd = float(truth.std())
     return {
-        "sd_ratio": float(prediction.std()) / true_sd if true_sd > 0 else None,
+        "sd_ratio": float(prediction.std() / truth.std()) if np.ptp(truth) > 0 else None,
         "predicted_low": float(prediction.min()),
         "predicted_high": float(prediction.max()),
         "true_low": float(truth.min()),

@@ -19,7 +19,7 @@ from memorability import datasets
 from memorability.errors import ParamsError, listing
 from memorability.schedules import rate
 
-Precision = Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 Track = Literal["images", "videos", "maps"]
 B = TypeVar("B", bound=BaseModel)
 
@@ -27,7 +27,7 @@ B = TypeVar("B", bound=BaseModel)
 class Block(BaseModel):
     """Base of every block: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Acquire(BaseModel):
@@ -36,14 +36,14 @@ class Acquire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     datasets: tuple[str, ...] = Field(min_length=1)
 
-    def sources(self) -> dict[str, BaseModel]:
+    def sources(self, track: Track) -> dict[str, BaseModel]:
         """The checked settings of each data set in use."""
         blocks = self.model_extra or {}
         found: dict[str, BaseModel] = {}
         for name in (*self.datasets, *blocks):
             schema = datasets.adapter(name).Params
             if name in self.datasets:
-                found[name] = checked(schema, blocks.get(name) or {}, at=f"acquire.*.{name}")
+                found[name] = checked(schema, blocks.get(name) or {}, at=f"acquire.{track}.{name}")
         return found
 
 
@@ -62,6 +62,10 @@ class Split(Block):
     def _consistent(self) -> Split:
         if self.val + self.test >= 1:
             raise ValueError(f"val + test must leave some for train, received {self.val} + {self.test}")
+        if self.method == "folds" and self.val + 1 / self.folds >= 1:
+            raise ValueError(
+                f"val + one of {self.folds} folds must leave some for train, received {self.val}"
+            )
         if self.fold >= self.folds:
             raise ValueError(f"fold must be under folds ({self.folds}), received {self.fold}")
         return self
@@ -292,6 +296,8 @@ def _explain(schema: type[BaseModel], problem: dict[str, Any], at: str) -> str:
         return f"{where}: unknown key; valid keys: {', '.join(_keys(schema, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
+    if problem["type"] == "value_error":  # of a whole block, and it says itself what it received
+        return f"{where or 'params.yaml'}: {problem['ctx']['error']}"
     return f"{where}: received {problem['input']!r}; {problem['msg']}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from memorability.errors import DataError
 
@@ -22,8 +22,17 @@ def decode(content: bytes, *, name: str = "picture") -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I"):  # 16 bits a channel, which a plain conversion would clip
+                upright = upright.convert("I").point(lambda value: value / 256).convert("L")
+            elif upright.mode == "F":
+                raise DataError(
+                    f"{name}: floating-point pixels have no fixed range; save it with 8 or 16 bits"
+                )
+            return upright.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise DataError(f"{name}: not a picture in any format that Pillow reads") from error
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise DataError(f"{name}: cannot be decoded as a picture ({error})") from error
 
 
@@ -54,7 +63,7 @@ def find_pictures(path: Path) -> list[Path]:
         DataError: nothing is there, or the folder holds no picture.
     """
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not found:
             raise DataError(f"{path}: no pictures in this folder; valid endings are {', '.join(SUFFIXES)}")
         return found

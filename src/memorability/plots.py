@@ -5,24 +5,25 @@ Truth is blue and prediction orange throughout, as in Needell and Bainbridge (20
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from memorability import tables
+from memorability.errors import DataError
 from memorability.files import staged_folder
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 TRUTH, PREDICTION = "#2b6cb0", "#dd7a1f"
+MODELS = (PREDICTION, "#b83280", "#2f855a", "#6b46c1", "#975a16", "#c53030", "#319795", "#4a5568")
 GRID = np.linspace(0, 1, 201)  # scores
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -35,9 +36,13 @@ STYLE = {
 
 
 def density(values: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density (Scott's rule) on `GRID`: [201]; NaN where all values are equal."""
-    if len(values) < 2 or np.ptp(values) == 0:
-        return np.full(len(GRID), np.nan)
+    """Gaussian kernel density (Scott's rule) on `GRID`: [201].
+
+    Equal values have no kernel width: their whole mass is put on the nearest grid point.
+    """
+    if np.ptp(values) == 0:
+        nearest = np.abs(GRID - values[0]).argmin()
+        return np.where(np.arange(len(GRID)) == nearest, len(GRID) - 1.0, 0.0)
     return np.asarray(gaussian_kde(values)(GRID))
 
 
@@ -46,13 +51,16 @@ def model_plots(
 ) -> None:
     """Density, scatter and history of one model: CSV below `tables_to`, PDF and SVG below `figures_to`."""
     test = joined[joined["split"] == "test"]
+    if test.empty:
+        raise DataError(f"{name}: no test pictures to plot; split.TRACK.test must leave some")
     truth, prediction = test["score"].to_numpy(float), test["prediction"].to_numpy(float)
     curves = pd.DataFrame({"score": GRID, "truth": density(truth), "prediction": density(prediction)})
     tables.write(curves.round(5), tables_to / "density.csv")
     tables.write(test[["score", "prediction"]].round(5), tables_to / "scatter.csv")
     tables.write(history, tables_to / "history.csv")
     with mpl.rc_context(STYLE), staged_folder(figures_to) as folder:
-        figure, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+        axes = figure.subplots()
         _draw_density(axes, curves, prediction)
         axes.set(
             title=f"{name}: scores of {len(test)} test pictures",
@@ -60,7 +68,8 @@ def model_plots(
             ylabel="density",
         )
         _save(figure, folder / "density")
-        figure, axes = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
+        figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+        axes = figure.subplots()
         _draw_scatter(axes, truth, prediction)
         axes.set(title=f"{name}, test", xlabel="true score", ylabel="predicted score")
         _save(figure, folder / "scatter")
@@ -71,7 +80,7 @@ def model_plots(
 def _draw_density(axes: Axes, curves: pd.DataFrame, prediction: np.ndarray) -> None:
     axes.fill_between(GRID, curves["truth"], color=TRUTH, alpha=0.25)
     axes.plot(GRID, curves["truth"], color=TRUTH, label="truth")
-    if curves["prediction"].isna().all():
+    if np.ptp(prediction) == 0:
         axes.axvline(prediction[0], color=PREDICTION, label="prediction (constant)")
     else:
         axes.fill_between(GRID, curves["prediction"], color=PREDICTION, alpha=0.25)
@@ -90,16 +99,18 @@ def _draw_scatter(axes: Axes, truth: np.ndarray, prediction: np.ndarray) -> None
 
 
 def _history(name: str, history: pd.DataFrame) -> Figure:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     left.plot(history["epoch"], history["train_loss"], color=TRUTH, label="training loss")
     left.plot(history["epoch"], history["val_mse"], color=PREDICTION, label="validation MSE")
     left.set(title=f"{name}: loss", xlabel="epoch", yscale="log")
     left.legend()
     right.plot(history["epoch"], history["val_spearman"], color=PREDICTION)
-    best = history["val_spearman"].idxmax()
-    right.plot(history["epoch"][best], history["val_spearman"][best], "o", color=PREDICTION, label="kept")
+    if history["val_spearman"].notna().any():
+        best = int(np.nanargmax(history["val_spearman"].to_numpy(float)))
+        right.plot(history["epoch"][best], history["val_spearman"][best], "o", color=PREDICTION, label="kept")
+        right.legend(loc="lower right")
     right.set(title=f"{name}: validation Spearman", xlabel="epoch")
-    right.legend(loc="lower right")
     return figure
 
 
@@ -111,9 +122,8 @@ def comparison(
     Written below `to` as `models.pdf`, `.svg` and, for pages that show pictures, `.png`.
     """
     with mpl.rc_context(STYLE), staged_folder(to) as folder:
-        figure, (left, right) = plt.subplots(
-            1, 2, figsize=(10, 3.8), layout="constrained", width_ratios=(1, 1.15)
-        )
+        figure = Figure(figsize=(10, 3.8), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _draw_board(left, board, human)
         _draw_densities(right, joined, list(board["model"]))
         figure.savefig(folder / "models.png", dpi=110, metadata={"Software": None})
@@ -135,7 +145,7 @@ def _draw_board(axes: Axes, board: pd.DataFrame, human: float | None) -> None:
         axes.plot(row["test_spearman"], place, "o", color=PREDICTION)
     if human is not None:
         axes.axvline(human, color=TRUTH, linestyle="--", linewidth=1)
-        axes.text(human, len(board) - 0.45, "people", color=TRUTH, ha="center", fontsize=9)
+        axes.text(human - 0.01, len(board) - 0.4, "people", color=TRUTH, ha="right", fontsize=9)
     axes.set(
         title="Test Spearman, 95 % interval",
         xlim=(min(0, axes.get_xlim()[0]), 1),
@@ -149,11 +159,10 @@ def _draw_densities(axes: Axes, joined: dict[str, pd.DataFrame], order: list[str
     truth = density(tests[order[0]]["score"].to_numpy(float))
     axes.fill_between(GRID, truth, color=TRUTH, alpha=0.2)
     axes.plot(GRID, truth, color=TRUTH, label="truth")
-    colours = plt.get_cmap("autumn")(np.linspace(0.1, 0.8, max(1, len(order))))
-    for colour, name in zip(colours, order, strict=True):
-        curve = density(tests[name]["prediction"].to_numpy(float))
-        if not np.isnan(curve).all():
-            axes.plot(GRID, curve, color=colour, label=name)
+    for colour, name in zip(itertools.cycle(MODELS), order, strict=False):
+        prediction = tests[name]["prediction"].to_numpy(float)
+        if np.ptp(prediction) > 0:
+            axes.plot(GRID, density(prediction), color=colour, label=name)
     axes.set(title="Scores of the test pictures", xlabel="memorability score", ylabel="density", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left", fontsize=9)
@@ -162,4 +171,3 @@ def _draw_densities(axes: Axes, joined: dict[str, pd.DataFrame], order: list[str
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    plt.close(figure)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
-T = TypeVar("T")
 
-
-def bar(items: Iterable[T] | None = None, *, of: str, unit: str, **options: Any) -> tqdm[T]:
-    """A tqdm bar named `of`, counting `unit`s a second."""
+def bar(items: Iterable[Any] | None = None, *, of: str, unit: str, **options: Any) -> tqdm[Any]:
+    """A tqdm bar named `of`, counting `unit`s a second; short-lived ones (`leave=False`) on terminals only."""
     live = sys.stderr.isatty()
-    return tqdm(items, desc=of, unit=unit, mininterval=0.1 if live else 30, ascii=not live, **options)
+    options |= {
+        "mininterval": 0.1 if live else 30,
+        "ascii": not live,
+        "disable": not live and not options.get("leave", True),
+    }
+    return tqdm(items, desc=of, unit=unit, **options)

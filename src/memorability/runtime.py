@@ -16,13 +16,15 @@ from threadpoolctl import threadpool_limits
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
+    from memorability.params import Precision
+
 
 def limit_threads(threads: int) -> None:
     """Pins the number of CPU threads of BLAS and OpenMP, on which the last bits of results depend."""
     threadpool_limits(threads)
 
 
-def fabric(*, precision: str, threads: int) -> Fabric:
+def fabric(*, precision: Precision, threads: int) -> Fabric:
     """A launched Fabric on the GPU if there is one, else the CPU, with deterministic kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     import torch
@@ -31,7 +33,7 @@ def fabric(*, precision: str, threads: int) -> Fabric:
     torch.set_num_threads(threads)
     # A few CUDA kernels have no deterministic form; there a warning says so.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    made = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    made = Fabric(accelerator="auto", devices=1, precision=precision)
     made.launch()
     return made
 

@@ -391,6 +391,11 @@ FREQUENCY = {
 }
 
 
+def draw(count: int, *, stream: int, seed: int) -> list[Scene]:
+    """`count` random scenes; each has its own generator, so the first n are the same for any count."""
+    return [sample(np.random.default_rng([stream, seed, i])) for i in range(count)]
+
+
 def sample(rng: np.random.Generator) -> Scene:
     """Draws one random scene: a main thing (or an open landscape) and up to four others."""
     names = list(FREQUENCY)

@@ -69,9 +69,13 @@ class ShardReader:
         self._files: dict[str, int] = {}
 
     def read(self, place: Place) -> bytes:
-        if place.shard not in self._files:
-            self._files[place.shard] = os.open(self._folder / place.shard, os.O_RDONLY)
-        return os.pread(self._files[place.shard], place.size, place.offset)
+        file = self._files.get(place.shard)
+        if file is None:
+            opened = os.open(self._folder / place.shard, os.O_RDONLY)
+            file = self._files.setdefault(place.shard, opened)
+            if file != opened:  # another thread was faster
+                os.close(opened)
+        return os.pread(file, place.size, place.offset)
 
     def __del__(self) -> None:
         for file in getattr(self, "_files", {}).values():

@@ -105,7 +105,8 @@ def near_duplicates(hashes: list[str], *, bits: int) -> np.ndarray:
 def random_split(groups: np.ndarray, *, val: float, test: float, seed: int) -> np.ndarray:
     """Seeded random split in which every group stays whole.
 
-    Groups in random order fill test, then val, each up to its share; the rest is train.
+    In random order each group goes to test if there is room for it within its share, else to val,
+    else to train.
 
     Args:
         groups: group number of each row, [N].
@@ -115,13 +116,15 @@ def random_split(groups: np.ndarray, *, val: float, test: float, seed: int) -> n
         split name of each row, [N].
     """
     names, sizes = np.unique(groups, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    filled = np.cumsum(sizes[order])
-    ends = np.round(np.array([test, test + val]) * len(groups))
-    part = np.searchsorted(ends, filled, side="left")  # 0 test, 1 val, 2 train
-    by_group = np.empty(len(names), int)
-    by_group[order] = part
-    return np.array(["test", "val", "train"])[by_group[np.searchsorted(names, groups)]]
+    room = {"test": round(test * len(groups)), "val": round(val * len(groups))}
+    by_group = np.full(len(names), "train", dtype="<U10")
+    for i in np.random.default_rng(seed).permutation(len(names)):
+        for part, left in room.items():
+            if sizes[i] <= left:
+                by_group[i] = part
+                room[part] -= int(sizes[i])
+                break
+    return by_group[np.searchsorted(names, groups)]
 
 
 def fold_numbers(groups: np.ndarray, *, folds: int, seed: int) -> np.ndarray:

@@ -38,7 +38,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Reads a table written by a stage, with the column types above.
+    """Reads a table written by a stage, with the column types above (pandas 3 reads floats exactly).
 
     Raises:
         DataError: the file is not there.
@@ -48,4 +48,4 @@ def read(path: Path) -> pd.DataFrame:
     head = pd.read_csv(path, nrows=0).columns
     types = {name: "string" for name in _TEXT if name in head}
     types |= {name: "Int64" for name in _COUNTS if name in head}
-    return pd.read_csv(path, dtype=types, float_precision="round_trip")
+    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])

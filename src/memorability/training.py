@@ -96,6 +96,10 @@ def fit(
         progress.end_epoch(line, measured[task.SELECTION], run.net)
         _save(run, progress, state / "last.pt")
         log(line)
+        print(
+            ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items()),
+            flush=True,
+        )
     net.load_state_dict(progress.best_net)
     prediction = run.predict(everything, run.constants(everything))
     shutil.rmtree(state)
@@ -113,6 +117,8 @@ class _Run:
 
     def __init__(self, task: Any, settings: Any, net: nn.Module, fabric: Fabric, seed: int) -> None:
         self.task, self.settings, self.fabric, self.seed = task, settings, fabric, seed
+        self._known: dict[int, np.ndarray] = {}
+        net = net.to(memory_format=torch.channels_last)  # convolutions are faster in this layout
         optimisers = task.optimisers(settings, net)
         placed = fabric.setup(net, *optimisers.values())
         self.net = placed[0]
@@ -149,18 +155,21 @@ class _Run:
 
     @torch.inference_mode()
     def constants(self, examples: Examples) -> np.ndarray | None:
-        """What the frozen part makes of every picture, for tasks that have one: float32 [N, D]."""
+        """What the frozen part makes of every picture, for tasks that have one: float32 [N, D].
+
+        A picture is computed once in a run, so all examples of a run have the same `x`.
+        """
         if not hasattr(self.task, "constant"):
             return None
-        self.net.eval()
-        batches = bar(
-            self._batches(_Items(examples, None), shuffle=None), of="frozen part", unit="batch", leave=False
-        )
-        with self.fabric.autocast():
-            parts = [
-                self.task.constant(self.net.module, batch["x"]).float().cpu().numpy() for batch in batches
-            ]
-        return np.concatenate(parts)
+        rows = np.array([row for row in examples.rows if row not in self._known], dtype=int)
+        if len(rows):
+            self.net.eval()
+            items = _Items(Examples(examples.x, np.zeros(len(rows)), rows), None)
+            batches = bar(self._batches(items, shuffle=None), of="frozen part", unit="batch", leave=False)
+            with self.fabric.autocast():
+                parts = [self.task.constant(self.net.module, batch["x"]).float().cpu() for batch in batches]
+            self._known.update(zip(rows, torch.cat(parts).numpy(), strict=True))
+        return np.stack([self._known[row] for row in examples.rows])
 
     def _batches(self, items: _Items, *, shuffle: int | None) -> _Loader:
         size = self.settings.batch_size
@@ -190,8 +199,8 @@ class _Loader:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for batch in self._loader:
             batch = {name: value.to(self._device, non_blocking=True) for name, value in batch.items()}
-            x = batch["x"]
-            yield batch | {"x": x.float().div(255) if x.dtype == torch.uint8 else x.float()}
+            x = batch["x"].float().div(255) if batch["x"].dtype == torch.uint8 else batch["x"].float()
+            yield batch | {"x": x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x}
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

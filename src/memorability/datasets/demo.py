@@ -62,13 +62,15 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     """Generates the set below `work` and reads it with MemCat's adapter, plus a `mask` file."""
     generate(work, params, seed=seed)
     rows = memcat.read_layout(work)
-    masks = [work / "masks" / Path(p).relative_to("images").with_suffix(".png") for p in rows["path"]]
-    return rows.assign(mask=masks)
+    rows["mask"] = [
+        str(work / "masks" / Path(p).relative_to("images").with_suffix(".png")) for p in rows["path"]
+    ]
+    return rows
 
 
 def generate(root: Path, params: Params, *, seed: int) -> None:
     """Writes `images/`, `masks/` (values as in `scenes.render`) and `data/memcat_image_data.csv`."""
-    drawn = draw_scenes(params.pictures, stream=PICTURE_STREAM, seed=seed)
+    drawn = scenes.draw(params.pictures, stream=PICTURE_STREAM, seed=seed)
     rng = np.random.default_rng([ANSWER_STREAM, seed])
     hits, alarms = answers(latent(drawn, rng), params, rng)
     places = [Path(scene.category, scene.subcategory, f"{i:05d}") for i, scene in enumerate(drawn)]
@@ -88,11 +90,6 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
         head = ("image_file", "category", "subcategory", "H", "FA", "n_resp")
         writer.writerow((*head, memcat.WITHOUT, memcat.WITH))
         writer.writerows(rows)
-
-
-def draw_scenes(count: int, *, stream: int, seed: int) -> list[scenes.Scene]:
-    """`count` random scenes; each has its own generator, so the first n are the same for any count."""
-    return [scenes.sample(np.random.default_rng([stream, seed, i])) for i in range(count)]
 
 
 def _save(root: Path, place: Path, scene: scenes.Scene, size: int) -> None:

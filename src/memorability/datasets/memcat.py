@@ -7,14 +7,14 @@ by name. `H` are hits, `FA` false alarms and `n_resp` the responses of each kind
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import pandas as pd
 
-from memorability.datasets.common import Source, read_csv
+from memorability.datasets.common import Source, numbers, read_csv
 
-WITH = "memorability_w_fa_correction"
-WITHOUT = "memorability_wo_fa_correction"
+WITH: Final = "memorability_w_fa_correction"
+WITHOUT: Final = "memorability_wo_fa_correction"
 
 
 class Params(Source):
@@ -31,7 +31,8 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
 
 def read_layout(root: Path, *, score: str = WITH) -> pd.DataFrame:
     columns = ["image_file", "category", "subcategory", "H", "FA", "n_resp", score]
-    raw = read_csv(root / "data" / "memcat_image_data.csv", columns)
+    table = root / "data" / "memcat_image_data.csv"
+    raw = read_csv(table, columns)
     path = "images/" + raw["category"] + "/" + raw["subcategory"] + "/" + raw["image_file"]
     return pd.DataFrame(
         {
@@ -39,10 +40,10 @@ def read_layout(root: Path, *, score: str = WITH) -> pd.DataFrame:
             "file": [root / p for p in path],
             "category": raw["category"],
             "subcategory": raw["subcategory"],
-            "score": pd.to_numeric(raw[score], errors="coerce"),
-            "responses": pd.to_numeric(raw["n_resp"]),
-            "hits": pd.to_numeric(raw["H"]),
+            "score": pd.to_numeric(raw[score], errors="coerce").astype(float),
+            "responses": numbers(raw["n_resp"], of=table),
+            "hits": numbers(raw["H"], of=table),
             # Uncorrected scores are hits alone: so are the halves they are compared by.
-            "false_alarms": pd.to_numeric(raw["FA"]) if score == WITH else 0,
+            "false_alarms": numbers(raw["FA"], of=table) if score == WITH else 0,
         }
     )

@@ -7,14 +7,17 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from memorability.datasets.common import Source, read_csv
+from memorability.datasets.common import Source, numbers, read_csv
+
+TEXTS, COUNTS = ("category", "split"), ("responses", "hits", "false_alarms")
 
 
 class Params(Source):
     """Where the pictures and the table are, and what the columns are called.
 
     `file` holds paths relative to `root`. Optional columns (None if there is none): `category`,
-    and the counts `responses`, `hits`, `false_alarms` that the human consistency needs.
+    `split` (train, val, test or unlabelled: rows without a score), and the counts `responses`,
+    `hits`, `false_alarms` that the human consistency needs.
     """
 
     root: Path
@@ -22,6 +25,7 @@ class Params(Source):
     file: str = "file"
     score: str = "score"
     category: str | None = None
+    split: str | None = None
     responses: str | None = None
     hits: str | None = None
     false_alarms: str | None = None
@@ -29,16 +33,16 @@ class Params(Source):
 
 def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     """The rows of the table: see `memorability.datasets` for the columns."""
-    optional = {name: getattr(params, name) for name in ("category", "responses", "hits", "false_alarms")}
-    named = {name: column for name, column in optional.items() if column is not None}
-    raw = read_csv(params.root / params.csv, [params.file, params.score, *named.values()])
+    named = {name: column for name in (*TEXTS, *COUNTS) if (column := getattr(params, name)) is not None}
+    table = params.root / params.csv
+    raw = read_csv(table, [params.file, params.score, *named.values()])
     rows = pd.DataFrame(
         {
             "path": raw[params.file],
             "file": [params.root / str(p) for p in raw[params.file]],
-            "score": pd.to_numeric(raw[params.score], errors="coerce"),
+            "score": pd.to_numeric(raw[params.score], errors="coerce").astype(float),
         }
     )
     for name, column in named.items():
-        rows[name] = raw[column] if name == "category" else pd.to_numeric(raw[column], errors="coerce")
+        rows[name] = raw[column] if name in TEXTS else numbers(raw[column], of=table)
     return rows

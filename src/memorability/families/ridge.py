@@ -5,6 +5,8 @@ Hoerl and Kennard, Ridge Regression (1970); scikit-learn's RidgeCV.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import Field
 from sklearn.linear_model import RidgeCV
@@ -18,13 +20,14 @@ READS = "features"
 class Params(params.Model):
     """`alphas`: the strengths to choose from, each over 0."""
 
-    alphas: tuple[float, ...] = Field(min_length=1)
+    alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D], y float [N]. Returns: `weight` [D], `bias` [] and the chosen `alpha` []."""
-    scaler = StandardScaler().fit(x.astype(np.float64))
-    ridge = RidgeCV(settings.alphas).fit(scaler.transform(x), y)
+    x = x.astype(np.float64)
+    scaler = StandardScaler().fit(x)
+    ridge = RidgeCV(list(settings.alphas)).fit(scaler.transform(x), y)
     # Scaling and regression are both linear: one weight and one bias hold them.
     weight = ridge.coef_ / scaler.scale_
     return {

@@ -1,0 +1,34 @@
+"""python -m pipeline.crossval MODEL [FOLDS [SEEDS]]: out-of-fold measures of one model; no stage.
+
+Writes metrics/crossval/MODEL.csv (a line a fold seed) and the figures plots/figures/crossval/MODEL.
+"""
+
+import pandas as pd
+
+from memorability import crossval, plots, tables
+from memorability.params import Params
+from pipeline.common import FIGURES, METRICS, PLOTS, RAW, place_of, run
+
+
+def main(params: Params, name: str, folds: str = "5", seeds: str = "5") -> None:
+    settings = params.model(name)
+    measured, first = crossval.cross_validate(
+        settings,
+        tables.read(RAW / settings.track / "index.csv"),
+        place_of(name, settings),
+        split=params.split[settings.track],
+        folds=int(folds),
+        seeds=int(seeds),
+        seed=params.seed,
+        precision=params.precision,
+        threads=params.threads,
+    )
+    tables.write(measured.round(6), METRICS / "crossval" / f"{name}.csv")
+    history = pd.DataFrame({"epoch": [0]})
+    to = (PLOTS / "crossval" / name, FIGURES / "crossval" / name)
+    plots.model_plots(f"{name}, out of fold", first, history, tables_to=to[0], figures_to=to[1])
+    print(crossval.text(name, measured))
+
+
+if __name__ == "__main__":
+    run("crossval", main)

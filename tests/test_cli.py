@@ -1,0 +1,164 @@
+"""The command: scores as a table or as JSON, leaderboards, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from memorability import artifacts, cli
+from memorability.errors import DataError
+
+HEAD = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder with two models, a leaderboard and three pictures."""
+    monkeypatch.chdir(tmp_path)
+    for name, score in (("one", 0.25), ("two", 0.75)):
+        config = {"settings": {"family": "mean", **HEAD}, "features": None, "backbone": None}
+        artifacts.save(tmp_path / "models" / name, config=config, arrays={"mean": np.array(score)})
+    board = tmp_path / "metrics" / "compare"
+    board.mkdir(parents=True)
+    (board / "images.leaderboard.csv").write_text("model,val_spearman\ntwo,0.6\none,0.5\n")
+    (board / "images.txt").write_text(" 1 two\n 2 one")
+    for name in ("a.png", "b.png", "more/c.png"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (10, 10)).save(tmp_path / "pictures" / name)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def scored(result):
+    assert result.exit_code == 0, result.output
+    return {item["path"]: (item["score"], item["model"]) for item in json.loads(result.stdout)}
+
+
+@pytest.mark.usefixtures("here")
+def test_json():
+    found = scored(run("predict", "pictures", "--model", "one", "--json"))
+    assert found == {f"pictures/{name}": (0.25, "one") for name in ("a.png", "b.png", "more/c.png")}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_table():
+    result = run("predict", "pictures/a.png", "pictures/more", "--model", "one")
+    assert [line.split() for line in result.stdout.splitlines()] == [
+        ["path", "score", "(one)"],
+        ["pictures/a.png", "0.250"],
+        ["pictures/more/c.png", "0.250"],
+    ]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_default_model_is_the_first_of_the_leaderboard():
+    assert scored(run("predict", "pictures/a.png", "--json")) == {"pictures/a.png": (0.75, "two")}
+    assert cli.best_model() == "two"
+
+
+def test_a_model_by_its_folder(here):
+    for model in (here / "models" / "one", "models/one"):
+        found = scored(run("predict", "pictures/a.png", "--json", "--model", str(model)))
+        assert found == {"pictures/a.png": (0.25, "one")}
+
+
+def test_models_in_another_folder(here):
+    (here / "models").rename(here / "others")
+    found = scored(run("predict", "pictures/a.png", "--json", "--model", "one", "--models", "others"))
+    assert found == {"pictures/a.png": (0.25, "one")}
+
+
+def test_no_leaderboard(here):
+    (here / "metrics" / "compare" / "images.leaderboard.csv").unlink()
+    result = run("predict", "pictures/a.png")
+    assert isinstance(result.exception, DataError)
+    assert "name one with --model" in str(result.exception)
+
+
+@pytest.mark.usefixtures("here")
+def test_no_such_model():
+    result = run("predict", "pictures/a.png", "--model", "three")
+    assert isinstance(result.exception, DataError)
+    assert "models/three: no trained model here" in str(result.exception)
+
+
+def test_what_cannot_be_scored_comes_after_what_can(here):
+    (here / "pictures" / "broken.png").write_bytes(b"broken")
+    result = run("predict", "pictures", "no.png", "--model", "one", "--json")
+    assert [item["path"] for item in json.loads(result.stdout)] == [
+        f"pictures/{name}" for name in ("a.png", "b.png", "more/c.png")
+    ]
+    assert result.exit_code == 1
+    assert isinstance(result.exception, DataError)
+    text = str(result.exception)
+    assert text.startswith("2 of 5 could not be scored")
+    assert "pictures/broken.png: not a picture" in text
+    assert "no.png: no such file" in text
+
+
+@pytest.mark.usefixtures("here")
+def test_leaderboards_are_printed():
+    result = run("leaderboard")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("images\n 1 two\n 2 one\n")
+    assert "models: models/" in result.stdout
+
+
+def test_no_leaderboards(tmp_path):
+    result = run("leaderboard", "--board", str(tmp_path))
+    assert isinstance(result.exception, DataError)
+    assert "no leaderboard; run dvc repro" in str(result.exception)
+
+
+@pytest.mark.usefixtures("here")
+def test_an_error_is_one_text_and_no_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["memorability", "predict", "no.png", "--model", "one"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert str(stopped.value).startswith("memorability: DataError: 1 of 1 could not be scored")
+
+
+@pytest.mark.usefixtures("here")
+def test_nothing_asked_shows_the_help():
+    result = run()
+    assert "predict" in result.output
+    assert "leaderboard" in result.output
+
+
+SILENT = """
+import sys
+from memorability import cli
+sys.argv = ["memorability", *sys.argv[1:]]
+try:
+    cli.main()
+finally:
+    heavy = {"torch", "torchvision", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
+    print("imported:", *sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["leaderboard"]])
+def test_help_and_leaderboards_import_nothing_heavy(here, arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT, *arguments], cwd=here, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].strip() == "imported:"
+
+
+def test_the_mean_needs_no_torch(here):
+    arguments = ["predict", "pictures/a.png", "--model", "one", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT, *arguments], cwd=here, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in done.stdout.splitlines()[-1].split()

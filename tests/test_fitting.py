@@ -1,0 +1,302 @@
+"""Any family is fitted on a split from generated raw data, and predicts every row of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from memorability import artifacts, backbones, fitting, metrics, params, splits, tables
+from memorability.acquire import acquire
+from memorability.datasets import demo
+from memorability.errors import BackboneError, DataError, ParamsError, TrainingError
+from memorability.features import Extractor, extract
+from memorability.files import read_json
+from memorability.inputs import Pictures
+from memorability.predict import Predictor
+
+TRANSFORM = {"resize": 40, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+SPLIT = params.Split(method="random", val=0.2, test=0.3, folds=5, fold=0, seed=0, near_duplicate_bits=0)
+BLOCKS = {
+    "mean": {},
+    "ridge": {"alphas": [1.0, 100.0]},
+    "svr": {"cs": [0.5], "epsilon": 0.02},
+    "memnet": {"width": 12, "hidden": 16},
+    "resmem": {"hidden": 128, "epochs": 1},
+}
+PICTURES = {"resize": 72, "crop": 67, "lr": 0.001, "epochs": 2, "batch_size": 8}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True)
+def outside_dvc(monkeypatch):
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """30 pictures as raw data, split, with features of a small random backbone."""
+    root = tmp_path_factory.mktemp("world")
+    source = demo.Params(pictures=30, size=72, participants=30, responses=20)
+    acquire({"demo": source}, root / "raw", work=root / "work", seed=0, threads=2)
+    index = tables.read(root / "raw" / "index.csv")
+    tables.write(splits.split(index, SPLIT)[0], root / "split.csv")
+    torch.manual_seed(0)
+    state = backbones.build("resnet18", classes=4).state_dict()
+    folder = root / "models" / "backbones" / "small"
+    backbones.save(folder, arch="resnet18", state=state, transform=TRANSFORM, source="file")
+    out = root / "features"
+    out.mkdir()
+    index[["id"]].iloc[::-1].to_csv(out / "ids.csv", index=False)  # in an order of its own
+    rows = index.iloc[::-1]
+    extractor = Extractor(folder, layer="avgpool", pool="mean", dtype="float32", batch_size=8, device="cpu")
+    pictures = Pictures(rows, root / "raw")
+    extract(list(rows["sha256"]), pictures.picture, extractor, out=out, cache_root=root / "cache", threads=1)
+    return SimpleNamespace(root=root, rows=tables.read(root / "split.csv"), backbone=folder)
+
+
+def settings(family, **changes):
+    gradient = PICTURES if family in ("memnet", "resmem") else {}
+    block = {"family": family, "track": "images", "target": "score", "input": "x", "backbone": "none"}
+    return params.checked(
+        params.family(family).Params, block | gradient | BLOCKS[family] | changes, at="models.x"
+    )
+
+
+def place(world, family, name=None):
+    root = world.root
+    return fitting.Place(
+        input=root / ("features" if family in ("ridge", "svr") else "raw"),
+        backbone=world.backbone if family == "resmem" else None,
+        model=root / "models" / (name or family),
+        history=root / "history" / (name or family),
+        states=root / "states",
+    )
+
+
+def fit(world, family, rows=None, *, name=None, seed=0, precision="32-true", where=None, **changes):
+    return fitting.fit(
+        settings(family, **changes),
+        world.rows if rows is None else rows,
+        where or place(world, family, name),
+        seed=seed,
+        precision=precision,
+        threads=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(world):
+    """Each family fitted once, on demand."""
+    done = {}
+
+    def fitted(family):
+        if family not in done:
+            done[family] = fit(world, family)
+        return done[family]
+
+    return fitted
+
+
+@pytest.mark.parametrize("family", BLOCKS)
+def test_every_row_is_predicted(world, fitted, family):
+    found = fitted(family)
+    assert list(found.columns) == ["id", "split", "score", "prediction"]
+    assert found[["id", "split", "score"]].equals(world.rows[["id", "split", "score"]])
+    assert np.isfinite(found["prediction"].to_numpy(float)).all()
+    assert found["prediction"].nunique() == (1 if family == "mean" else 30)
+
+
+@pytest.mark.parametrize("family", BLOCKS)
+def test_the_model_says_what_it_was_made_of(world, fitted, family):
+    fitted(family)
+    config, arrays = artifacts.load(world.root / "models" / family)
+    assert config["settings"] == settings(family).model_dump(mode="json")
+    assert (config["features"] is not None) == (family in ("ridge", "svr"))
+    assert (config["backbone"] is not None) == (family == "resmem")
+    if family == "resmem":
+        assert config["backbone"] == read_json(world.backbone / "config.json")
+        assert any(name.startswith("features.") for name in arrays)
+    assert not (world.root / "states").is_dir() or not list((world.root / "states").iterdir())
+
+
+@pytest.mark.parametrize("family", ["mean", "ridge", "memnet", "resmem"])
+def test_the_model_alone_gives_the_same_scores_from_the_files(world, fitted, family):
+    expected = fitted(family)
+    paths = [world.root / "work" / name for name in expected["id"]]
+    scores = Predictor(world.root / "models" / family, device="cpu").predict(paths)
+    assert [score.path for score in scores] == paths
+    assert np.allclose([score.score for score in scores], expected["prediction"], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", BLOCKS)
+def test_history_is_of_validation(world, fitted, family):
+    found = fitted(family)
+    history = pd.read_csv(world.root / "history" / family / "history.csv")
+    val = found[found["split"] == "val"]
+    gradient = family in ("memnet", "resmem")
+    assert list(history["epoch"]) == list(range(settings(family).epochs if gradient else 1))
+    assert ("train_loss" in history) == gradient
+    measured = metrics.measure(val["score"].to_numpy(float), val["prediction"].to_numpy(float))
+    best = history["val_spearman"].fillna(-1).idxmax()
+    assert history["val_mse"][best] == pytest.approx(measured["mse"], rel=1e-5)
+
+
+def arrays_of(world, name):
+    return artifacts.load(world.root / "models" / name)[1]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("family", BLOCKS)
+def test_test_rows_never_reach_the_model(world, fitted, family):
+    expected = fitted(family)
+    test = world.rows["split"] == "test"
+    rows = world.rows.copy()
+    rows.loc[test, "score"] = np.linspace(0, 1, test.sum())
+    found = fit(world, family, rows, name=f"{family}-test")
+    assert same(arrays_of(world, f"{family}-test"), arrays_of(world, family))
+    assert found["prediction"].equals(expected["prediction"])
+
+
+@pytest.mark.parametrize("family", ["ridge", "memnet"])
+def test_the_model_is_the_same_without_any_test_row(world, fitted, family):
+    fitted(family)
+    fit(world, family, world.rows[world.rows["split"] != "test"], name=f"{family}-fewer")
+    assert same(arrays_of(world, f"{family}-fewer"), arrays_of(world, family))
+
+
+@pytest.mark.parametrize("family", ["mean", "ridge", "svr"])
+def test_validation_rows_never_reach_a_closed_form(world, fitted, family):
+    fitted(family)
+    rows = world.rows.assign(split=world.rows["split"].replace("val", "test"))
+    fit(world, family, rows, name=f"{family}-val")
+    assert same(arrays_of(world, f"{family}-val"), arrays_of(world, family))
+
+
+@pytest.mark.parametrize("family", ["mean", "ridge", "svr", "memnet"])
+def test_train_rows_do_reach_the_model(world, fitted, family):
+    fitted(family)
+    rows = world.rows.copy()
+    rows.loc[rows["split"] == "train", "score"] *= 0.5
+    fit(world, family, rows, name=f"{family}-train")
+    assert not same(arrays_of(world, f"{family}-train"), arrays_of(world, family))
+
+
+@pytest.mark.parametrize("family", ["ridge", "memnet"])
+def test_unlabelled_rows_are_predicted_without_a_score(world, fitted, family):
+    expected = fitted(family)
+    rows = world.rows.copy()
+    rows.loc[rows["split"] == "test", ["score", "split"]] = [np.nan, "unlabelled"]
+    found = fit(world, family, rows, name=f"{family}-unlabelled")
+    assert found["prediction"].equals(expected["prediction"])
+
+
+def test_the_seed_decides(world, fitted):
+    fitted("memnet")
+    for name, seed in (("again", 0), ("other", 1)):
+        fit(world, "memnet", name=name, seed=seed)
+    assert same(arrays_of(world, "again"), arrays_of(world, "memnet"))
+    assert not same(arrays_of(world, "other"), arrays_of(world, "memnet"))
+
+
+def test_resmem_keeps_the_weights_of_its_backbone(world, fitted):
+    fitted("resmem")
+    inner = backbones.load(world.backbone, head=True)[0].state_dict()
+    arrays = arrays_of(world, "resmem")
+    for name, value in inner.items():
+        assert np.array_equal(arrays[f"features.{name}"].reshape(value.shape), value.numpy())
+
+
+def test_mixed_precision(world):
+    found = fit(world, "memnet", name="mixed", precision="bf16-mixed", epochs=1)
+    assert found["prediction"].between(0, 1).all()
+    assert all(value.dtype in (np.float32, np.int64) for value in arrays_of(world, "mixed").values())
+
+
+class Stop(Exception):
+    """What interrupts a run here."""
+
+
+def test_an_interrupted_fit_goes_on_and_a_changed_one_does_not(world, fitted, monkeypatch):
+    expected = fitted("memnet")
+    log = fitting.History.log
+
+    def stopping(self, line):
+        log(self, line)
+        if line["epoch"] == 0:
+            raise Stop
+
+    monkeypatch.setattr(fitting.History, "log", stopping)
+    with pytest.raises(Stop):
+        fit(world, "memnet", name="stopped")
+    assert not (world.root / "models" / "stopped").exists()
+    monkeypatch.undo()
+    kept = list((world.root / "states").iterdir())
+    assert len(kept) == 1
+    fit(world, "memnet", name="changed", lr=0.002)
+    assert list((world.root / "states").iterdir()) == kept
+    found = fit(world, "memnet", name="stopped")
+    assert found["prediction"].equals(expected["prediction"])
+    history = world.root / "history"
+    assert (history / "stopped" / "history.csv").read_text() == (
+        history / "memnet" / "history.csv"
+    ).read_text()
+    assert not list((world.root / "states").iterdir())
+
+
+@pytest.mark.parametrize("family", ["mean", "memnet"])
+def test_no_row_to_train_on(world, family):
+    rows = world.rows[world.rows["split"] != "train"]
+    with pytest.raises(TrainingError, match="no row of the images split is 'train'"):
+        fit(world, family, rows, name="none")
+    assert not (world.root / "models" / "none").exists()
+
+
+def test_no_row_to_validate_on(world):
+    rows = world.rows[world.rows["split"] != "val"]
+    with pytest.raises(TrainingError, match="received 15 and 0"):
+        fit(world, "memnet", rows, name="none")
+    assert fit(world, "mean", rows, name="mean-alone")["prediction"].nunique() == 1
+
+
+def test_features_that_are_none(world):
+    where = replace(place(world, "ridge", "none"), input=world.root / "raw")
+    with pytest.raises(ParamsError, match=r"ridge reads features; input .*raw holds none"):
+        fit(world, "ridge", where=where)
+
+
+def test_features_that_lack_a_picture(world):
+    rows = world.rows.copy()
+    rows.loc[3, "id"] = "demo/new.jpg"
+    with pytest.raises(DataError, match=r"no features for 1 pictures, such as demo/new\.jpg"):
+        fit(world, "ridge", rows, name="none")
+
+
+def test_resmem_needs_a_backbone_with_logits(world, tmp_path):
+    with pytest.raises(ParamsError, match="resmem needs a backbone"):
+        fit(world, "resmem", where=replace(place(world, "resmem", "none"), backbone=None))
+    state = backbones.load(world.backbone, head=True)[0].state_dict()
+    headless = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    backbones.save(tmp_path / "b", arch="resnet18", state=headless, transform=TRANSFORM, source="file")
+    with pytest.raises(BackboneError, match="no last layers"):
+        fit(world, "resmem", where=replace(place(world, "resmem", "none"), backbone=tmp_path / "b"))
+
+
+def test_a_crop_too_small_for_the_network(world):
+    with pytest.raises(ParamsError, match="crop: 40 pixels are too few"):
+        fit(world, "memnet", name="none", crop=40)

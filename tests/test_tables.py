@@ -1,0 +1,98 @@
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memorability import tables
+from memorability.errors import DataError
+
+
+def raw_rows():
+    return pd.DataFrame(
+        {
+            "id": ["demo/a.jpg", 'demo/ü, "b".jpg', "demo/c;d.jpg"],
+            "dataset": ["demo"] * 3,
+            "category": ["animal", None, "food"],
+            "subcategory": [None] * 3,
+            "score": [0.1 + 0.2, 1 / 3, np.nan],
+            "responses": [80, None, 79],
+            "hits": [50, None, 0],
+            "false_alarms": [3, None, 1],
+            "width": [128, 64, None],
+            "height": [128, 32, None],
+            "phash": ["0000000000000012", "1234567890123456", None],
+            "sha256": ["00e1" * 16, "12" * 32, None],
+            "shard": ["pictures-00000.tar"] * 2 + [None],
+            "offset": [512, 2**40, 0],
+            "size": [7049, 1, 0],
+            "split": [None, "train", "unlabelled"],
+            "problem": [None, None, "cannot be read (No such file or directory)"],
+        }
+    )
+
+
+def test_round_trip_of_values_and_types(tmp_path):
+    rows = raw_rows()
+    tables.write(rows, tmp_path / "index.csv")
+    found = tables.read(tmp_path / "index.csv")
+    assert list(found) == tables.RAW == list(rows)
+    for column in rows:
+        assert [v for v in found[column] if pd.notna(v)] == [v for v in rows[column] if pd.notna(v)]
+        assert list(found[column].isna()) == list(rows[column].isna())
+    for column in ("responses", "hits", "false_alarms", "width", "height", "offset", "size"):
+        assert found[column].dtype == "Int64"
+    for column in (
+        "id",
+        "dataset",
+        "category",
+        "subcategory",
+        "phash",
+        "sha256",
+        "shard",
+        "split",
+        "problem",
+    ):
+        assert found[column].dtype == "string"
+    assert found["score"].dtype == "float64"
+
+
+def test_hashes_of_digits_alone_stay_text(tmp_path):
+    tables.write(raw_rows(), tmp_path / "index.csv")
+    assert tables.read(tmp_path / "index.csv")["phash"][0] == "0000000000000012"
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path):
+    tables.write(raw_rows(), tmp_path / "one.csv")
+    tables.write(tables.read(tmp_path / "one.csv"), tmp_path / "two.csv")
+    tables.write(tables.read(tmp_path / "two.csv"), tmp_path / "three.csv")
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "three.csv").read_bytes()
+    assert b"\r" not in (tmp_path / "one.csv").read_bytes()
+
+
+def test_some_of_the_columns_are_enough(tmp_path):
+    tables.write(pd.DataFrame({"id": ["007"], "prediction": [0.25]}), tmp_path / "predictions.csv")
+    found = tables.read(tmp_path / "predictions.csv")
+    assert found["id"][0] == "007"
+    assert found["prediction"][0] == 0.25
+
+
+def test_the_split_table_has_no_problems():
+    assert set(tables.RAW) - set(tables.SPLIT) == {"problem"}
+
+
+def test_a_missing_table_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"absent\.csv: no such table"):
+        tables.read(tmp_path / "absent.csv")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_floats_are_exact(scores):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.csv"
+        tables.write(pd.DataFrame({"id": [str(i) for i in range(len(scores))], "score": scores}), path)
+        assert list(tables.read(path)["score"]) == scores

@@ -1,0 +1,495 @@
+"""The one loop: what it learns, when it stops, and that an interruption leaves no trace."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from memorability import params, runtime
+from memorability.errors import TrainingError
+from memorability.metrics import measure
+from memorability.optim import descend, optimiser
+from memorability.training import Examples, fit, run_key
+
+X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+Y = X @ np.array([0.4, -0.3, 0.2, 0.1], np.float32) + 0.5
+
+
+class Stop(Exception):
+    """What interrupts a run here."""
+
+
+@pytest.fixture(autouse=True)
+def torch_as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def settings(**changes):
+    return params.Gradient(**{"lr": 0.02, "epochs": 4, "batch_size": 8, "patience": 99} | changes)
+
+
+def step(settings, net, batch, optimisers, backward):
+    loss = F.mse_loss(net(batch["x"]).squeeze(1), batch["y"])
+    descend(loss, optimisers["net"], backward)
+    return {"loss": loss.detach()}
+
+
+def task(**changes):
+    """A family of one linear layer."""
+    functions = {
+        "SELECTION": "spearman",
+        "measure": measure,
+        "optimisers": lambda s, net: {"net": optimiser(net.parameters(), **s.optimiser_options())},
+        "step": step,
+        "predict": lambda s, net, batch: net(batch["x"]).squeeze(1),
+    }
+    return SimpleNamespace(**functions | changes)
+
+
+def linear(dropout=0.0):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(4, 1))
+
+
+def examples(rows, x=X, y=Y):
+    rows = np.asarray(rows, int)
+    return Examples(x, y[rows], rows)
+
+
+TRAIN, VAL, EVERYTHING = range(40), range(40, 50), range(60)
+ORDER = np.random.default_rng(1).permutation(60)
+
+
+def train(tmp_path, *, by=None, net=None, log=None, seed=0, fabric=None, parts=None, **changes):
+    """Trains on the linear function; returns the weights, the predictions and the logged lines."""
+    lines = []
+
+    def keep(line):
+        lines.append(line)
+        if log is not None:
+            log(line)
+
+    train, val, everything = parts or (examples(rows) for rows in (TRAIN, VAL, EVERYTHING))
+    net, prediction = fit(
+        by or task(),
+        settings(**changes),
+        linear() if net is None else net,
+        train=train,
+        val=val,
+        everything=everything,
+        fabric=fabric or runtime.fabric(precision="32-true", threads=1),
+        seed=seed,
+        state=tmp_path / "states" / "run",
+        log=keep,
+    )
+    return {name: value.cpu().numpy() for name, value in net.state_dict().items()}, prediction, lines
+
+
+def same(one, other):
+    """Weights, predictions and lines, all to the bit."""
+    weights = all(np.array_equal(one[0][name], other[0][name]) for name in one[0])
+    return weights and np.array_equal(one[1], other[1]) and one[2] == other[2]
+
+
+# A validation measure with no ceiling, so that the best epoch is a late one.
+GAIN = {
+    "SELECTION": "gain",
+    "measure": lambda truth, prediction: {"gain": -measure(truth, prediction)["mse"]},
+}
+
+
+# What it learns.
+
+
+def test_a_linear_function_is_learnt(tmp_path):
+    weights, prediction, lines = train(tmp_path, by=task(**GAIN), epochs=30)
+    assert np.allclose(prediction, Y, atol=0.02)
+    assert np.allclose(weights["1.bias"], 0.5, atol=0.02)
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"] / 100
+    assert lines[-1]["val_gain"] > -1e-4
+
+
+def test_lines_hold_all_numbers_of_an_epoch(tmp_path):
+    lines = train(tmp_path)[2]
+    assert [line["epoch"] for line in lines] == [0, 1, 2, 3]
+    names = {"epoch", "lr", "train_loss", "val_l1", "val_mse", "val_spearman", "val_pearson"}
+    assert all(set(line) == names for line in lines)
+
+
+def test_predictions_are_of_the_returned_weights_in_the_asked_order(tmp_path):
+    parts = (examples(TRAIN), examples(VAL), examples(ORDER))
+    weights, prediction, _ = train(tmp_path, parts=parts)
+    assert prediction.dtype == np.float32
+    assert np.allclose(prediction, X[ORDER] @ weights["1.weight"][0] + weights["1.bias"], atol=1e-5)
+
+
+def test_the_seed_decides(tmp_path):
+    one, again, other = (train(tmp_path, seed=seed, net=linear(0.5)) for seed in (1, 1, 2))
+    assert same(one, again)
+    assert not same(one, other)
+
+
+def test_scores_of_other_rows_do_not_matter(tmp_path):
+    one = train(tmp_path)
+    y = np.where(np.arange(60) < 50, Y, 7).astype(np.float32)
+    other = train(tmp_path, parts=[examples(rows, y=y) for rows in (TRAIN, VAL, EVERYTHING)])
+    assert same(one, other)
+
+
+def test_several_loading_processes_change_nothing(tmp_path):
+    assert same(train(tmp_path, epochs=2), train(tmp_path, epochs=2, workers=1))
+
+
+def test_mixed_precision(tmp_path):
+    fabric = runtime.fabric(precision="bf16-mixed", threads=1)
+    weights, prediction, _ = train(tmp_path, by=task(**GAIN), fabric=fabric, epochs=30)
+    assert weights["1.weight"].dtype == prediction.dtype == np.float32
+    assert np.allclose(prediction, Y, atol=0.1)
+
+
+def test_evaluation_is_without_dropout(tmp_path):
+    modes = []
+
+    def predict(settings, net, batch):
+        modes.append(("predict", net.training, torch.is_grad_enabled()))
+        return net(batch["x"]).squeeze(1)
+
+    def watched(settings, net, batch, *rest):
+        modes.append(("step", net.training, torch.is_grad_enabled()))
+        return step(settings, net, batch, *rest)
+
+    train(tmp_path, by=task(predict=predict, step=watched), epochs=2)
+    assert set(modes) == {("step", True, True), ("predict", False, False)}
+
+
+# Batches.
+
+
+def seen(tmp_path, parts, **changes):
+    """The batches that reach `step`, by epoch."""
+    batches = [[]]
+
+    def watched(settings, net, batch, *rest):
+        batches[-1].append(batch)
+        return step(settings, net, batch, *rest)
+
+    train(tmp_path, by=task(step=watched), parts=parts, log=lambda line: batches.append([]), **changes)
+    return batches[:-1]
+
+
+def test_every_epoch_has_an_order_of_its_own(tmp_path):
+    epochs = seen(tmp_path, (examples(range(16)), examples(VAL), examples([0])), epochs=3)
+    orders = [torch.cat([batch["y"] for batch in batches]).tolist() for batches in epochs]
+    assert all(sorted(order) == sorted(Y[:16].tolist()) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(17, [8, 8]), (24, [8, 8, 8]), (8, [8]), (3, [3])])
+def test_a_small_last_batch_is_left_out_of_training(tmp_path, count, sizes):
+    parts = (examples(range(count)), examples(VAL), examples([0]))
+    epochs = seen(tmp_path, parts, epochs=2)
+    assert [[len(batch["y"]) for batch in batches] for batches in epochs] == [sizes, sizes]
+
+
+def test_x_and_y_belong_together(tmp_path):
+    rows = ORDER[ORDER < 40][:16]
+    for batches in seen(tmp_path, (examples(rows), examples(VAL), examples([0])), epochs=1):
+        for batch in batches:
+            place = (batch["x"].cpu().numpy()[:, None] == X).all(2).argmax(1)
+            assert np.array_equal(Y[place], batch["y"].cpu().numpy())
+
+
+def test_pixels_become_numbers_up_to_one(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 3, 5, 5), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = 255
+    inputs = []
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 1, 5)
+
+        def forward(self, x):
+            inputs.append(x)
+            return self.conv(x).flatten(1)
+
+    parts = [examples(rows, x=pixels) for rows in (TRAIN, VAL, EVERYTHING)]
+    train(tmp_path, net=Net(), parts=parts, epochs=1)
+    last = torch.cat(inputs[-8:])  # 60 rows in batches of 8
+    assert np.allclose(last.cpu(), pixels / 255)
+    assert inputs[0].is_contiguous(memory_format=torch.channels_last)
+
+
+# What a frozen part makes of the pictures.
+
+
+def test_the_constant_comes_with_the_row_it_is_of(tmp_path):
+    calls = []
+
+    def constant(net, x):
+        assert not net.training
+        calls.append(len(x))
+        return torch.stack([x[:, 0] * 2, x.sum(1)], dim=1)
+
+    def check(batch):
+        assert torch.equal(batch["constant"][:, 0], batch["x"][:, 0] * 2)
+        return batch
+
+    made = task(
+        constant=constant,
+        step=lambda settings, net, batch, *rest: step(settings, net, check(batch), *rest),
+        predict=lambda settings, net, batch: check(batch)["constant"][:, 1],
+    )
+    parts = (examples(ORDER[ORDER < 40]), examples([49, 41, 45]), examples(ORDER))
+    _, prediction, _ = train(tmp_path, by=made, parts=parts, epochs=5)
+    assert np.allclose(prediction, X[ORDER].sum(1), atol=1e-6)
+    assert sum(calls) == 60  # once for each picture of the run
+
+
+# Interruptions.
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("whole"), net=linear(0.5), schedule="cosine")
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_a_run_stopped_after_an_epoch_ends_as_if_it_never_was(tmp_path, whole, epoch):
+    def log(line):
+        if line["epoch"] == epoch:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(tmp_path, net=linear(0.5), log=log, schedule="cosine")
+    assert same(train(tmp_path, net=linear(0.5), schedule="cosine"), whole)
+
+
+@pytest.mark.parametrize("at", [0, 3, 5, 12, 19])
+def test_a_run_stopped_within_an_epoch_ends_as_if_it_never_was(tmp_path, whole, at):
+    steps = []
+
+    def stopping(*args):
+        if len(steps) == at:
+            raise Stop
+        steps.append(1)
+        return step(*args)
+
+    with pytest.raises(Stop):
+        train(tmp_path, by=task(step=stopping), net=linear(0.5), schedule="cosine")
+    resumed = []
+    again = task(step=lambda *args: resumed.append(1) or step(*args))
+    assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
+    assert len(resumed) == 4 * 5 - 5 * (at // 5)  # whole epochs are not trained again
+
+
+def test_a_run_stopped_again_and_again(tmp_path, whole):
+    for _ in range(4):
+        steps = []
+
+        def stopping(*args, steps=steps):
+            steps.append(1)
+            if len(steps) == 7:
+                raise Stop
+            return step(*args)
+
+        try:
+            result = train(tmp_path, by=task(step=stopping), net=linear(0.5), schedule="cosine")
+        except Stop:
+            continue
+    assert same(result, whole)
+
+
+def test_a_run_stopped_in_its_last_predictions_trains_no_more(tmp_path, whole):
+    def stopping(settings, net, batch):
+        if len(predicted) >= 4 * 2:  # batches of validation in four epochs
+            raise Stop
+        predicted.append(1)
+        return net(batch["x"]).squeeze(1)
+
+    def untrained(*args):
+        raise AssertionError("trained again")
+
+    predicted = []
+    with pytest.raises(Stop):
+        train(tmp_path, by=task(predict=stopping), net=linear(0.5), schedule="cosine")
+    assert same(train(tmp_path, by=task(step=untrained), net=linear(0.5), schedule="cosine"), whole)
+
+
+def test_patience_is_remembered(tmp_path):
+    values = iter([0.5, 0.9, 0.1, 0.2, 0.3, 0.4])
+    made = scripted(values)
+    with pytest.raises(Stop):
+        train(tmp_path, by=made, log=stop_after(2), epochs=9, patience=2)
+    assert [line["val_score"] for line in train(tmp_path, by=made, epochs=9, patience=2)[2]] == [
+        *(0.5, 0.9, 0.1, 0.2)
+    ]
+
+
+def test_the_state_is_gone_at_the_end_and_no_other(tmp_path):
+    other = tmp_path / "states" / "other" / "last.pt"
+    other.parent.mkdir(parents=True)
+    other.write_text("of another run")
+    with pytest.raises(Stop):
+        train(tmp_path, log=stop_after(1))
+    assert [p.name for p in (tmp_path / "states" / "run").iterdir()] == ["last.pt"]
+    train(tmp_path)
+    assert [p.name for p in (tmp_path / "states").iterdir()] == ["other"]
+    assert other.read_text() == "of another run"
+
+
+def test_the_key_of_a_run():
+    assert run_key("a", "b") == run_key("a", "b")
+    assert len({run_key("a", "b"), run_key("ab"), run_key("ab", ""), run_key("b", "a")}) == 4
+
+
+# Selection.
+
+
+def stop_after(epoch):
+    def log(line):
+        if line["epoch"] == epoch:
+            raise Stop
+
+    return log
+
+
+def scripted(values):
+    """A task whose validation measure is the next of `values`, whatever was predicted."""
+    return task(SELECTION="score", measure=lambda truth, prediction: {"score": next(values)})
+
+
+def selected(tmp_path, values, **changes):
+    """The epochs that ran, and which of them the returned weights are of."""
+    net, snapshots = linear(), []
+
+    def log(line):
+        snapshots.append(net[1].weight.detach().cpu().numpy().copy())
+
+    weights, _, lines = train(tmp_path, by=scripted(iter(values)), net=net, log=log, **changes)
+    best = [i for i, snapshot in enumerate(snapshots) if np.array_equal(snapshot, weights["1.weight"])]
+    return len(lines), best
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "ran", "best"),
+    [
+        ([0.1, 0.9, 0.5, 0.4, 0.8, 0.95], 2, 4, 1),
+        ([0.1, 0.9, 0.5, 0.4, 0.8, 0.95], 3, 5, 1),
+        ([0.1, 0.9, 0.5, 0.4, 0.8, 0.95], 4, 6, 5),
+        ([0.9, 0.1], 1, 2, 0),
+        ([0.5, 0.5, 0.5], 2, 3, 0),  # a tie is no better
+        ([-0.9, -0.5, -0.7], 5, 3, 1),
+        ([None, None, None, 0.9], 2, 3, 0),
+        ([None, -0.9, None], 5, 3, 1),
+        ([0.3, None, 0.4], 5, 3, 2),
+    ],
+)
+def test_the_best_epoch_is_returned_and_patience_ends_it(tmp_path, values, patience, ran, best):
+    epochs = len(values)
+    assert selected(tmp_path, values, epochs=epochs, patience=patience) == (ran, [best])
+
+
+def test_constant_predictions_have_no_correlation_but_train(tmp_path):
+    constant = task(predict=lambda settings, net, batch: torch.full_like(batch["x"][:, 0], 0.5))
+    _, prediction, lines = train(tmp_path, by=constant, patience=2)
+    assert [line["val_spearman"] for line in lines] == [None, None, None]
+    assert set(prediction) == {0.5}
+
+
+# Rates.
+
+
+def rates(tmp_path, by=None, **changes):
+    """The learning rates that steps are made with, one of each epoch."""
+    made = by or task()
+    used = []
+
+    def watched(settings, net, batch, optimisers, backward):
+        used.append(tuple(o.param_groups[0]["lr"] for o in optimisers.values()))
+        return made.step(settings, net, batch, optimisers, backward)
+
+    by = SimpleNamespace(**vars(made) | {"step": watched})
+    lines = train(tmp_path, by=by, **changes)[2]
+    assert len(set(used[::5])) == len(set(used))
+    return used[::5], [line["lr"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [0.02, 0.02, 0.02, 0.02]),
+        ({"schedule": "cosine"}, [0.02, 0.02 * 0.853553, 0.01, 0.02 * 0.146447]),
+        ({"schedule": "step", "step_epochs": 2}, [0.02, 0.02, 0.002, 0.002]),
+        ({"warmup": 3}, [0.005, 0.01, 0.015, 0.02]),
+    ],
+)
+def test_schedules_change_the_rate(tmp_path, changes, expected):
+    used, logged = rates(tmp_path, **changes)
+    assert [rate for (rate,) in used] == pytest.approx(expected, rel=1e-5)
+    assert logged == pytest.approx(expected, rel=1e-5)
+
+
+def two_optimisers(**changes):
+    """Weight and bias each learn by their own optimiser, the bias at half the rate."""
+
+    def optimisers(settings, net):
+        return {
+            "weight": torch.optim.Adam([net[1].weight], lr=settings.lr),
+            "bias": torch.optim.SGD([net[1].bias], lr=settings.lr / 2, momentum=0.9),
+        }
+
+    def step(settings, net, batch, optimisers, backward):
+        losses = {}
+        for name, by in optimisers.items():
+            loss = F.mse_loss(net(batch["x"]).squeeze(1), batch["y"])
+            descend(loss, by, backward)
+            losses[name] = loss.detach()
+        return losses
+
+    return task(optimisers=optimisers, step=step, **changes)
+
+
+def test_two_optimisers_learn(tmp_path):
+    _, prediction, lines = train(tmp_path, by=two_optimisers(**GAIN), epochs=30)
+    assert np.allclose(prediction, Y, atol=0.03)
+    assert {"train_weight", "train_bias"} <= set(lines[0])
+
+
+def test_two_optimisers_keep_their_own_rates(tmp_path):
+    used, _ = rates(tmp_path, by=two_optimisers(), schedule="step", step_epochs=2)
+    assert np.allclose(used, [(0.02, 0.01), (0.02, 0.01), (0.002, 0.001), (0.002, 0.001)])
+
+
+def test_two_optimisers_go_on_after_an_interruption(tmp_path):
+    whole = train(tmp_path, by=two_optimisers(), schedule="cosine")
+    with pytest.raises(Stop):
+        train(tmp_path, by=two_optimisers(), schedule="cosine", log=stop_after(1))
+    assert same(train(tmp_path, by=two_optimisers(), schedule="cosine"), whole)
+
+
+# What cannot be trained.
+
+
+@pytest.mark.parametrize(("train_rows", "val_rows"), [(range(5), []), ([], range(5)), ([], [])])
+def test_nothing_to_train_or_validate_on(tmp_path, train_rows, val_rows):
+    counts = f"received {len(train_rows)} and {len(val_rows)}"
+    with pytest.raises(TrainingError, match=counts):
+        train(tmp_path, parts=(examples(train_rows), examples(val_rows), examples([0])))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number(tmp_path, value):
+    def broken(*args):
+        return {name: loss * value for name, loss in step(*args).items()}
+
+    with pytest.raises(TrainingError, match=r"epoch 0: the loss is not finite .* lower lr than 0\.02"):
+        train(tmp_path, by=task(step=broken))
