@@ -29,4 +29,4 @@ lint: setup
 	mypy
 
 clean:
-	rm -rf $(VENV) .states .work logs
+	rm -rf $(VENV) .states logs

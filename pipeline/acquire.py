@@ -1,18 +1,21 @@
 """acquire@TRACK: the data sets in use, packed: data/raw/TRACK."""
 
-import shutil
-
 from memorability.acquire import acquire
+from memorability.files import cache_root
 from memorability.params import Params, Track
-from pipeline.common import RAW, WORK, run
+from pipeline.common import RAW, STATES, run
 
 
 def main(params: Params, track: Track) -> None:
-    work = WORK / f"acquire-{track}"
-    shutil.rmtree(work, ignore_errors=True)  # of a run that was stopped
     sources = params.acquire[track].sources(track)
-    index = acquire(sources, RAW / track, work=work, seed=params.seed, threads=params.threads)
-    shutil.rmtree(work, ignore_errors=True)
+    index = acquire(
+        sources,
+        RAW / track,
+        work=STATES / f"acquire-{track}",
+        store=cache_root() / "downloads",
+        seed=params.seed,
+        threads=params.threads,
+    )
     print(f"{len(index)} pictures of {', '.join(sources)} in {RAW / track}")
 
 

@@ -1,28 +1,32 @@
 """backbones@NAME: the weights of one frozen network, pinned: models/backbones/NAME."""
 
-from memorability import backbones, demo_backbone
+from functools import partial
+
+from memorability import backbones, demo_backbone, runtime
 from memorability.params import Params
 from pipeline.common import BACKBONES, STATES, run
 
 
 def main(params: Params, name: str) -> None:
     block = params.backbones[name]
+    transform = block.transform.model_dump(mode="json")
+    save = partial(
+        backbones.save, BACKBONES / name, arch=block.arch, transform=transform, source=block.source
+    )
     if block.demo is not None:
-        state = demo_backbone.train(
+        demo_backbone.train(
             block.arch,
             block.demo,
             transform=block.transform,
             seed=params.seed,
             threads=params.threads,
-            states=STATES,
+            state=STATES / f"backbones-{name}",
+            write=lambda state: save(state=state),
         )
-    elif block.path is not None:
-        state = backbones.file_weights(block.path)
-    else:
-        state = backbones.published_weights(block.arch)
-    transform = block.transform.model_dump(mode="json")
-    backbones.save(BACKBONES / name, arch=block.arch, state=state, transform=transform, source=block.source)
+    elif runtime.rank() == 0:
+        path = block.path
+        save(state=backbones.published_weights(block.arch) if path is None else backbones.file_weights(path))
 
 
 if __name__ == "__main__":
-    run("backbones", main)
+    run("backbones", main, together=True)

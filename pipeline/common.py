@@ -14,8 +14,7 @@ RAW, SPLITS, FEATURES = Path("data/raw"), Path("data/splits"), Path("data/featur
 PREDICTIONS, HISTORY = Path("data/predictions"), Path("data/history")
 MODELS, BACKBONES = Path("models"), Path("models/backbones")
 METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figures")
-STATES = Path(".states")  # interrupted training; outside DVC, which deletes a stopped stage's outputs
-WORK = Path(".work")  # scratch for generated data
+STATES = Path(".states")  # unfinished work; outside DVC, which deletes a stopped stage's outputs
 TIMES = Path("logs/times.csv")
 
 
@@ -25,14 +24,30 @@ def place_of(name: str, settings: params.Model) -> fitting.Place:
         input=Path(settings.input),
         backbone=None if settings.backbone == "none" else BACKBONES / settings.backbone,
         model=MODELS / name,
+        predictions=PREDICTIONS / settings.track / f"{name}.csv",
         history=HISTORY / name,
-        states=STATES,
+        state=STATES / f"train-{name}",
     )
 
 
-def run(stage: str, main: Callable[..., None]) -> None:
-    """Runs a stage with params and the names given on the command line; a user's error is one text."""
+def compute_of(settings: params.Params) -> fitting.Compute:
+    """How training computes."""
+    return fitting.Compute(
+        seed=settings.seed,
+        precision=settings.precision,
+        threads=settings.threads,
+        compiled=settings.compile,
+    )
+
+
+def run(stage: str, main: Callable[..., None], *, together: bool = False) -> None:
+    """Runs a stage with params and the names given on the command line; a user's error is one text.
+
+    Under `torchrun` a stage that works `together` runs in every process, any other in the first one.
+    """
     names = sys.argv[1:]
+    if runtime.rank() > 0 and not together:
+        return
     try:
         settings = params.load()
         runtime.limit_threads(settings.threads)
@@ -41,3 +56,5 @@ def run(stage: str, main: Callable[..., None]) -> None:
             main(settings, *names)
     except MemorabilityError as error:
         sys.exit(f"{stage}: {type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

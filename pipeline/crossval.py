@@ -1,13 +1,13 @@
-"""python -m pipeline.crossval MODEL [FOLDS [SEEDS]]: out-of-fold measures of one model; no stage.
+"""python -m pipeline.crossval MODEL [FOLDS [SEEDS]], or memorability crossval: no stage of dvc.yaml.
 
-Writes metrics/crossval/MODEL.csv (a line a fold seed) and the figures plots/figures/crossval/MODEL.
+Writes metrics/crossval/MODEL.csv (a line a fold, and one of all folds pooled) and figures.
 """
 
 import pandas as pd
 
 from memorability import crossval, plots, tables
 from memorability.params import Params
-from pipeline.common import FIGURES, METRICS, PLOTS, RAW, place_of, run
+from pipeline.common import FIGURES, METRICS, PLOTS, RAW, STATES, compute_of, place_of, run
 
 
 def main(params: Params, name: str, folds: str = "5", seeds: str = "5") -> None:
@@ -16,12 +16,11 @@ def main(params: Params, name: str, folds: str = "5", seeds: str = "5") -> None:
         settings,
         tables.read(RAW / settings.track / "index.csv"),
         place_of(name, settings),
+        compute_of(params),
         split=params.split[settings.track],
         folds=int(folds),
         seeds=int(seeds),
-        seed=params.seed,
-        precision=params.precision,
-        threads=params.threads,
+        state=STATES / f"crossval-{name}",
     )
     tables.write(measured.round(6), METRICS / "crossval" / f"{name}.csv")
     history = pd.DataFrame({"epoch": [0]})

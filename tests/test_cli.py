@@ -119,6 +119,34 @@ def test_no_leaderboards(tmp_path):
     assert "no leaderboard; run dvc repro" in str(result.exception)
 
 
+def test_cross_validation_runs_beside_the_pipeline(here, monkeypatch):
+    (here / "pipeline").mkdir()
+    (here / "pipeline" / "crossval.py").touch()
+    commands = []
+
+    def run_there(command):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(subprocess, "run", run_there)
+    assert run("crossval", "ridge").exit_code == 3
+    assert run("crossval", "svr", "--folds", "4", "--seeds", "1").exit_code == 3
+    start = [sys.executable, "-m", "pipeline.crossval"]
+    assert commands == [[*start, "ridge", "5", "5"], [*start, "svr", "4", "1"]]
+
+
+@pytest.mark.usefixtures("here")
+def test_cross_validation_outside_the_repository():
+    result = run("crossval", "ridge")
+    assert isinstance(result.exception, DataError)
+    assert "run this from the repository's root" in str(result.exception)
+
+
+@pytest.mark.parametrize("option", [("--folds", "1"), ("--seeds", "0")])
+def test_cross_validation_needs_folds_and_seeds(option):
+    assert run("crossval", "ridge", *option).exit_code == 2
+
+
 @pytest.mark.usefixtures("here")
 def test_an_error_is_one_text_and_no_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["memorability", "predict", "no.png", "--model", "one"])

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,22 @@ def test_the_first_pictures_are_the_same_for_any_count(generated, tmp_path):
     pictures = [path for path in ours if path.parts[0] in ("images", "masks")]
     assert len(pictures) == 2 * SMALL.pictures
     assert all(more[path] == ours[path] for path in pictures)
+
+
+@pytest.mark.parametrize("lost", [0, 9, SMALL.pictures])
+@pytest.mark.parametrize("with_picture", [True, False])
+def test_what_a_stopped_run_drew_is_not_drawn_again(generated, tmp_path, monkeypatch, lost, with_picture):
+    rendered, render, root = [], scenes.render, tmp_path / "again"
+    shutil.copytree(generated, root)
+    for mask in sorted(root.rglob("*.png"))[:lost]:
+        mask.unlink()
+        if with_picture:  # else it was stopped between the two
+            (root / "images" / mask.relative_to(root / "masks")).with_suffix(".jpg").unlink()
+    (root / "data" / "memcat_image_data.csv").write_text("half")
+    monkeypatch.setattr(scenes, "render", lambda *a, **o: rendered.append(a) or render(*a, **o))
+    demo.generate(root, SMALL, seed=0)
+    assert len(rendered) == lost
+    assert contents(root) == contents(generated)
 
 
 def test_the_layout_is_that_of_memcat(generated):

@@ -20,9 +20,9 @@ SHARED = Path(os.environ.get("MEMORABILITY_SHARED", Path(__file__).parents[2] / 
 REAL = SHARED / "data" / "memcat"
 
 
-def memcat_folder(root, order=(0, 1, 2, 3, 4, 5, 6, 7), extra=""):
+def memcat_folder(root, order=(0, 1, 2, 3, 4, 5, 6, 7), extra="", rows=ROWS):
     (root / "data").mkdir(parents=True)
-    lines = [[f'"{line[i]}"' for i in order] for line in [HEAD, *ROWS]]
+    lines = [[f'"{line[i]}"' for i in order] for line in [HEAD, *rows]]
     text = "".join(f'"{i or extra}",{",".join(line)}\n' for i, line in enumerate(lines))
     (root / "data" / "memcat_image_data.csv").write_text(text, encoding="utf-8")
     return root
@@ -71,6 +71,30 @@ def test_a_missing_column_is_named(tmp_path):
     memcat_folder(tmp_path, order=[0, 1, 2, 3, 5, 6])
     with pytest.raises(DataError, match=r"no column FA, memorability_w_fa_correction; it has .*image_file"):
         read(tmp_path)
+
+
+def changed(column, value):
+    """The rows, the second of them with another value."""
+    return [ROWS[0], [value if name == column else v for name, v in zip(HEAD, ROWS[1], strict=True)]]
+
+
+def test_a_score_that_is_no_number_is_the_rows_problem(tmp_path):
+    rows = read(memcat_folder(tmp_path, rows=changed("memorability_w_fa_correction", "NaN")))
+    assert rows["problem"].fillna("").tolist() == ["", "score 'NaN' is no number"]
+    assert rows["score"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("column", ["image_file", "category", "subcategory"])
+def test_a_row_that_names_no_file_is_the_rows_problem(tmp_path, column):
+    rows = read(memcat_folder(tmp_path, rows=changed(column, "")))
+    assert rows["problem"].fillna("").tolist() == ["", "names no file"]
+    assert list(rows["path"]) == ["images/animal/bear/1.jpg", "line 3 of memcat_image_data.csv"]
+
+
+@pytest.mark.parametrize("column", ["H", "FA", "n_resp"])
+def test_counts_that_are_no_whole_numbers_are_named(tmp_path, column):
+    with pytest.raises(DataError, match=f"column {column} has 1 entries that are no whole numbers"):
+        read(memcat_folder(tmp_path, rows=changed(column, "4.5")))
 
 
 needs_memcat = pytest.mark.skipif(

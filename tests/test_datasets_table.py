@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -17,7 +16,8 @@ def read(root, text=None, *, encoding="utf-8", name="scores.csv", **options):
 
 def test_two_columns_are_enough(tmp_path):
     rows = read(tmp_path, "file,score\na.jpg,0.25\nsub/b.png,1\n")
-    assert list(rows) == ["path", "file", "score"]
+    assert set(rows) == {"path", "file", "score", "problem"}
+    assert rows["problem"].isna().all()
     assert list(rows["path"]) == ["a.jpg", "sub/b.png"]
     assert [Path(file) for file in rows["file"]] == [tmp_path / "a.jpg", tmp_path / "sub" / "b.png"]
     assert list(rows["score"]) == [0.25, 1.0]
@@ -28,7 +28,7 @@ def test_columns_under_other_names(tmp_path):
     names = {"file": "picture", "score": "rating", "category": "group"}
     counts = {"responses": "n", "hits": "yes", "false_alarms": "wrong"}
     rows = read(tmp_path, text, **names, **counts)
-    assert set(rows) == {"path", "file", "score", "category", "responses", "hits", "false_alarms"}
+    assert set(rows) == {"path", "file", "score", "problem", "category", *counts}
     row = rows.iloc[0]
     assert (row["path"], row["score"], row["category"]) == ("a.jpg", 0.65, "food")
     assert (row["responses"], row["hits"], row["false_alarms"]) == (40, 30, 4)
@@ -65,9 +65,59 @@ def test_a_table_in_another_place(tmp_path):
     assert len(rows) == 1
 
 
-def test_a_score_that_is_no_number_is_left_to_the_split_stage(tmp_path):
-    rows = read(tmp_path, "file,score\na.jpg,high\nb.jpg,\nc.jpg,0.5\n")
-    assert list(np.isnan(rows["score"])) == [True, True, False]
+@pytest.mark.parametrize("text", ["high", "NaN", "0.5.1", "0,5,1", "1.234,5", "50 %", "½"])
+def test_a_score_that_is_no_number_is_the_rows_problem(tmp_path, text):
+    rows = read(tmp_path, f'file;score\na.jpg;"{text}"\nb.jpg;\nc.jpg;0.5\n')
+    assert rows["score"].isna().tolist() == [True, True, False]
+    assert rows["problem"].fillna("").tolist() == [f"score {text!r} is no number", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0,85", 0.85),
+        ("0.85", 0.85),
+        (",5", 0.5),
+        ("-0,25", -0.25),
+        (" 0,5 ", 0.5),
+        ("1", 1.0),
+        ("8,5e-1", None),
+    ],
+)
+def test_decimal_commas(tmp_path, text, value):
+    rows = read(tmp_path, f"file;score\na.jpg;{text}\nb.jpg;0.5\n")
+    assert rows["score"][1] == 0.5
+    assert rows["score"].isna()[0] if value is None else rows["score"][0] == value
+
+
+@pytest.mark.parametrize(("scale", "text"), [(100, "85"), (100, "85,0"), (10, "8.5"), (0.5, "0.425")])
+def test_scores_on_another_scale(tmp_path, scale, text):
+    rows = read(tmp_path, f"file;score\na.jpg;{text}\n", scale=scale)
+    assert rows["score"][0] == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("inf"), float("nan")])
+def test_an_impossible_scale_is_refused(tmp_path, scale):
+    with pytest.raises(ValidationError, match="scale"):
+        table.Params(root=tmp_path, scale=scale)
+
+
+def test_counts_may_have_decimal_commas_too(tmp_path):
+    rows = read(tmp_path, "file;score;hits\na.jpg;0,5;40,0\nb.jpg;0,5;\n", hits="hits")
+    assert rows["hits"].fillna(-1).tolist() == [40, -1]
+
+
+def test_a_row_that_names_no_file_is_told_by_its_line(tmp_path):
+    rows = read(tmp_path, "file,score\na.jpg,0.5\n,0.5\n,high\n")
+    assert list(rows["path"]) == ["a.jpg", "line 3 of scores.csv", "line 4 of scores.csv"]
+    assert rows["problem"].fillna("").tolist() == ["", "names no file", "names no file"]
+
+
+@pytest.mark.parametrize("kind", ["table", "column of scores"])
+def test_an_empty_table_has_no_rows(tmp_path, kind):
+    rows = read(tmp_path, "file,score\n" + ("a.jpg,\n" if kind != "table" else ""))
+    assert len(rows) == (kind != "table")
+    assert rows["score"].isna().all()
 
 
 def test_a_missing_column_is_named(tmp_path):
@@ -92,7 +142,7 @@ def test_unknown_settings_are_refused(tmp_path):
 
 
 def test_adapters_are_found_by_file_name():
-    assert {"demo", "memcat", "table"} <= set(datasets.names())
+    assert {"demo", "lamem", "memcat", "sun", "table"} <= set(datasets.names())
     assert not {"common", "__init__"} & set(datasets.names())
     for name in datasets.names():
         adapter = datasets.adapter(name)
@@ -122,11 +172,46 @@ def test_an_empty_or_one_column_table_is_refused(tmp_path, text):
         read(tmp_path, text)
 
 
-def test_counts_that_are_no_numbers_are_named(tmp_path):
-    with pytest.raises(DataError, match="column hits has 1 entries that are no numbers, such as 'many'"):
-        read(tmp_path, "file,score,hits\na.jpg,0.5,many\n", hits="hits")
+@pytest.mark.parametrize("text", ["many", "40.5", "inf", "NaN"])
+def test_counts_that_are_no_whole_numbers_are_named(tmp_path, text):
+    with pytest.raises(
+        DataError, match=f"column hits has 1 entries that are no whole numbers, such as '{text}'"
+    ):
+        read(tmp_path, f"file,score,hits\na.jpg,0.5,{text}\nb.jpg,0.5,40\nc.jpg,0.5,\n", hits="hits")
 
 
 def test_a_published_split_comes_along(tmp_path):
     rows = read(tmp_path, "file,score,part\na.jpg,0.5,test\nb.jpg,,unlabelled\n", split="part")
     assert list(rows["split"]) == ["test", "unlabelled"]
+
+
+def read_by_name(name, settings, tmp_path):
+    return datasets.read(name, settings, work=tmp_path / "work", store=tmp_path / "store", seed=0)
+
+
+def test_rows_have_their_data_set_and_an_id(tmp_path):
+    (tmp_path / "scores.csv").write_text("file,score\nsub/a.jpg,0.5\n")
+    rows = read_by_name("table", table.Params(root=tmp_path), tmp_path)
+    assert rows[["dataset", "id"]].values.tolist() == [["table", "table/sub/a.jpg"]]
+
+
+@pytest.mark.parametrize("name", ["table", "memcat"])
+def test_a_missing_folder_is_named_with_where_to_get_it(tmp_path, name):
+    adapter = datasets.adapter(name)
+    with pytest.raises(DataError, match=rf"^acquire\.{name}\.root: no folder .*absent\. ") as caught:
+        read_by_name(name, adapter.Params(root=tmp_path / "absent"), tmp_path)
+    assert str(caught.value).endswith(adapter.ACCESS)
+
+
+def test_downloads_come_before_reading(tmp_path, monkeypatch):
+    def install(downloads, root, *, store):
+        seen.append((downloads[0].url, root, store))
+        root.mkdir()
+        (root / "scores.csv").write_text("file,score\na.jpg,0.5\n")
+
+    seen = []
+    monkeypatch.setattr(datasets, "install", install)
+    download = {"url": "https://example.org/own.zip", "sha256": "0" * 64}
+    rows = read_by_name("table", table.Params(root=tmp_path / "own", downloads=(download,)), tmp_path)
+    assert seen == [(download["url"], tmp_path / "own", tmp_path / "store")]
+    assert len(rows) == 1

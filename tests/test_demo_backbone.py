@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from memorability import backbones, demo_backbone, params, scenes
+from memorability import backbones, checkpoint, demo_backbone, params, scenes
 from memorability.datasets import demo
 from memorability.demo_backbone import LABELS, STREAM
+from memorability.errors import StorageError
 
 ARCH = "squeezenet1_1"
 TRANSFORM = params.Transform(resize=36, crop=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
@@ -23,13 +24,35 @@ def torch_as_before():
     torch.use_deterministic_algorithms(False)
 
 
-def train(states, seed=0):
-    return demo_backbone.train(ARCH, SETTINGS, transform=TRANSFORM, seed=seed, threads=1, states=states)
+def train(state, seed=0, write=lambda weights: None):
+    """Trains; returns the weights that were to be written."""
+    written = []
+    demo_backbone.train(
+        ARCH,
+        SETTINGS,
+        transform=TRANSFORM,
+        seed=seed,
+        threads=1,
+        state=state,
+        write=lambda weights: written.append(weights) or write(weights),
+    )
+    return written[0]
 
 
-def test_training_gives_weights_of_the_architecture_by_the_seed(tmp_path):
-    state, again = (train(tmp_path / "states", seed=1) for _ in range(2))
-    assert not list((tmp_path / "states").iterdir())
+def test_training_gives_weights_of_the_architecture_by_the_seed(tmp_path, monkeypatch):
+    def fails(weights):
+        raise StorageError("the disk is full")
+
+    folder = tmp_path / "states" / "b"
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SHARE", 1e9)
+    state = train(folder, seed=1)
+    assert not folder.exists()
+    with pytest.raises(StorageError):
+        train(folder, seed=1, write=fails)
+    assert (folder / "last.pt").is_file()  # what could not be written is not lost
+    monkeypatch.setattr(demo_backbone, "step", None)
+    again = train(folder, seed=1)
     assert all(torch.equal(state[key], again[key]) for key in state)
     transform = TRANSFORM.model_dump(mode="json")
     backbones.save(tmp_path / "b", arch=ARCH, state=state, transform=transform, source="demo")

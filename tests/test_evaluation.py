@@ -17,6 +17,7 @@ def rows(n=240, *, noise=0.1, seed=0, answers=True):
     table = pd.DataFrame(
         {
             "id": [f"demo/{i}.jpg" for i in range(n)],
+            "dataset": "demo",
             "category": rng.choice(["animal", "food"], n),
             "score": (hits - alarms) / RESPONSES,
             "hits": hits,
@@ -85,6 +86,25 @@ def test_numbers_are_rounded_and_counts_are_whole(tmp_path):
     assert isinstance(found["n"], int)
     assert all(value == round(value, evaluation.DIGITS) for value in found.values())
     assert evaluation.rounded({"a": 1 / 3, "b": None, "c": 7}) == {"a": 0.333333, "b": None, "c": 7}
+
+
+def test_combined_data_sets_are_measured_by_themselves_too():
+    one, other = rows(), rows(noise=0.5, seed=1)
+    other = other.assign(dataset="another", id="another/" + other["id"])
+    found = report(pd.concat([one, other], ignore_index=True))
+    assert [found[split]["n"] for split in found] == [200, 80, 160]
+    for split, numbers in found.items():
+        assert list(numbers["by_dataset"]) == ["another", "demo"]
+        assert numbers["by_dataset"]["demo"] == report(one)[split]
+        assert numbers["by_dataset"]["another"] == report(other)[split]
+    assert "by_dataset" not in report(one)["test"]
+
+
+def test_a_split_of_one_data_set_alone_is_not_repeated():
+    one = rows()
+    other = one[one["split"] == "train"].assign(dataset="another", id="another")
+    found = report(pd.concat([one, other], ignore_index=True))
+    assert [split for split in found if "by_dataset" in found[split]] == ["train"]
 
 
 def test_a_split_without_rows_is_left_out():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 
 from memorability import backbones
 from memorability.errors import BackboneError, DataError
+from memorability.feature_cache import FeatureCache
 from memorability.features import Extractor, extract
 from memorability.files import read_json
 
@@ -257,15 +257,46 @@ def test_equal_contents_are_computed_once(run, extractor):
     assert np.array_equal(found, expected[[0, 1, 0, 2, 0, 1]])
 
 
-def test_a_damaged_value_is_computed_again(run, extractor, tmp_path):
+def flipped(content, value):
+    place = content.index(value) + len(value) // 2
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (flipped, 1),
+        (lambda content, value: content[: len(content) // 2], None),
+        (lambda content, value: b"garbage" * 1000, 8),
+    ],
+    ids=["a flipped bit", "half a file", "garbage"],
+)
+def test_what_is_damaged_in_the_cache_is_computed_again(run, extractor, tmp_path, damage, again):
+    pictures, keys = noise(8), list("abcdefgh")
+    whole, _ = run(keys, pictures)
+    path = tmp_path / "cache" / f"{extractor.namespace()}.sqlite"
+    path.write_bytes(damage(path.read_bytes(), whole[3].tobytes()))
+    found, computed = run(keys, pictures)
+    assert computed == again if again else computed > 0
+    assert np.array_equal(found, whole)
+    assert run(keys, pictures)[1] == 0
+
+
+def test_values_of_another_size_are_not_taken(run, extractor, tmp_path):
     pictures, keys = noise(3), list("abc")
     whole, _ = run(keys, pictures)
-    with sqlite3.connect(tmp_path / "cache" / f"{extractor.namespace()}.sqlite") as db:
-        db.execute("UPDATE features SET value = x'00' WHERE key = 'b'")
-    db.close()
+    cache = FeatureCache(tmp_path / "cache", extractor.namespace())
+    cache.put([("b", b"short")])
+    cache.close()
     found, computed = run(keys, pictures)
     assert computed == 1
     assert np.array_equal(found, whole)
+
+
+def test_no_pictures_make_an_empty_array(run):
+    found, computed = run([], [])
+    assert found.shape == (0, 256)
+    assert computed == 0
 
 
 def test_what_was_computed_before_an_error_is_kept(run):

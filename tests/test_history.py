@@ -46,10 +46,9 @@ def live(monkeypatch):
 
 
 def write(folder):
-    history = History(folder)
-    for line in LINES:
-        history.log(line)
-    history.close()
+    with History(folder) as history:
+        for line in LINES:
+            history.log(line)
     return (folder / "history.csv").read_bytes().decode()
 
 
@@ -72,11 +71,25 @@ def test_a_new_run_starts_a_new_table(tmp_path):
     assert write(tmp_path) == TEXT
 
 
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch, live):
+    monkeypatch.chdir(tmp_path)
+    with History(None) as history:
+        history.log(LINES[0])
+    assert not list(tmp_path.iterdir())
+    assert not live
+
+
 def test_dvclive_is_not_needed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dvclive", None)
     monkeypatch.setitem(sys.modules, "dvclive.live", None)
     assert write(tmp_path) == TEXT
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_dvclive_ends_with_a_run_that_fails(tmp_path, live):
+    with pytest.raises(KeyError), History(tmp_path):
+        raise KeyError
+    assert live[-1] == "end"
 
 
 def test_dvclive_is_told_every_number_in_a_run_by_dvc(tmp_path, live):

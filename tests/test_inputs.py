@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -71,16 +73,49 @@ def test_pixels_of_a_small_set_are_decoded_once(rows, tmp_path, monkeypatch):
     decode = inputs.decode
     monkeypatch.setattr(inputs, "decode", lambda *a, **k: opened.append(1) or decode(*a, **k))
     pixels = Pixels(Pictures(rows, tmp_path), resize=8, crop=8)
-    assert pixels[1] is pixels[1]
+    first = pixels[1].copy()
+    assert np.array_equal(pixels[1], first)
     assert len(opened) == 1
 
 
-def test_pixels_of_a_large_set_are_not_kept(rows, tmp_path, monkeypatch):
-    kept = Pixels(Pictures(rows, tmp_path), resize=8, crop=8)
-    monkeypatch.setattr(inputs, "MEMORY_LIMIT", 4 * 3 * 8 * 8 - 1)
-    fresh = Pixels(Pictures(rows, tmp_path), resize=8, crop=8)
-    assert fresh[1] is not fresh[1]
-    assert np.array_equal(fresh[1], kept[1])
+def test_pixels_that_forked_processes_decode_are_known_to_all(rows, tmp_path, monkeypatch):
+    pixels = Pixels(Pictures(rows, tmp_path), resize=8, crop=8)
+    fork = multiprocessing.get_context("fork")
+    for i in (0, 2):
+        process = fork.Process(target=pixels.__getitem__, args=(i,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    opened = []
+    decode = inputs.decode
+    monkeypatch.setattr(inputs, "decode", lambda *a, **k: opened.append(k["name"]) or decode(*a, **k))
+    assert [tuple(pixels[i][:, 4, 4]) for i in range(4)] == COLOURS
+    assert opened == ["p1", "p3"]
+
+
+SIZE = 4 * 3 * 8 * 8
+
+
+@pytest.mark.parametrize(("memory", "decoded"), [(SIZE, 1), (SIZE - 1, 2), (0, 2)])
+def test_pixels_are_kept_where_they_fit(rows, tmp_path, monkeypatch, memory, decoded):
+    opened = []
+    decode = inputs.decode
+    monkeypatch.setattr(inputs, "decode", lambda *a, **k: opened.append(1) or decode(*a, **k))
+    pixels = Pixels(Pictures(rows, tmp_path), resize=8, crop=8, memory=memory)
+    assert np.array_equal(pixels[1], pixels[1])
+    assert len(opened) == decoded
+
+
+def test_the_memory_is_a_share_of_what_is_free(monkeypatch):
+    monkeypatch.setattr(inputs.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert inputs._memory_to_use() == 400
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")  # processes of this machine
+    assert inputs._memory_to_use() == 100
+
+
+def test_no_pictures_at_all(rows, tmp_path):
+    assert len(Pixels(Pictures(rows[:0], tmp_path), resize=8, crop=8)) == 0
 
 
 @pytest.fixture

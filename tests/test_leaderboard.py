@@ -80,6 +80,24 @@ def test_a_split_that_is_missing_leaves_cells_empty():
     assert table["val_spearman"][0] == 0.5
 
 
+COMBINED = {
+    name: {
+        "val": report["val"],
+        "test": report["test"] | {"by_dataset": {"lamem": report["test"], "sun": report["val"]}},
+    }
+    for name, report in REPORTS.items()
+}
+COLUMNS = [f"{dataset}.test_{measure}" for dataset in ("lamem", "sun") for measure in ("spearman", "mse")]
+
+
+def test_combined_data_sets_have_columns_of_their_own():
+    table = leaderboard.board(COMBINED).set_index("model")
+    assert list(table.columns[-4:]) == COLUMNS
+    assert list(table.loc["lucky", COLUMNS]) == [0.90, 0.002, 0.50, 0.020]
+    assert np.isnan(table.loc["mean", "lamem.test_spearman"])
+    assert list(table.index) == list(leaderboard.board(REPORTS)["model"])  # they decide nothing
+
+
 # comparisons
 
 
@@ -160,6 +178,25 @@ def test_the_summary_is_flat_and_json(tmp_path):
     assert found["images.sound.val_spearman"] == 0.70
     assert found["images.mean.test_spearman"] is None
     assert len(found) == 1 + 3 * len(REPORTS)
+
+
+def test_the_summary_has_the_data_sets():
+    found = leaderboard.summary("images", leaderboard.board(COMBINED), None)
+    assert found["images.lucky.lamem.test_spearman"] == 0.90
+    assert found["images.sound.sun.test_mse"] == 0.015
+    assert found["images.mean.sun.test_spearman"] is None
+    assert len(found) == 1 + (3 + len(COLUMNS)) * len(REPORTS)
+
+
+def test_the_text_has_a_line_a_model_with_the_data_sets():
+    text = leaderboard.text(leaderboard.board(COMBINED), compare({}), None)
+    assert "nan" not in text
+    lines = text.splitlines()
+    start = lines.index("   by data set")
+    assert lines[start + 1].split() == ["model", *COLUMNS]
+    assert [line.split()[0] for line in lines[start + 2 : start + 6]] == ["sound", "tied", "lucky", "mean"]
+    assert lines[start + 4].split() == ["lucky", "0.9000", "0.0020", "0.5000", "0.0200"]
+    assert "by data set" not in leaderboard.text(leaderboard.board(REPORTS), compare({}), None)
 
 
 def test_the_summary_without_people():

@@ -14,6 +14,7 @@ RAW = yaml.safe_load("""
 seed: 0
 threads: 2
 precision: 32-true
+compile: false
 lr: null
 epochs: null
 batch_size: null

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -69,13 +70,27 @@ def test_palette_becomes_rgb():
     np.testing.assert_array_equal(pixels(decoded), pixels(palette.convert("RGB")))
 
 
+@pytest.mark.parametrize("alpha", [0, 51, 200, 255])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_is_dropped(mode):
+def test_what_is_transparent_is_on_white(mode, alpha):
     base = PICTURE.convert(mode)
-    base.putalpha(200)
+    base.putalpha(alpha)
     decoded = pictures.decode(encoded(base))
     assert decoded.mode == "RGB"
-    np.testing.assert_array_equal(pixels(decoded), pixels(base.convert("RGB")))
+    opaque = pixels(base.convert("RGB"))
+    np.testing.assert_allclose(pixels(decoded), 255 + (opaque - 255) * alpha / 255, atol=1)
+
+
+def test_one_transparent_colour_is_white():
+    palette, grey = PICTURE.quantize(16), PICTURE.convert("L")
+    hidden = [(PICTURE, (0, 0, 90)), (palette, 3), (grey, int(pixels(grey)[0, 0]))]
+    for picture, colour in hidden:
+        decoded = pixels(pictures.decode(encoded(picture, transparency=colour)))
+        values = pixels(picture).reshape(60, 80, -1)
+        here = (values == colour).all(axis=-1)
+        assert here.any()
+        assert (decoded[here] == 255).all()
+        np.testing.assert_array_equal(decoded[~here], pixels(picture.convert("RGB"))[~here])
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "L"])
@@ -108,6 +123,27 @@ def test_exif_rotation_is_applied(orientation):
     np.testing.assert_array_equal(pixels(decoded), pixels(expected))
 
 
+@pytest.mark.parametrize("field", [0x00, 0x01, 0x1A, 0x3E])
+def test_a_picture_with_damaged_exif_is_still_turned(field):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    content = encoded(PICTURE, "JPEG", exif=exif)
+    place = content.index(b"\x01\x0f") + 1
+    damaged = content[:place] + bytes([field]) + content[place + 1 :]  # a width or the like that is a text
+    assert pictures.decode(damaged).size == (60, 80)
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, struct.error, ZeroDivisionError, MemoryError])
+def test_errors_of_any_kind_while_decoding_are_named(monkeypatch, error):
+    def broken(picture):
+        raise error("odd")
+
+    monkeypatch.setattr(pictures, "_upright", broken)
+    expected = MemoryError if error is MemoryError else DataError  # that is no matter of the picture
+    with pytest.raises(expected, match="odd"):
+        pictures.decode(JPEG)
+
+
 JPEG = encoded(noise(64, 48), "JPEG")
 BROKEN = {
     "empty": b"",
@@ -123,6 +159,11 @@ BROKEN = {
 def test_broken_pictures_are_named(content):
     with pytest.raises(DataError, match=r"^demo/x\.jpg: "):
         pictures.decode(content, name="demo/x.jpg")
+
+
+def test_an_empty_file_is_said_to_be_empty():
+    with pytest.raises(DataError, match="an empty file"):
+        pictures.decode(b"")
 
 
 def test_a_decompression_bomb_is_refused(monkeypatch):
@@ -188,6 +229,42 @@ def test_the_crop_is_central():
     marked.paste((255, 0, 0), (30, 0, 60, 30))
     found = pictures.resize_and_crop(marked, resize=30, crop=30)
     assert (found[0] > 200).mean() > 0.9
+
+
+# Very long pictures
+
+
+@pytest.fixture
+def resized(monkeypatch):
+    """The sizes of all pictures that are made by resizing."""
+    sizes, resize = [], Image.Image.resize
+
+    def watched(self, size, *options):
+        sizes.append(size)
+        return resize(self, size, *options)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (20_000, 600), (600, 20_000), (3000, 100)])
+def test_a_very_long_picture_takes_little_memory(resized, size):
+    found = pictures.resize_and_crop(Image.new("RGB", size, (10, 20, 30)), resize=256, crop=224)
+    assert found.shape == (3, 224, 224)
+    assert (found == np.array([10, 20, 30])[:, None, None]).all()
+    assert max(width * height for width, height in resized) <= 16 * 256**2
+
+
+@pytest.mark.parametrize("size", [(1700, 100), (100, 1700), (4000, 100), (2001, 99)])
+@pytest.mark.parametrize("resize", [50, 256])
+def test_of_a_very_long_picture_the_middle_is_kept_as_of_a_shorter_one(size, resize):
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    waves = 127 + 120 * np.sin(np.stack([columns / 9, rows / 7, (columns + rows) / 11], axis=-1))
+    picture = Image.fromarray(waves.astype(np.uint8))
+    found = pictures.resize_and_crop(picture, resize=resize, crop=resize - 6)
+    whole = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(resize - 6), v2.PILToTensor()])
+    difference = np.abs(found.astype(int) - whole(picture).numpy().astype(int))
+    assert difference.mean() < 4  # at most half a pixel's shift
 
 
 def test_perceptual_hash_is_64_bits_in_hex():

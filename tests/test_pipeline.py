@@ -1,73 +1,18 @@
-"""The whole road on a tiny demo, with DVC, in a clone of its own: run, no-op, share, experiment."""
+"""The whole road on a tiny demo, with DVC, in a clone of its own: run, no-op, experiment."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
-
-from memorability import scenes
-
-ROOT = Path(__file__).parents[1]
-MODELS = ("mean", "ridge", "resmem")
-
-
-def run(where: Path, *command: str, check: bool = True) -> str:
-    """Runs a command in a clone, against that clone's own code; returns what it printed."""
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(where / "src"),
-        "MEMORABILITY_CACHE": str(where.parent / "cache"),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "DVC_NO_ANALYTICS": "1",
-    }
-    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True)
-    output = done.stdout + done.stderr
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)} failed:\n{output}")
-    return output
-
-
-def commit(where: Path, message: str) -> None:
-    run(where, "git", "add", "--all")
-    run(where, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", message)
-
-
-def shrink(params: dict) -> dict:
-    """The committed params with a tiny demo: the same stages, seconds instead of minutes."""
-    params["acquire"]["images"]["demo"] |= {"pictures": 60, "size": 72}
-    demo = params["backbones"]["demo_resnet18"]
-    demo["demo"] |= {"pictures": 100, "epochs": 1}
-    params["models"] = {name: params["models"][name] for name in MODELS}
-    params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
-    params["evaluate"]["bootstrap"] = 100
-    return params
+from repository import MODELS, copy, run
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the working tree's files and tiny params, after one `dvc repro`."""
-    where = tmp_path_factory.mktemp("road") / "clone"
-    where.mkdir()
-    files = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in files:
-        if (ROOT / name).is_file() and not name.startswith(("metrics/", "plots/", "dvc.lock", "docs/")):
-            target = where / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-    params = where / "params.yaml"
-    params.write_text(yaml.safe_dump(shrink(yaml.safe_load(params.read_text())), sort_keys=False))
-    run(where, "git", "init", "-q")
-    commit(where, "a tiny demo")
-    run(where, "dvc", "repro")
-    commit(where, "results")
-    return where
+def clone(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This file's own copy of the tiny repository, after `dvc repro`."""
+    return copy(road, tmp_path_factory.mktemp("pipeline") / "clone")
 
 
 def test_every_model_has_its_outputs(clone: Path) -> None:
@@ -94,24 +39,8 @@ def test_running_again_does_nothing(clone: Path) -> None:
     assert "Running stage" not in run(clone, "dvc", "repro")
 
 
-def test_a_clone_pulls_from_a_remote_and_then_runs_nothing(clone: Path, tmp_path: Path) -> None:
-    run(clone, "dvc", "remote", "add", "--default", "--force", "--local", "shared", str(tmp_path / "remote"))
-    run(clone, "dvc", "push")
-    other = tmp_path / "other" / "clone"
-    run(clone, "git", "clone", "-q", str(clone), str(other))
-    run(other, "dvc", "remote", "add", "--default", "--local", "shared", str(tmp_path / "remote"))
-    run(other, "dvc", "pull")
-    assert "Running stage" not in run(other, "dvc", "repro")
-    picture = tmp_path / "scene.png"
-    scenes.render(scenes.draw(1, stream=9, seed=0)[0], size=100)[0].save(picture)
-    scored = json.loads(
-        run(other, sys.executable, "-m", "memorability.cli", "predict", str(picture), "--json")
-    )
-    assert 0 <= scored[0]["score"] <= 1
-
-
 def test_an_experiment_overrides_every_learning_rate_at_top_level(clone: Path) -> None:
-    output = run(clone, "dvc", "exp", "run", "-S", "lr=0.00003", "--name", "slow")
+    output = run(clone, "dvc", "exp", "run", "-S", "lr=0.00003", "--name", "slow", "train")
     assert "Running stage 'train@resmem'" in output
     assert "Running stage 'features" not in output
     history = (clone / "data/history/resmem/history.csv").read_text().splitlines()

@@ -166,6 +166,12 @@ def test_scores_come_one_batch_after_the_other(constant, pictures, monkeypatch):
     assert isinstance(next(stream), Failure)
 
 
+def test_one_process_scores_together_with_nobody(constant, pictures):
+    (pictures / "broken.jpg").write_bytes(b"broken")
+    predictor = Predictor(constant)
+    assert predictor.scores_together([pictures]) == list(predictor.scores([pictures]))
+
+
 def test_nothing_to_score(constant):
     assert Predictor(constant).predict([]) == []
 

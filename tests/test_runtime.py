@@ -1,8 +1,10 @@
-"""Threads, precision, the processor's name and the record of wall times."""
+"""Threads, processes, signals, precision, the processor's name and the record of wall times."""
 
 from __future__ import annotations
 
 import csv
+import signal
+import threading
 
 import pytest
 import torch
@@ -39,6 +41,13 @@ def test_timed_adds_a_row_each(tmp_path):
     assert {row["processor"] for row in rows} == {runtime.processor()}
 
 
+def test_of_several_processes_the_first_times(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with runtime.timed("train@a", tmp_path / "times.csv"):
+        pass
+    assert not (tmp_path / "times.csv").exists()
+
+
 def test_timed_leaves_out_what_failed(tmp_path):
     def work():
         with runtime.timed("train@a", tmp_path / "times.csv"):
@@ -47,6 +56,48 @@ def test_timed_leaves_out_what_failed(tmp_path):
     with pytest.raises(ValueError, match="stopped"):
         work()
     assert not (tmp_path / "times.csv").exists()
+
+
+def test_which_process_this_is(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    alone = runtime.cores()
+    assert (runtime.rank(), runtime.world()) == (0, 1)
+    for name, value in (("RANK", "3"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", str(alone))):
+        monkeypatch.setenv(name, value)
+    assert (runtime.rank(), runtime.world(), runtime.cores()) == (3, 8, 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(2 * alone))  # more processes than cores
+    assert runtime.cores() == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_within_the_block_alone(number):
+    before = signal.getsignal(number)
+    with runtime.Stopping() as stopping:
+        assert stopping.signal is None
+        signal.raise_signal(number)
+        assert stopping.signal == number
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_signal_stops_at_once_and_leaves_all_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), runtime.Stopping():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_outside_the_main_thread_signals_stay_what_they_are():
+    def work():
+        with runtime.Stopping() as stopping:
+            found.append((stopping.signal, signal.getsignal(signal.SIGINT)))
+
+    found = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(None, signal.getsignal(signal.SIGINT))]
 
 
 def test_limit_threads_holds_for_blas():

@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import tarfile
 import tempfile
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memorability import shards
 from memorability.shards import Place, ShardReader, ShardWriter
 
 LONG = "images/" + "very-long-folder/" * 12 + "picture.jpg"
@@ -95,6 +97,113 @@ def test_a_shard_is_closed_when_the_block_raises(tmp_path):
     with pytest.raises(KeyError):
         interrupted()
     assert tar_content(tmp_path / "shard-00000.tar") == {"a": b"content"}
+
+
+# Continued by another writer
+
+
+def many_members():
+    rng = np.random.default_rng(1)
+    return {f"{UNICODE * (i % 3)}{i}.jpg": rng.bytes(int(rng.integers(0, 1800))) for i in range(24)}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def stopped(folder, members, last, **options):
+    """The place of member `last`, written by a writer that ended like a killed one."""
+    place = None
+    writer = ShardWriter(folder, **options)
+    for name in list(members)[: last + 1]:
+        place = writer.add(name, members[name])
+    del writer
+    return place
+
+
+def garbage_behind(folder, place):
+    with (folder / place.shard).open("ab") as file:
+        file.write(b"half a member" * 500)
+
+
+def finished_behind(folder, place):
+    with ShardWriter(folder, prefix="p", limit=5000, after=place):
+        pass
+
+
+def shards_behind(folder, place):
+    for name in ("p-00090.tar", "p-00091.tar"):
+        (folder / name).write_bytes(b"of later members")
+
+
+def member_cut_short(folder, place):
+    os.truncate(folder / place.shard, place.offset + place.size)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [None, garbage_behind, finished_behind, shards_behind, member_cut_short],
+    ids=lambda behind: getattr(behind, "__name__", "nothing"),
+)
+def test_a_writer_that_follows_another_ends_alike(tmp_path, behind):
+    members = many_members()
+    (tmp_path / "whole").mkdir()
+    places = pack(tmp_path / "whole", members, prefix="p", limit=5000)
+    expected = contents(tmp_path / "whole")
+    assert len(expected) >= 4
+    for last, name in enumerate(members):  # every member can be the last, so every border of shards is met
+        folder = tmp_path / str(last)
+        folder.mkdir()
+        after = stopped(folder, members, last, prefix="p", limit=5000)
+        assert after == places[name]
+        if behind is not None:
+            behind(folder, after)
+        rest = {name: members[name] for name in list(members)[last + 1 :]}
+        found = pack(folder, rest, prefix="p", limit=5000, after=after)
+        assert found == {name: places[name] for name in rest}
+        assert contents(folder) == expected
+    tar = {
+        name: content for shard in expected for name, content in tar_content(tmp_path / "0" / shard).items()
+    }
+    assert tar == members
+
+
+def test_a_writer_after_nothing_starts_over(tmp_path):
+    stopped(tmp_path, MEMBERS, 3, limit=1000)
+    places = pack(tmp_path, MEMBERS)
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-00000.tar"]
+    assert tar_content(tmp_path / "shard-00000.tar") == MEMBERS
+    assert ShardReader(tmp_path).read(places[LONG]) == MEMBERS[LONG]
+
+
+def test_shards_of_another_prefix_are_left_alone(tmp_path):
+    after = stopped(tmp_path, MEMBERS, 3, prefix="masks")
+    pack(tmp_path, MEMBERS, prefix="pictures")
+    pack(tmp_path, {}, prefix="masks", after=after)
+    assert tar_content(tmp_path / "pictures-00000.tar") == MEMBERS
+    assert list(tar_content(tmp_path / "masks-00000.tar")) == list(MEMBERS)[:4]
+
+
+def test_a_member_is_in_its_file_when_add_returns(tmp_path):
+    with ShardWriter(tmp_path) as writer:
+        for name, content in MEMBERS.items():
+            place = writer.add(name, content)
+            assert ShardReader(tmp_path).read(place) == content
+
+
+def test_members_are_written_whole_where_the_system_takes_them_in_parts(tmp_path, monkeypatch):
+    class Slow(io.FileIO):
+        def write(self, content):
+            return super().write(bytes(content[:100]))
+
+    pack(tmp_path, MEMBERS)
+    expected = (tmp_path / "shard-00000.tar").read_bytes()
+    monkeypatch.setattr(shards, "FileIO", Slow)
+    pack(tmp_path, MEMBERS)
+    assert (tmp_path / "shard-00000.tar").read_bytes() == expected
+
+
+# Reading
 
 
 def test_reading_from_several_threads(tmp_path):

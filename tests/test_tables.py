@@ -30,6 +30,7 @@ def raw_rows():
             "offset": [512, 2**40, 0],
             "size": [7049, 1, 0],
             "split": [None, "train", "unlabelled"],
+            "split_scores": [None, "0.5 0.25", "0.125"],
             "problem": [None, None, "cannot be read (No such file or directory)"],
         }
     )
@@ -54,6 +55,7 @@ def test_round_trip_of_values_and_types(tmp_path):
         "sha256",
         "shard",
         "split",
+        "split_scores",
         "problem",
     ):
         assert found[column].dtype == "string"
@@ -80,13 +82,34 @@ def test_some_of_the_columns_are_enough(tmp_path):
     assert found["prediction"][0] == 0.25
 
 
-def test_the_split_table_has_no_problems():
-    assert set(tables.RAW) - set(tables.SPLIT) == {"problem"}
+def test_the_split_table_has_no_problems_and_one_score():
+    assert set(tables.RAW) - set(tables.SPLIT) == {"problem", "split_scores"}
 
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(DataError, match=r"absent\.csv: no such table"):
         tables.read(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, error):
+    def broken(self, path, **options):
+        path.write_text("id\nhalf")
+        raise error
+
+    tables.write(raw_rows(), tmp_path / "index.csv")
+    before = (tmp_path / "index.csv").read_bytes()
+    monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
+    with pytest.raises(error):
+        tables.write(raw_rows()[:1], tmp_path / "index.csv")
+    assert (tmp_path / "index.csv").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["index.csv"]
+
+
+def test_several_published_splits_stay_text(tmp_path):
+    rows = raw_rows().assign(split=["train - test", "-", None])
+    tables.write(rows, tmp_path / "index.csv")
+    assert list(tables.read(tmp_path / "index.csv")["split"].fillna("")) == ["train - test", "-", ""]
 
 
 @settings(deadline=None, max_examples=60)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+import signal
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from memorability import params, runtime
+from memorability import checkpoint, params, runtime, training
 from memorability.errors import TrainingError
+from memorability.loading import Examples
 from memorability.metrics import measure
 from memorability.optim import descend, optimiser
-from memorability.training import Examples, fit, run_key
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 Y = X @ np.array([0.4, -0.3, 0.2, 0.1], np.float32) + 0.5
@@ -68,9 +72,21 @@ TRAIN, VAL, EVERYTHING = range(40), range(40, 50), range(60)
 ORDER = np.random.default_rng(1).permutation(60)
 
 
-def train(tmp_path, *, by=None, net=None, log=None, seed=0, fabric=None, parts=None, **changes):
+def train(
+    tmp_path,
+    *,
+    by=None,
+    net=None,
+    log=None,
+    seed=0,
+    precision="32-true",
+    parts=None,
+    compiled=False,
+    **changes,
+):
     """Trains on the linear function; returns the weights, the predictions and the logged lines."""
     lines = []
+    fabric = runtime.fabric(precision=precision, threads=1)
 
     def keep(line):
         lines.append(line)
@@ -78,18 +94,21 @@ def train(tmp_path, *, by=None, net=None, log=None, seed=0, fabric=None, parts=N
             log(line)
 
     train, val, everything = parts or (examples(rows) for rows in (TRAIN, VAL, EVERYTHING))
-    net, prediction = fit(
-        by or task(),
-        settings(**changes),
-        linear() if net is None else net,
-        train=train,
-        val=val,
-        everything=everything,
-        fabric=fabric or runtime.fabric(precision="32-true", threads=1),
-        seed=seed,
-        state=tmp_path / "states" / "run",
-        log=keep,
-    )
+    own = settings(**changes)
+    with training.unfinished(tmp_path / "run", own.model_dump_json(), fabric=fabric) as state:
+        net, prediction = training.fit(
+            by or task(),
+            own,
+            linear() if net is None else net,
+            train=train,
+            val=val,
+            everything=everything,
+            fabric=fabric,
+            seed=seed,
+            state=state,
+            log=keep,
+            compiled=compiled,
+        )
     return {name: value.cpu().numpy() for name, value in net.state_dict().items()}, prediction, lines
 
 
@@ -149,8 +168,7 @@ def test_several_loading_processes_change_nothing(tmp_path):
 
 
 def test_mixed_precision(tmp_path):
-    fabric = runtime.fabric(precision="bf16-mixed", threads=1)
-    weights, prediction, _ = train(tmp_path, by=task(**GAIN), fabric=fabric, epochs=30)
+    weights, prediction, _ = train(tmp_path, by=task(**GAIN), precision="bf16-mixed", epochs=30)
     assert weights["1.weight"].dtype == prediction.dtype == np.float32
     assert np.allclose(prediction, Y, atol=0.1)
 
@@ -254,7 +272,53 @@ def test_the_constant_comes_with_the_row_it_is_of(tmp_path):
     assert sum(calls) == 60  # once for each picture of the run
 
 
-# Interruptions.
+def test_constants_that_were_computed_before_a_stop_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CONSTANT_ROWS", 8)
+    seen, batches = [], count(1)
+
+    def constant(net, x, stop_at=None):
+        if next(batches) == stop_at:
+            raise Stop
+        seen.extend(map(tuple, x.tolist()))
+        return x * 2
+
+    def made(**stop):
+        return task(
+            constant=lambda net, x: constant(net, x, **stop),
+            predict=lambda settings, net, batch: net(batch["constant"]).squeeze(1),
+        )
+
+    expected = train(tmp_path, by=made())
+    assert len(seen) == len(set(seen)) == 60
+    for stop_at in (3, 6, 8):  # of train: 5 parts of 8 rows; of val: one of 8 and one of 2; of the rest: 2
+        seen.clear()
+        batches = count(1)
+        with pytest.raises(Stop):
+            train(tmp_path, by=made(stop_at=stop_at))
+        assert same(train(tmp_path, by=made()), expected)
+        assert len(seen) == len(set(seen)) == 60
+
+
+# Interruptions. (Those by a kill are in test_interruption.py.)
+
+
+def stopping(at, function=step):
+    """The function, which fails when it is called for the last of so many times."""
+    calls = count(1)
+
+    def called(*args):
+        if next(calls) == at:
+            raise Stop
+        return function(*args)
+
+    return called
+
+
+@pytest.fixture
+def saving(monkeypatch):
+    """The state is saved after every step."""
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SHARE", 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -262,68 +326,78 @@ def whole(tmp_path_factory):
     return train(tmp_path_factory.mktemp("whole"), net=linear(0.5), schedule="cosine")
 
 
-@pytest.mark.parametrize("epoch", range(4))
-def test_a_run_stopped_after_an_epoch_ends_as_if_it_never_was(tmp_path, whole, epoch):
-    def log(line):
-        if line["epoch"] == epoch:
-            raise Stop
-
+@pytest.mark.usefixtures("saving")
+@pytest.mark.parametrize("at", [1, 2, 4, 6, 13, 20])
+def test_a_run_stopped_within_an_epoch_repeats_no_step(tmp_path, whole, at):
     with pytest.raises(Stop):
-        train(tmp_path, net=linear(0.5), log=log, schedule="cosine")
-    assert same(train(tmp_path, net=linear(0.5), schedule="cosine"), whole)
-
-
-@pytest.mark.parametrize("at", [0, 3, 5, 12, 19])
-def test_a_run_stopped_within_an_epoch_ends_as_if_it_never_was(tmp_path, whole, at):
-    steps = []
-
-    def stopping(*args):
-        if len(steps) == at:
-            raise Stop
-        steps.append(1)
-        return step(*args)
-
-    with pytest.raises(Stop):
-        train(tmp_path, by=task(step=stopping), net=linear(0.5), schedule="cosine")
+        train(tmp_path, by=task(step=stopping(at)), net=linear(0.5), schedule="cosine")
     resumed = []
     again = task(step=lambda *args: resumed.append(1) or step(*args))
     assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
-    assert len(resumed) == 4 * 5 - 5 * (at // 5)  # whole epochs are not trained again
+    assert len(resumed) == 4 * 5 - (at - 1)
 
 
+@pytest.mark.usefixtures("saving")
 def test_a_run_stopped_again_and_again(tmp_path, whole):
-    for _ in range(4):
-        steps = []
-
-        def stopping(*args, steps=steps):
-            steps.append(1)
-            if len(steps) == 7:
-                raise Stop
-            return step(*args)
-
-        try:
-            result = train(tmp_path, by=task(step=stopping), net=linear(0.5), schedule="cosine")
-        except Stop:
-            continue
-    assert same(result, whole)
+    for _ in range(9):
+        with pytest.raises(Stop):
+            train(tmp_path, by=task(step=stopping(3)), net=linear(0.5), schedule="cosine")
+    resumed = []
+    again = task(step=lambda *args: resumed.append(1) or step(*args))
+    assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
+    assert len(resumed) == 4 * 5 - 9 * 2
 
 
-def test_a_run_stopped_in_its_last_predictions_trains_no_more(tmp_path, whole):
-    def stopping(settings, net, batch):
-        if len(predicted) >= 4 * 2:  # batches of validation in four epochs
-            raise Stop
-        predicted.append(1)
-        return net(batch["x"]).squeeze(1)
-
-    def untrained(*args):
-        raise AssertionError("trained again")
-
-    predicted = []
+@pytest.mark.usefixtures("saving")
+@pytest.mark.parametrize("at", [1, 3, 7, 9, 16])  # two batches of validation in each of four epochs
+def test_a_run_stopped_while_it_predicts_repeats_no_step(tmp_path, whole, at):
+    steps = []
+    counted = task(
+        step=lambda *args: steps.append(1) or step(*args),
+        predict=stopping(at, lambda settings, net, batch: net(batch["x"]).squeeze(1)),
+    )
     with pytest.raises(Stop):
-        train(tmp_path, by=task(predict=stopping), net=linear(0.5), schedule="cosine")
-    assert same(train(tmp_path, by=task(step=untrained), net=linear(0.5), schedule="cosine"), whole)
+        train(tmp_path, by=counted, net=linear(0.5), schedule="cosine")
+    again = task(step=counted.step)
+    assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
+    assert len(steps) == 4 * 5
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("at", [1, 8, 20])
+def test_asked_to_stop_it_saves_after_the_step_in_hand(tmp_path, whole, capsys, number, at):
+    steps = count(1)
+
+    def signalled(*args):
+        if next(steps) == at:
+            signal.raise_signal(number)
+        return step(*args)
+
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path, by=task(step=signalled), net=linear(0.5), schedule="cosine")
+    assert stopped.value.code == 128 + number
+    assert signal.getsignal(number) == before
+    where = f"epoch {(at - 1) // 5}, step {(at - 1) % 5 + 1}"
+    assert f"stopped; run again to go on at {where}\n" in capsys.readouterr().out
+    resumed = []
+    again = task(step=lambda *args: resumed.append(1) or step(*args))
+    assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
+    assert len(resumed) == 4 * 5 - at
+    assert f"going on at {where}\n" in capsys.readouterr().out
+
+
+def test_asked_twice_it_stops_at_once(tmp_path):
+    def signalled(*args):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, by=task(step=signalled))
+
+
+@pytest.mark.usefixtures("saving")
 def test_patience_is_remembered(tmp_path):
     values = iter([0.5, 0.9, 0.1, 0.2, 0.3, 0.4])
     made = scripted(values)
@@ -334,21 +408,35 @@ def test_patience_is_remembered(tmp_path):
     ]
 
 
+@pytest.mark.usefixtures("saving")
 def test_the_state_is_gone_at_the_end_and_no_other(tmp_path):
-    other = tmp_path / "states" / "other" / "last.pt"
-    other.parent.mkdir(parents=True)
+    other = tmp_path / "other" / "last.pt"
+    other.parent.mkdir()
     other.write_text("of another run")
     with pytest.raises(Stop):
         train(tmp_path, log=stop_after(1))
-    assert [p.name for p in (tmp_path / "states" / "run").iterdir()] == ["last.pt"]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"key.txt", "last.pt"}
     train(tmp_path)
-    assert [p.name for p in (tmp_path / "states").iterdir()] == ["other"]
+    assert not (tmp_path / "run").exists()
     assert other.read_text() == "of another run"
 
 
-def test_the_key_of_a_run():
-    assert run_key("a", "b") == run_key("a", "b")
-    assert len({run_key("a", "b"), run_key("ab"), run_key("ab", ""), run_key("b", "a")}) == 4
+@pytest.mark.usefixtures("saving")
+def test_numbers_of_numpy_do_not_spoil_the_state(tmp_path):
+    """A family may measure with NumPy; a state is read without running any code that is in it."""
+    made = task(measure=lambda truth, prediction: {"spearman": np.float64(0.5)})
+    with pytest.raises(Stop):
+        train(tmp_path, by=made, log=stop_after(1))
+    assert len(train(tmp_path, by=made)[2]) == 4
+
+
+@pytest.mark.usefixtures("saving")
+def test_mixed_precision_goes_on(tmp_path):
+    changes = {"precision": "bf16-mixed", "schedule": "cosine"}
+    expected = train(tmp_path, net=linear(0.5), **changes)
+    with pytest.raises(Stop):
+        train(tmp_path, by=task(step=stopping(9)), net=linear(0.5), **changes)
+    assert same(train(tmp_path, net=linear(0.5), **changes), expected)
 
 
 # Selection.
@@ -469,13 +557,6 @@ def test_two_optimisers_keep_their_own_rates(tmp_path):
     assert np.allclose(used, [(0.02, 0.01), (0.02, 0.01), (0.002, 0.001), (0.002, 0.001)])
 
 
-def test_two_optimisers_go_on_after_an_interruption(tmp_path):
-    whole = train(tmp_path, by=two_optimisers(), schedule="cosine")
-    with pytest.raises(Stop):
-        train(tmp_path, by=two_optimisers(), schedule="cosine", log=stop_after(1))
-    assert same(train(tmp_path, by=two_optimisers(), schedule="cosine"), whole)
-
-
 # What cannot be trained.
 
 
@@ -486,10 +567,147 @@ def test_nothing_to_train_or_validate_on(tmp_path, train_rows, val_rows):
         train(tmp_path, parts=(examples(train_rows), examples(val_rows), examples([0])))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number(tmp_path, value):
-    def broken(*args):
-        return {name: loss * value for name, loss in step(*args).items()}
+def faulty(at, factor):
+    """Steps whose loss is multiplied from one step on."""
+    steps = count(1)
 
-    with pytest.raises(TrainingError, match=r"epoch 0: the loss is not finite .* lower lr than 0\.02"):
-        train(tmp_path, by=task(step=broken))
+    def broken(*args):
+        factors = factor if next(steps) >= at else 1.0
+        return {name: loss * factors for name, loss in step(*args).items()}
+
+    return broken
+
+
+def faulty_from_state(at, tmp_path):
+    """As `faulty`, counted over all runs of a training."""
+    path = tmp_path / "run" / "last.pt"
+    if not path.is_file():
+        return faulty(at + 1, math.nan)
+    progress = torch.load(path, weights_only=True)["progress"]
+    return faulty(at + 1 - 5 * progress["epoch"] - progress["step"], math.nan)
+
+
+NAMES = [f"picture-{i}.jpg" for i in range(60)]
+
+
+def named_parts():
+    return tuple(Examples(X, Y[rows], rows, NAMES) for rows in map(np.array, (TRAIN, VAL, EVERYTHING)))
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        (math.nan, "is not finite"),
+        (math.inf, "is not finite"),
+        (1e12, "has diverged"),
+        (-1e12, "has diverged"),
+    ],
+)
+@pytest.mark.parametrize(("at", "where"), [(2, "epoch 0, step 1"), (14, "epoch 2, step 3")])
+def test_a_loss_that_leads_nowhere_is_named(tmp_path, factor, text, at, where):
+    changes = {"parts": named_parts(), "schedule": "step", "step_epochs": 2}
+    with pytest.raises(TrainingError) as error:
+        train(tmp_path, by=task(step=faulty(at, factor)), **changes)
+    rate = 0.02 if at == 2 else 0.002
+    assert str(error.value).startswith(f"{where} (picture-")
+    assert f"the loss {text}" in str(error.value)
+    assert f"at learning rate {{'net': {rate}}}; try a lower lr than 0.02" in str(error.value)
+    with pytest.raises(TrainingError, match=re.escape(where)):  # again, since nothing was mended
+        train(tmp_path, by=task(step=faulty(at, factor)), parts=named_parts(), schedule="step", step_epochs=2)
+
+
+def test_the_pictures_of_the_step_are_named(tmp_path):
+    batches = []
+
+    def watched(settings, net, batch, *rest):
+        batches.append(batch["x"].cpu().numpy())
+        losses = step(settings, net, batch, *rest)
+        return losses if len(batches) < 3 else {"loss": losses["loss"] * math.nan}
+
+    with pytest.raises(TrainingError) as error:
+        train(tmp_path, by=task(step=watched), parts=named_parts(), epochs=1)
+    rows = (batches[2][:4, None] == X).all(2).argmax(1)
+    assert f"({', '.join(NAMES[row] for row in rows)}, ...)" in str(error.value)
+
+
+def test_inputs_without_names_have_numbers():
+    assert Examples(X, Y[5:9], np.arange(5, 9)).name(2) == "input 7"
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_state_never_holds_a_loss_that_leads_nowhere(tmp_path):
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="epoch 1, step 2 "):
+            train(tmp_path, by=task(step=faulty_from_state(7, tmp_path)))
+        state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+        assert (state["progress"]["epoch"], state["progress"]["step"]) == (1, 2)
+        assert math.isfinite(state["progress"]["totals"]["loss"])
+        assert all(value.isfinite().all() for value in state["parts"]["net"].values())
+    steps = []
+    train(tmp_path, by=task(step=lambda *args: steps.append(1) or step(*args)), lr=0.01)
+    assert len(steps) == 4 * 5  # another lr starts afresh
+
+
+def test_an_update_that_leads_nowhere_at_the_end_of_an_epoch(tmp_path):
+    parts = (examples(range(8)), examples(VAL), examples(EVERYTHING))  # an epoch of one step
+    with pytest.raises(
+        TrainingError, match=r"epoch 0: predictions .* not finite; try a lower lr than 3e\+38"
+    ):
+        train(tmp_path, parts=parts, optimiser="sgd", lr=3e38)
+
+
+def used_up_by_torch():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def used_up_on_a_cpu():
+    torch.empty(2**55)
+
+
+def used_up_by_numpy():
+    np.empty(2**55)
+
+
+@pytest.mark.parametrize("use", [used_up_by_torch, used_up_on_a_cpu, used_up_by_numpy])
+def test_memory_that_is_used_up(tmp_path, use):
+    with pytest.raises(TrainingError, match=r"out of memory: lower one of batch_size \(8\), or on a GPU set"):
+        train(tmp_path, by=task(step=lambda *args: use()))
+
+
+def test_the_params_that_cost_memory_are_named():
+    settings = SimpleNamespace(batch_size=8, crop=67, hidden=16, lr=0.1)
+    with (
+        pytest.raises(TrainingError, match=r"lower one of batch_size \(8\), crop \(67\), hidden \(16\), or"),
+        training.memory_explained(settings),
+    ):
+        raise MemoryError
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    def wrong(*args):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        train(tmp_path, by=task(step=wrong))
+
+
+# Compiled.
+
+
+def test_a_compiled_network_gives_the_same(tmp_path, whole, monkeypatch):
+    calls, compile = [], torch.compile
+
+    def eager(*args, **keywords):
+        calls.append(1)
+        return compile(*args, **keywords | {"backend": "eager"})
+
+    monkeypatch.setattr(torch, "compile", eager)
+    found = train(tmp_path, net=linear(0.5), schedule="cosine", compiled=True)
+    assert calls
+    assert found[0].keys() == whole[0].keys()
+    assert same(found, whole)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SHARE", 1e9)
+    with pytest.raises(Stop):
+        train(tmp_path, by=task(step=stopping(9)), net=linear(0.5), schedule="cosine", compiled=True)
+    assert same(train(tmp_path, net=linear(0.5), schedule="cosine"), whole)  # its state fits both

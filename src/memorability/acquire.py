@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from memorability import datasets, tables
+from memorability import datasets, states, tables
 from memorability.errors import DataError
-from memorability.files import staged_folder
+from memorability.files import full_disk_named, staged_folder, write_text
+from memorability.parallel import map_ahead
 from memorability.pictures import decode, perceptual_hash
 from memorability.progress import bar
 from memorability.shards import Place, ShardWriter
 
 
-def acquire(sources: dict[str, Any], out: Path, *, work: Path, seed: int, threads: int) -> pd.DataFrame:
+def acquire(
+    sources: dict[str, Any], out: Path, *, work: Path, store: Path, seed: int, threads: int
+) -> pd.DataFrame:
     """Packs every picture of the named data sets into `out`, bytes unchanged.
 
     `out` receives the shards, `index.csv` (one row a picture, see `memorability.tables`) and, where
@@ -26,32 +32,48 @@ def acquire(sources: dict[str, Any], out: Path, *, work: Path, seed: int, thread
 
     Args:
         sources: data set name -> its adapter's settings.
-        work: scratch folder for generated data; the caller removes it.
+        work: where unfinished work is kept: a run that was stopped goes on at the next picture.
+        store: where downloaded files are kept.
     """
-    tables_read = []
-    for name, settings in sources.items():
-        rows = datasets.adapter(name).read(settings, work=work / name, seed=seed)
-        tables_read.append(rows.assign(dataset=name, id=name + "/" + rows["path"].astype(str)))
-    rows = pd.concat(tables_read, ignore_index=True)
-    with staged_folder(out) as folder:
-        with ShardWriter(folder, prefix="pictures") as shards, ThreadPoolExecutor(threads) as pool:
-            packed = [
-                _pack(item, name, shards)
-                for item, name in zip(
-                    bar(pool.map(_examine, rows["file"]), total=len(rows), of="acquire", unit="picture"),
-                    rows["id"],
-                    strict=True,
-                )
-            ]
-        index = pd.concat([rows, pd.DataFrame(packed)], axis=1)
-        tables.write(index.reindex(columns=tables.RAW), folder / "index.csv")
-        if "mask" in rows:
-            _pack_masks(rows.dropna(subset="mask"), folder)
+    wanted = json.dumps({name: settings.model_dump(mode="json") for name, settings in sources.items()})
+    with states.unfinished(work, wanted, repr(seed)) as folder:
+        read = [
+            datasets.read(name, settings, work=folder / name, store=store, seed=seed)
+            for name, settings in sources.items()
+        ]
+        rows = pd.concat(read, ignore_index=True)
+        packed = folder / "packed"
+        packed.mkdir(exist_ok=True)
+        # A row that an adapter finds a problem in is not packed.
+        sound = rows[rows["problem"].isna()] if "problem" in rows else rows
+        pictures = _pack(sound["id"], sound["file"], _examine, packed, "pictures", threads=threads)
+        pictures.index = sound.index
+        problem = pictures.pop("problem")
+        rows["problem"] = rows["problem"].fillna(problem) if "problem" in rows else problem
+        index = rows.join(pictures).reindex(columns=tables.RAW)
+        masked = rows.dropna(subset="mask").reset_index(drop=True) if "mask" in rows else None
+        if masked is not None:
+            masks = _pack(masked["id"], masked["mask"], _whole, packed, "masks", threads=threads)
+        with staged_folder(out) as part:
+            for shard in packed.glob("*.tar"):
+                _link_or_copy(shard, part / shard.name)
+            tables.write(index, part / "index.csv")
+            if masked is not None:
+                places = masks[list(Place._fields)]
+                tables.write(pd.concat([masked["id"], places], axis=1), part / "masks.csv")
     return index
 
 
+def _link_or_copy(source: Path, target: Path) -> None:
+    """As a copy, at once where both lie on one disk; the original stays until all is done."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 class Examined(NamedTuple):
-    content: bytes
+    content: bytes | None  # None: not to be packed
     facts: dict[str, Any]
 
 
@@ -59,25 +81,89 @@ def _examine(file: Path) -> Examined:
     try:
         content = Path(file).read_bytes()
     except OSError as error:
-        return Examined(b"", {"problem": f"cannot be read ({error.strerror})"})
+        return Examined(None, {"problem": f"cannot be read ({error.strerror})"})
     try:
         picture = decode(content)
     except DataError as error:
-        return Examined(content, {"problem": str(error)})
+        return Examined(None, {"problem": str(error)})
     facts = {"width": picture.width, "height": picture.height, "phash": perceptual_hash(picture)}
     return Examined(content, facts | {"sha256": hashlib.sha256(content).hexdigest()})
 
 
-def _pack(item: Examined, name: str, shards: ShardWriter) -> dict[str, Any]:
-    place = shards.add(name, item.content) if "sha256" in item.facts else Place("", 0, 0)
-    return item.facts | place._asdict()
+def _whole(file: Path) -> Examined:
+    return Examined(Path(file).read_bytes(), {})
 
 
-def _pack_masks(rows: pd.DataFrame, folder: Path) -> None:
-    with ShardWriter(folder, prefix="masks") as shards:
-        places = [
-            shards.add(name, Path(file).read_bytes())
-            for name, file in zip(rows["id"], rows["mask"], strict=True)
-        ]
-    masks = pd.DataFrame(places, columns=Place._fields).assign(id=list(rows["id"]))
-    tables.write(masks[["id", *Place._fields]], folder / "masks.csv")
+def _pack(
+    ids: pd.Series,
+    files: pd.Series,
+    examine: Callable[[Path], Examined],
+    folder: Path,
+    prefix: str,
+    *,
+    threads: int,
+) -> pd.DataFrame:
+    """Packs files into shards; returns facts and place of each, a row a file.
+
+    Each line of the journal `PREFIX.jsonl` is written when its member is, so a killed run is followed
+    from its last line on, as long as the files behind the lines are still what they were.
+    """
+    journal = folder / f"{prefix}.jsonl"
+    wanted = list(zip(ids, map(Path, files), strict=True))
+    done = _still_true(journal, wanted)
+    places = [Place(line["shard"], line["offset"], line["size"]) for line in done if "shard" in line]
+    write_text(journal, "".join(json.dumps(line) + "\n" for line in done))
+    left = wanted[len(done) :]
+
+    def examined(item: tuple[str, Path]) -> tuple[dict[str, Any], Examined]:
+        return _stamp(*item), examine(item[1])
+
+    results = map_ahead(examined, left, threads=threads, ahead=4 * threads)
+    with (
+        full_disk_named(folder, then="what is packed is kept for the next run"),
+        ShardWriter(folder, prefix=prefix, after=places[-1] if places else None) as shards,
+        journal.open("a", encoding="utf-8", buffering=1) as lines,  # a line at a time
+        bar(results, total=len(wanted), initial=len(done), of=f"acquire {prefix}", unit="file") as progress,
+    ):
+        for stamp, item in progress:
+            place = {} if item.content is None else shards.add(stamp["id"], item.content)._asdict()
+            lines.write(json.dumps(stamp | item.facts | place) + "\n")
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    for line in _lines(journal):
+        for name, values in columns.items():
+            values.append(line.get(name))
+    return pd.DataFrame(columns).astype(_TYPES)
+
+
+_COLUMNS = ["width", "height", "phash", "sha256", *Place._fields, "problem"]
+_TYPES = {name: "Int64" if name in ("width", "height", "offset", "size") else "string" for name in _COLUMNS}
+
+
+def _stamp(name: str, file: Path) -> dict[str, Any]:
+    """What a journal line holds to recognise its file by."""
+    try:
+        status = file.stat()
+    except OSError:
+        return {"id": name, "length": None, "modified": None}
+    return {"id": name, "length": status.st_size, "modified": status.st_mtime_ns}
+
+
+def _still_true(journal: Path, wanted: list[tuple[str, Path]]) -> list[dict[str, Any]]:
+    """The journal's lines up to the first whose file is another one by now, or not whole in its shard."""
+    ends = {shard.name: shard.stat().st_size for shard in journal.parent.glob("*.tar")}
+    kept = []
+    for line, (name, file) in zip(_lines(journal), wanted, strict=False):
+        if _stamp(name, file) != {key: line[key] for key in ("id", "length", "modified")}:
+            break
+        if "shard" in line and ends.get(line["shard"], 0) < line["offset"] + line["size"]:
+            break  # the machine stopped before the disk had it
+        kept.append(line)
+    return kept
+
+
+def _lines(journal: Path) -> Iterator[dict[str, Any]]:
+    if journal.is_file():
+        with journal.open(encoding="utf-8") as stream:
+            for line in stream:
+                if line.endswith("\n"):  # a killed run may have written half of its last line
+                    yield json.loads(line)

@@ -28,11 +28,18 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
     """Scores pictures: how likely people are to remember them."""
+    from memorability import runtime
     from memorability.predict import Failure, Predictor, Score
 
     name = best_model() if model is None else model
     folder = Path(name) if Path(name, "config.json").is_file() else models / name
-    results = list(Predictor(folder).scores(paths))
+    if runtime.world() == 1:
+        results = list(Predictor(folder).scores(paths))
+    else:
+        fabric = runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False)
+        results = Predictor(folder, device=str(fabric.device)).scores_together(paths)
+        if runtime.rank() > 0:
+            return
     scores = [result for result in results if isinstance(result, Score)]
     failures = [result for result in results if isinstance(result, Failure)]
     if as_json:
@@ -63,6 +70,23 @@ def leaderboard(
     for text in texts:
         print(f"{text.stem}\n{text.read_text(encoding='utf-8')}")
     print("metrics: metrics/    plots: plots/figures/    models: models/    wall times: logs/times.csv")
+
+
+@app.command()
+def crossval(
+    model: Annotated[str, typer.Argument(help="A model's name in params.yaml.")],
+    folds: Annotated[
+        int, typer.Option(min=2, help="Folds; with published splits those are used instead.")
+    ] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="How often the folds are drawn anew.")] = 5,
+) -> None:
+    """Cross-validates a model: mean, spread and pooled out-of-fold measures. In the repository."""
+    import subprocess
+
+    if not Path("pipeline/crossval.py").is_file():
+        raise DataError(f"{Path.cwd()}: no pipeline/ here; run this from the repository's root")
+    command = [sys.executable, "-m", "pipeline.crossval", model, str(folds), str(seeds)]
+    raise typer.Exit(subprocess.run(command).returncode)
 
 
 def best_model(board: Path = BOARD) -> str:

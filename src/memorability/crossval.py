@@ -1,78 +1,127 @@
-"""Cross-validation: every picture predicted once by a model that never saw it, over several fold seeds."""
+"""Cross-validation: every fold predicted by a model that never saw it, over several fold seeds."""
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from memorability import fitting, metrics, params, splits
+from memorability import evaluation, fitting, metrics, params, splits, states, tables
+from memorability.errors import ParamsError
 from memorability.progress import bar
 
-
-def out_of_fold(
-    settings: params.Model,
-    rows: pd.DataFrame,
-    place: fitting.Place,
-    *,
-    split: params.Split,
-    folds: int,
-    fold_seed: int,
-    **options: Any,
-) -> pd.DataFrame:
-    """Fits `folds` models, each tested on its fold, and joins their test predictions.
-
-    Args:
-        rows: a track's raw index; `place` as for `fitting.fit`, whose `options` are passed on.
-        split: its val share validates within the other folds; near-duplicates stay together.
-
-    Returns:
-        the rows of all folds as a split table with the column `prediction`.
-    """
-    parts = []
-    for fold in range(folds):
-        drawn = split.model_copy(update={"method": "folds", "folds": folds, "fold": fold, "seed": fold_seed})
-        table, _, _ = splits.split(rows, drawn)
-        with tempfile.TemporaryDirectory() as scratch:
-            here = replace(place, model=Path(scratch, "model"), history=Path(scratch, "history"))
-            fitted = fitting.fit(settings, table, here, **options)
-        tested = table.assign(prediction=fitted["prediction"].to_numpy(float))
-        parts.append(tested[tested["split"] == "test"])
-    return pd.concat(parts)
+POOLED = "pooled"
 
 
 def cross_validate(
-    settings: params.Model, rows: pd.DataFrame, place: fitting.Place, *, seeds: int, **options: Any
+    settings: params.Model,
+    rows: pd.DataFrame,
+    place: fitting.Place,
+    compute: fitting.Compute,
+    *,
+    split: params.Split,
+    folds: int,
+    seeds: int,
+    state: Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`out_of_fold` for fold seeds 0 to `seeds` - 1.
+    """Fits one model a fold, each tested on its fold alone.
+
+    The folds are drawn anew under each of the fold seeds 0 to `seeds` - 1; with split method
+    `published` they are the published splits instead. A finished fold is kept until all are, so a run
+    that was stopped goes on.
+
+    Args:
+        rows: a track's raw index.
+        split: its val share validates within the other folds; near-duplicates stay together.
+        place: what the model reads; what it writes goes into `state`, a folder for unfinished work.
 
     Returns:
-        the pooled out-of-fold measures of each fold seed, and the predictions under the first one.
+        the measures on each fold and, where `fold` is `pooled`, on all out-of-fold predictions of a
+        fold seed; and the rows with these predictions under the first seed.
     """
-    found, first = [], pd.DataFrame()
-    for seed in bar(range(seeds), of="fold seeds", unit="seed"):
-        pooled = out_of_fold(settings, rows, place, fold_seed=seed, **options)
-        first = pooled if seed == 0 else first
-        truth, prediction = pooled["score"].to_numpy(float), pooled["prediction"].to_numpy(float)
-        line: dict[str, Any] = {"fold_seed": seed, **metrics.measure(truth, prediction)}
-        if pooled["category"].notna().all():
-            category = pooled["category"].to_numpy(str)
-            line["within_category"] = metrics.within_category(truth, prediction, category)
-        found.append(line)
-    return pd.DataFrame(found).astype(float).astype({"fold_seed": int}), first
+    draws = _draws(rows, split, folds=folds, seeds=seeds)
+    key = (
+        settings.model_dump_json(),
+        draws[0].model_dump_json(),  # what the draws differ in names their files
+        rows.to_csv(index=False),
+        repr(asdict(compute)),
+        *_origins(place),
+    )
+    kept = list[tuple[int, int, pd.DataFrame]]()
+    with states.unfinished(state, *key) as folder:
+        for fold_split in bar(draws, of="folds", unit="fold"):
+            table, _, _ = splits.split(rows, fold_split)
+            path = folder / f"{fold_split.seed}-{fold_split.fold}.csv"
+            if not path.is_file():
+                here = replace(
+                    place,
+                    model=folder / "model",
+                    history=folder / "history",
+                    state=folder / "training",
+                    predictions=path,
+                )
+                fitting.fit(settings, table, here, compute)
+            joined = evaluation.join(tables.read(path), table)
+            kept.append((fold_split.seed, fold_split.fold, joined[joined["split"] == "test"]))
+    first = pd.concat([part for seed, _, part in kept if seed == kept[0][0]], ignore_index=True)
+    return _measured(kept), first
+
+
+def _origins(place: fitting.Place) -> list[str]:
+    """What the model's input and backbone say they are made of."""
+    files = [folder / "config.json" for folder in (place.input, place.backbone) if folder is not None]
+    return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+
+
+def _draws(rows: pd.DataFrame, split: params.Split, *, folds: int, seeds: int) -> list[params.Split]:
+    """The splits to go through, one a fold and seed."""
+    if folds < 2 or seeds < 1:
+        raise ParamsError(f"at least 2 folds and 1 seed, received {folds} and {seeds}")
+    if split.method == "published":
+        published = max((len(names.split()) for names in rows["split"].dropna()), default=1)
+        return [split.model_copy(update={"fold": fold}) for fold in range(published)]
+    given = {"method": "folds", "folds": folds}
+    return [
+        split.model_copy(update=given | {"fold": fold, "seed": seed})
+        for seed in range(seeds)
+        for fold in range(folds)
+    ]
+
+
+def _measured(kept: list[tuple[int, int, pd.DataFrame]]) -> pd.DataFrame:
+    lines = [{"fold_seed": seed, "fold": str(fold), **_measure(part)} for seed, fold, part in kept]
+    for seed in dict.fromkeys(seed for seed, _, _ in kept):
+        together = pd.concat([part for other, _, part in kept if other == seed])
+        lines.append({"fold_seed": seed, "fold": POOLED, **_measure(together)})
+    return pd.DataFrame(lines)
+
+
+def _measure(part: pd.DataFrame) -> dict[str, Any]:
+    truth, prediction = part["score"].to_numpy(float), part["prediction"].to_numpy(float)
+    found: dict[str, Any] = {"n": len(part), **metrics.measure(truth, prediction)}
+    if part["category"].notna().all():
+        category = part["category"].to_numpy(str)
+        found["within_category"] = metrics.within_category(truth, prediction, category)
+    return found
 
 
 def text(name: str, measured: pd.DataFrame) -> str:
-    """Mean, SD and range over the fold seeds, a line a measure."""
-    lines = [f"{name}: {len(measured)} fold seeds, pooled out-of-fold predictions"]
-    for column in measured.columns.drop("fold_seed"):
-        values = measured[column].to_numpy(float)
-        spread = f"SD {np.std(values, ddof=1):.4f}" if len(values) > 1 else "one seed"
-        lines.append(
-            f"  {column:16} mean {values.mean():.4f}  {spread}  {values.min():.4f} to {values.max():.4f}"
-        )
+    """Mean, SD and range of each measure: over single folds, and over the seeds of the pooled ones."""
+    pooled = measured["fold"] == POOLED
+    blocks = (
+        (f"{(~pooled).sum()} folds, each by itself", measured[~pooled]),
+        (f"out-of-fold predictions pooled, {pooled.sum()} fold seeds", measured[pooled]),
+    )
+    lines = [name]
+    for title, part in blocks:
+        lines.append(f"  {title}")
+        for column in part.columns.drop(["fold_seed", "fold", "n"]):
+            values = part[column].to_numpy(float)
+            spread = f"SD {np.std(values, ddof=1):.4f}" if len(values) > 1 else "only one"
+            lines.append(
+                f"    {column:16} mean {values.mean():.4f}  {spread:9}  {values.min():.4f} to {values.max():.4f}"
+            )
     return "\n".join(lines)

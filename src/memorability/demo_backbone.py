@@ -8,6 +8,7 @@ task whose functions stand below.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import augment, backbones, params, runtime, scenes, training
+from memorability.loading import Examples
 from memorability.metrics import Array
 from memorability.optim import Backward, descend, optimiser
 from memorability.pictures import resize_and_crop
@@ -36,13 +38,15 @@ def train(
     transform: params.Transform,
     seed: int,
     threads: int,
-    states: Path,
-) -> dict[str, Tensor]:
-    """Trains `arch` on generated scenes; returns the state dict of its best epoch.
+    state: Path,
+    write: Callable[[dict[str, Tensor]], None],
+) -> None:
+    """Trains `arch` on generated scenes.
 
     Args:
         transform: resize and crop of the pictures; mean and std are applied as well.
-        states: where an interrupted training is kept.
+        state: where unfinished training is kept.
+        write: receives the state dict of the best epoch, before the unfinished one is removed.
     """
     fabric = runtime.fabric(precision="32-true", threads=threads)
     torch.manual_seed(seed)
@@ -50,22 +54,23 @@ def train(
     x, y = _draw(settings.pictures, transform, seed)
     rows = np.arange(len(x))
     cut = int(len(x) * (1 - VAL_SHARE))
-    key = training.run_key(
-        arch, settings.model_dump_json(), transform.model_dump_json(), repr((seed, threads))
-    )
-    trained, _ = training.fit(
-        sys.modules[__name__],
-        settings,
-        net,
-        train=training.Examples(x, y[:cut], rows[:cut]),
-        val=training.Examples(x, y[cut:], rows[cut:]),
-        everything=training.Examples(x, y[cut:], rows[cut:]),
-        fabric=fabric,
-        seed=seed,
-        state=states / key,
-        log=lambda line: None,
-    )
-    return trained.get_submodule("net").state_dict()
+    val = Examples(x, y[cut:], rows[cut:])
+    key = (arch, settings.model_dump_json(), transform.model_dump_json(), repr((seed, threads)))
+    with training.unfinished(state, *key, fabric.device.type, fabric=fabric) as folder:
+        trained, _ = training.fit(
+            sys.modules[__name__],
+            settings,
+            net,
+            train=Examples(x, y[:cut], rows[:cut]),
+            val=val,
+            everything=val,
+            fabric=fabric,
+            seed=seed,
+            state=folder,
+            log=lambda line: None,
+        )
+        if runtime.rank() == 0:
+            write(trained.get_submodule("net").state_dict())
 
 
 def _draw(count: int, transform: params.Transform, seed: int) -> tuple[np.ndarray, np.ndarray]:

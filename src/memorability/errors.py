@@ -23,6 +23,14 @@ class TrainingError(MemorabilityError):
     """Training cannot start or go on."""
 
 
+class StorageError(MemorabilityError):
+    """Something cannot be written: a full disk, a quota."""
+
+
+class StateError(MemorabilityError):
+    """Unfinished work of an earlier run cannot be taken up."""
+
+
 def listing(offenders: Iterable[str], limit: int = 20) -> str:
     """The offenders one a line, cut after `limit` with a count of the rest."""
     lines = list(offenders)

@@ -22,13 +22,19 @@ def report(joined: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> d
         bootstrap, halves: resamples behind the intervals and behind the human consistency.
 
     Returns:
-        split -> name -> number (None where a statistic does not exist).
+        split -> name -> number (None where a statistic does not exist). Where several data sets are
+        combined, the numbers are of all pooled, and `by_dataset` has those of each.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
         part = joined[joined["split"] == split]
         if len(part):
             found[split] = rounded(_measure(part, bootstrap=bootstrap, halves=halves, seed=seed))
+        if part["dataset"].nunique() > 1:
+            found[split]["by_dataset"] = {
+                str(name): rounded(_measure(rows, bootstrap=bootstrap, halves=halves, seed=seed))
+                for name, rows in part.groupby("dataset", sort=True)
+            }
     return found
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from memorability import backbones
+from memorability import backbones, distributed, runtime
 from memorability.errors import BackboneError
 from memorability.feature_cache import FeatureCache
 from memorability.files import digest, write_json
@@ -51,7 +55,10 @@ class Extractor:
         nodes = nodes[1 : head if self.config["headless"] else None]  # the first is the input
         if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
             raise BackboneError(f"layer {layer!r} is not in {self.config['arch']}; valid: {', '.join(nodes)}")
-        self._net = create_feature_extractor(net, {layer: "out"}).eval().to(self.device)
+        cut = create_feature_extractor(net, {layer: "out"}).eval().to(self.device)
+        # Tensor cores want this layout; on a CPU, where small networks are slower in it, the usual one stays.
+        on_gpu = self.device.type == "cuda"
+        self._net = cut.to(memory_format=torch.channels_last) if on_gpu else cut
         self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
         transform = self.config["transform"]
         self._mean = torch.tensor(transform["mean"], device=self.device).view(3, 1, 1)
@@ -77,10 +84,15 @@ class Extractor:
         transform = self.config["transform"]
         return resize_and_crop(picture, resize=transform["resize"], crop=transform["crop"])
 
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of one picture's features: (D,), or (D, h, w) unpooled."""
         crop = self.config["transform"]["crop"]
         return self._compute(np.zeros((1, 3, crop, crop), np.uint8)).shape[1:]
+
+    def size(self) -> int:
+        """Bytes of one picture's features."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def __call__(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Features of up to `batch_size` prepared pictures: [n, D], or [n, D, h, w] unpooled."""
@@ -108,45 +120,65 @@ def extract(
 ) -> int:
     """Writes `out/features.npy` ([N, D] or [N, D, h, w]) and `out/config.json`; the folder exists.
 
+    Of several processes each computes and writes its part, the first one makes the files.
+
     Args:
         keys: content hash of each picture, [N]; equal contents are computed once.
         picture: gives picture i, decoded; called from `threads` threads.
 
     Returns:
-        How many pictures were computed, the others being in the cache.
+        How many pictures this process computed, the others being in the cache.
     """
-    shape = extractor.shape()
-    array = np.lib.format.open_memmap(
-        out / "features.npy", mode="w+", dtype=extractor.dtype, shape=(len(keys), *shape)
-    )
-    cache = FeatureCache(cache_root, extractor.namespace())
+    shape = extractor.shape
+    path = out / "features.npy"
+    if runtime.rank() == 0:
+        _allocate(path, dtype=extractor.dtype, shape=(len(keys), *shape))
+        write_json(out / "config.json", extractor.describe())
+    distributed.wait(extractor.device)
     rows_of: dict[str, list[int]] = {}
     for i, key in enumerate(keys):
         rows_of.setdefault(key, []).append(i)
-    todo = []
-    for key, rows in rows_of.items():
-        stored = cache.get(key)
-        if stored is None:
-            todo.append(rows[0])
-        else:
-            array[rows] = np.frombuffer(stored, array.dtype).reshape(shape)
+    with closing(FeatureCache(cache_root, extractor.namespace())) as cache, path.open("r+b") as file:
+        start = path.stat().st_size - len(keys) * extractor.size()
 
-    def prepared(i: int) -> np.ndarray:
-        return extractor.prepare(picture(i))
+        def write(key: str, value: bytes) -> None:
+            for row in rows_of[key]:
+                os.pwrite(file.fileno(), value, start + row * len(value))
 
-    with bar(total=len(todo), of="features", unit="picture") as progress:
+        todo = []
+        for key in distributed.share(list(rows_of)):
+            stored = cache.get(key)
+            if stored is None or len(stored) != extractor.size():
+                todo.append(rows_of[key][0])
+            else:
+                write(key, stored)
+
+        def prepared(i: int) -> np.ndarray:
+            return extractor.prepare(picture(i))
+
         # A GPU computes while the cores decode ahead; on a CPU both would only get in each other's way.
         ahead = 3 if extractor.device.type == "cuda" else 0
-        for rows, pixels in _batches(todo, prepared, extractor.batch_size, threads, ahead):
-            values = extractor(pixels)
-            cache.put((keys[i], v.tobytes()) for i, v in zip(rows, values, strict=True))
-            for i, value in zip(rows, values, strict=True):
-                array[rows_of[keys[i]]] = value
-            progress.update(len(rows))
-    cache.close()
-    array.flush()
-    write_json(out / "config.json", extractor.describe())
+        with bar(total=len(todo), of="features", unit="picture") as progress:
+            for rows, pixels in _batches(todo, prepared, extractor.batch_size, threads, ahead):
+                values = {keys[i]: v.tobytes() for i, v in zip(rows, extractor(pixels), strict=True)}
+                cache.put(values.items())
+                for key, value in values.items():
+                    write(key, value)
+                progress.update(len(rows))
+    distributed.wait(extractor.device)
     return len(todo)
+
+
+def _allocate(path: Path, *, dtype: str, shape: tuple[int, ...]) -> None:
+    """A .npy file of zeros. Rows are then written at their place: a memory map would fill the memory."""
+    with path.open("wb") as file:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + math.prod(shape) * np.dtype(dtype).itemsize)
 
 
 def _batches(

@@ -11,16 +11,21 @@ from typing import Any
 class History:
     """Writes `folder/history.csv` after every epoch, and DVCLive's files beside it.
 
-    DVCLive belongs to DVC: where a stage is run without it, the CSV alone is written.
+    DVCLive belongs to DVC: where a stage is run without it, the CSV alone is written. With no folder
+    nothing is: of several processes one writes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder, self._lines = folder, list[dict[str, Any]]()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._live = _live(folder)
+        self._live = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._live = _live(folder)
 
     def log(self, line: dict[str, Any]) -> None:
         """Adds one epoch's numbers; None (a statistic that does not exist) is left empty."""
+        if self._folder is None:
+            return
         self._lines.append(line)
         with (self._folder / "history.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, fieldnames=list(self._lines[0]), lineterminator="\n")
@@ -32,7 +37,10 @@ class History:
                     self._live.log_metric(name, value)
             self._live.next_step()
 
-    def close(self) -> None:
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.end()
 

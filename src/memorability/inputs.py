@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import psutil
 from PIL import Image
 
 from memorability.errors import DataError
 from memorability.pictures import decode, resize_and_crop
 from memorability.shards import Place, ShardReader
 
-MEMORY_LIMIT = 2**30  # bytes of decoded pictures that are kept between epochs
+MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
 
 
 class Inputs(Protocol):
@@ -45,24 +49,35 @@ class Pictures:
 class Pixels:
     """`Pictures` resized and cropped: uint8 [3, crop, crop] each.
 
-    A set that fits in `MEMORY_LIMIT` is decoded once and kept, a larger one at every access.
+    A set that fits in a share of the free memory is decoded once and kept, in memory that forked
+    loading processes fill and read together; a larger one is decoded at every access.
     """
 
-    def __init__(self, pictures: Pictures, *, resize: int, crop: int) -> None:
+    def __init__(self, pictures: Pictures, *, resize: int, crop: int, memory: int | None = None) -> None:
         self._pictures, self._resize, self._crop = pictures, resize, crop
-        fits = len(pictures) * 3 * crop * crop <= MEMORY_LIMIT
-        self._kept: list[np.ndarray | None] | None = [None] * len(pictures) if fits else None
+        self._kept: np.ndarray | None = None
+        shape = (len(pictures), 3, crop, crop)
+        if 0 < math.prod(shape) <= (_memory_to_use() if memory is None else memory):
+            # Not yet touched, so it takes memory as pictures come.
+            self._kept = np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
+            self._known = np.frombuffer(mmap.mmap(-1, len(pictures)), np.bool_)
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        if self._kept is not None and (kept := self._kept[index]) is not None:
-            return kept
+        if self._kept is not None and self._known[index]:
+            return self._kept[index]
         pixels = resize_and_crop(self._pictures.picture(index), resize=self._resize, crop=self._crop)
         if self._kept is not None:
             self._kept[index] = pixels
+            self._known[index] = True
         return pixels
+
+
+def _memory_to_use() -> int:
+    """Bytes that this one of the machine's processes may keep pictures in."""
+    return int(psutil.virtual_memory().available * MEMORY_SHARE / int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def feature_rows(folder: Path, ids: Sequence[str]) -> np.ndarray:

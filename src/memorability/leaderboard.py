@@ -12,6 +12,7 @@ from memorability import metrics
 from memorability.evaluation import rounded
 
 SHOWN = ("spearman", "pearson", "l1", "mse")
+OF_DATASET = ".test"  # columns such as lamem.test_spearman
 
 
 def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -29,6 +30,8 @@ def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
         row |= {
             f"test_{m}_{end}": test.get(f"{m}_{end}") for m in ("spearman", "mse") for end in ("low", "high")
         }
+        for dataset, measured in test.get("by_dataset", {}).items():
+            row |= {f"{dataset}{OF_DATASET}_{m}": measured[m] for m in ("spearman", "mse")}
         rows.append(row)
     table = pd.DataFrame(rows)
     numbers = list(table.columns.drop("model"))
@@ -74,10 +77,14 @@ def summary(track: str, table: pd.DataFrame, human: float | None) -> dict[str, f
     """Few, flat numbers for `dvc metrics diff`: per model Spearman on val and test, MSE on test."""
     found: dict[str, float | None] = {f"{track}.human.test_spearman": human}
     for row in table.to_dict("records"):
-        for column in ("val_spearman", "test_spearman", "test_mse"):
+        for column in ("val_spearman", "test_spearman", "test_mse", *_by_dataset(table)):
             value = row[column]
             found[f"{track}.{row['model']}.{column}"] = None if np.isnan(value) else value
     return found
+
+
+def _by_dataset(table: pd.DataFrame) -> list[str]:
+    return [column for column in table.columns if f"{OF_DATASET}_" in column]
 
 
 def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None) -> str:
@@ -98,7 +105,20 @@ def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None) ->
         lines.append(
             f"{place:2} {row['model']:16} {rho[0]:>8} {rho[1]:>9}  {span:16} {row['test_mse']:9.4f} {row['test_l1']:8.4f}{mark}"
         )
+    lines += _dataset_lines(table)
     if human is not None:
         lines.append(f"   people, split-half on the test pictures: {human:.3f}")
     lines.append("Ordered by validation. * lower test MSE than `mean` (paired bootstrap, 95 %).")
     return "\n".join(lines)
+
+
+def _dataset_lines(table: pd.DataFrame) -> list[str]:
+    """Test Spearman and MSE by data set, a line a model; nothing where there is only one."""
+    columns = _by_dataset(table)
+    if not columns:
+        return []
+    lines = ["   by data set", f"   {'model':16} " + " ".join(f"{column:>22}" for column in columns)]
+    for row in table.to_dict("records"):
+        values = ("-" if np.isnan(row[column]) else f"{row[column]:.4f}" for column in columns)
+        lines.append(f"   {row['model']:16} " + " ".join(f"{value:>22}" for value in values))
+    return lines

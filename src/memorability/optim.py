@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from memorability.distributed import average_gradients
+
 Backward = Callable[[Tensor], None]
 
 
@@ -23,7 +25,11 @@ def optimiser(
 
 
 def descend(loss: Tensor, by: Optimizer, backward: Backward) -> None:
-    """One update: gradients of `loss` (through Fabric's backward, for any precision), then a step."""
+    """One update: gradients of `loss` (through Fabric's backward, for any precision), then a step.
+
+    With several processes the gradients are averaged over them.
+    """
     by.zero_grad(set_to_none=True)
     backward(loss)
+    average_gradients(parameter for group in by.param_groups for parameter in group["params"])
     by.step()

@@ -48,15 +48,21 @@ class Acquire(BaseModel):
 
 
 class Split(Block):
-    """How one track is split. `random` and `folds` are drawn here, `published` comes with the data."""
+    """How one track is split. `random` and `folds` are drawn here, `published` comes with the data.
+
+    `published`: what the data sets do not publish is drawn, `val` from train for those without one,
+    `val` and `test` for those without a split. `on_bad_item`: a row that cannot be used stops the
+    stage (`fail`), or is left out and counted in the report (`skip`).
+    """
 
     method: Literal["random", "folds", "published"]
     val: float = Field(ge=0, lt=1, description="share of all rows")
     test: float = Field(ge=0, lt=1, description="share of all rows (random)")
     folds: int = Field(ge=2)
-    fold: int = Field(ge=0, description="the fold that is test (folds)")
+    fold: int = Field(ge=0, description="from 0: the fold that is test (folds), the split in use (published)")
     seed: int = Field(ge=0)
     near_duplicate_bits: int = Field(ge=0, le=15, description="of 64, that near-duplicates may differ in")
+    on_bad_item: Literal["fail", "skip"] = "fail"
 
     @model_validator(mode="after")
     def _consistent(self) -> Split:
@@ -66,7 +72,7 @@ class Split(Block):
             raise ValueError(
                 f"val + one of {self.folds} folds must leave some for train, received {self.val}"
             )
-        if self.fold >= self.folds:
+        if self.method != "published" and self.fold >= self.folds:
             raise ValueError(f"fold must be under folds ({self.folds}), received {self.fold}")
         return self
 
@@ -84,7 +90,7 @@ class Gradient(Block):
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     step_epochs: int = Field(10, ge=1, description="of schedule step: epochs between cuts to a tenth")
     patience: int = Field(10, ge=1, description="epochs without a better validation before stopping")
-    workers: int = Field(0, ge=0, description="processes that load pictures; 0 loads in the training one")
+    workers: int | None = Field(None, ge=0, description="processes that load pictures; None: by the device")
 
     def optimiser_options(self) -> dict[str, Any]:
         """The keywords of `memorability.optim.optimiser`."""
@@ -200,6 +206,7 @@ class Params(Block):
     seed: int = Field(ge=0)
     threads: int = Field(ge=1, description="CPU threads; results are bit-identical at a fixed number")
     precision: Precision
+    compile: bool = Field(description="compile the networks that are trained (torch.compile)")
     lr: float | None = Field(gt=0)
     epochs: int | None = Field(ge=1)
     batch_size: int | None = Field(ge=2)
@@ -251,16 +258,20 @@ class Params(Block):
         return self.models[name]
 
 
+def family_names() -> list[str]:
+    """Every family there is."""
+    folder = Path(__file__).parent / "families"
+    return sorted(f.stem for f in folder.glob("*.py") if f.stem != "__init__")
+
+
 def family(name: str) -> Any:
     """The module `memorability.families.NAME`.
 
     Raises:
         ParamsError: there is no such family.
     """
-    folder = Path(__file__).parent / "families"
-    names = sorted(f.stem for f in folder.glob("*.py") if f.stem != "__init__")
-    if name not in names:
-        raise ParamsError(f"family {name!r} is not known; valid: {', '.join(names)}")
+    if name not in family_names():
+        raise ParamsError(f"family {name!r} is not known; valid: {', '.join(family_names())}")
     return importlib.import_module(f"memorability.families.{name}")
 
 

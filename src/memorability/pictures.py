@@ -7,33 +7,56 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from memorability.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what makes a picture upright, by its EXIF orientation
 
 
 def decode(content: bytes, *, name: str = "picture") -> Image.Image:
-    """Decodes a picture file to upright RGB (EXIF rotation applied, first frame of several).
+    """Decodes a picture file to upright RGB: EXIF rotation applied, first frame of several, what is
+    transparent on white.
 
     Raises:
         DataError: the bytes are no picture that Pillow can read, or are cut short.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            upright = ImageOps.exif_transpose(picture)
+            upright = _upright(picture)
             if upright.mode.startswith("I"):  # 16 bits a channel, which a plain conversion would clip
                 upright = upright.convert("I").point(lambda value: value / 256).convert("L")
             elif upright.mode == "F":
                 raise DataError(
                     f"{name}: floating-point pixels have no fixed range; save it with 8 or 16 bits"
                 )
+            if upright.has_transparency_data:
+                upright = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
             return upright.convert("RGB")
+    except (DataError, MemoryError):
+        raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{name}: not a picture in any format that Pillow reads") from error
-    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+        reason = "not a picture in any format that Pillow reads" if content else "an empty file (0 bytes)"
+        raise DataError(f"{name}: {reason}") from error
+    except Exception as error:  # damaged files make Pillow fail in many ways, such as a TypeError
         raise DataError(f"{name}: cannot be decoded as a picture ({error})") from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as EXIF says. `ImageOps.exif_transpose` would write the rest of EXIF anew, and fails if it is damaged."""
+    picture.load()
+    turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarray:
@@ -42,6 +65,7 @@ def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarr
     Returns:
         uint8 [3, crop, crop].
     """
+    picture = _without_far_ends(picture)
     width, height = picture.size
     scale = resize / min(width, height)
     new = (max(resize, round(width * scale)), max(resize, round(height * scale)))
@@ -49,6 +73,20 @@ def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarr
     picture = picture.resize(new, Image.Resampling.BILINEAR)
     picture = picture.crop((left, top, left + crop, top + crop))
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def _without_far_ends(picture: Image.Image) -> Image.Image:
+    """Very long pictures cut to a middle part with a wide margin around what the crop will keep.
+
+    Resizing a whole picture of 20,000 x 1 pixels would take gigabytes.
+    """
+    width, height = picture.size
+    short = min(width, height)
+    if max(width, height) <= 16 * short:
+        return picture
+    wide, high = min(width, 5 * short), min(height, 5 * short)
+    left, top = (width - wide) // 2, (height - high) // 2
+    return picture.crop((left, top, left + wide, top + high))
 
 
 def perceptual_hash(picture: Image.Image) -> str:

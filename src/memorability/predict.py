@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,18 +79,33 @@ class Predictor:
 
     def scores(self, paths: Iterable[str | Path]) -> Iterator[Score | Failure]:
         """As `predict`, batch after batch, with a `Failure` for whatever cannot be scored."""
-        found: list[Path | Failure] = []
-        for path in map(Path, paths):
-            try:
-                found += find_pictures(path)
-            except DataError as error:
-                found.append(Failure(path, str(error)))
+        yield from self._scored(_found(paths))
+
+    def scores_together(self, paths: Iterable[str | Path]) -> list[Score | Failure]:
+        """As `scores`, the work shared by the processes that `torchrun` started; all know all results."""
+        from memorability import distributed
+
+        found = _found(paths)
+        return distributed.interleaved(list(self._scored(distributed.share(found))))
+
+    def _scored(self, found: Sequence[Path | Failure]) -> Iterator[Score | Failure]:
         for start in range(0, len(found), BATCH):
             opened = [_open(item) for item in found[start : start + BATCH]]
             pictures = [item[1] for item in opened if not isinstance(item, Failure)]
             values = iter(self._score(pictures)) if pictures else iter(())
             for item in opened:
                 yield item if isinstance(item, Failure) else Score(item[0], float(next(values)))
+
+
+def _found(paths: Iterable[str | Path]) -> list[Path | Failure]:
+    """The pictures at and below the paths."""
+    found: list[Path | Failure] = []
+    for path in map(Path, paths):
+        try:
+            found += find_pictures(path)
+        except DataError as error:
+            found.append(Failure(path, str(error)))
+    return found
 
 
 def _open(item: Path | Failure) -> tuple[Path, Image.Image] | Failure:

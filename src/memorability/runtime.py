@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import platform
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,18 +26,70 @@ def limit_threads(threads: int) -> None:
     threadpool_limits(threads)
 
 
-def fabric(*, precision: Precision, threads: int) -> Fabric:
-    """A launched Fabric on the GPU if there is one, else the CPU, with deterministic kernels."""
+def rank() -> int:
+    """Which of the processes that `torchrun` started this is, from 0; the first one writes for all."""
+    return int(os.environ.get("RANK", 0))
+
+
+def world() -> int:
+    """How many processes `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def cores() -> int:
+    """CPU cores that this one of the machine's processes may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def fabric(*, precision: Precision, threads: int, deterministic: bool = True) -> Fabric:
+    """A launched Fabric on the GPU if there is one, else the CPU.
+
+    Under `torchrun` it is one of the processes that `torchrun` started.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     import torch
     from lightning.fabric import Fabric
 
+    from memorability import distributed
+
     torch.set_num_threads(threads)
     # A few CUDA kernels have no deterministic form; there a warning says so.
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    made = Fabric(accelerator="auto", devices=1, precision=precision)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
+    made = Fabric(
+        accelerator="auto",
+        devices=here,
+        num_nodes=world() // here,
+        strategy=distributed.Replicas() if world() > 1 else "auto",
+        precision=precision,
+    )
     made.launch()
     return made
+
+
+class Stopping:
+    """Ctrl-C and SIGTERM as a wish that long work can ask for between two steps.
+
+    A second signal stops at once. Outside a main thread signals are left as they are.
+    """
+
+    signal: int | None = None
+
+    def __enter__(self) -> Stopping:
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def processor() -> str:
@@ -55,6 +109,8 @@ def timed(stage: str, log: Path) -> Iterator[None]:
     """Appends the wall time of the block to a CSV, apart from the metrics, which must reproduce."""
     start = time.perf_counter()
     yield
+    if rank() > 0:
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
     new = not log.exists()
     with log.open("a", newline="", encoding="utf-8") as stream:

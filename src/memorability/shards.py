@@ -6,9 +6,9 @@ the WebDataset style, readable by any tool; their bytes depend on names and cont
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -23,30 +23,50 @@ class Place(NamedTuple):
 
 
 class ShardWriter:
-    """Appends members to `folder/PREFIX-00000.tar` and so on, a new shard after `limit` bytes."""
+    """Appends members to `folder/PREFIX-00000.tar` and so on, a new shard after `limit` bytes.
 
-    def __init__(self, folder: Path, *, prefix: str = "shard", limit: int = 256 * 2**20) -> None:
+    A member is on its way to the disk when `add` returns (nothing is buffered here), so a killed
+    writer can be followed by another one: it goes on behind `after`, the last place that counts,
+    and what the first one wrote behind it is cut off.
+    """
+
+    def __init__(
+        self, folder: Path, *, prefix: str = "shard", limit: int = 256 * 2**20, after: Place | None = None
+    ) -> None:
         self._folder, self._prefix, self._limit = folder, prefix, limit
         self._count = 0
-        self._tar: tarfile.TarFile | None = None
+        self._file: FileIO | None = None
+        if after is not None:
+            self._count = int(Path(after.shard).stem.rsplit("-", 1)[1]) + 1
+            self._file = FileIO(folder / after.shard, "r+")
+            self._file.truncate(self._file.seek(_padded(after.offset + after.size)))
+        for stale in sorted(folder.glob(f"{prefix}-*.tar"))[self._count :]:
+            stale.unlink()
 
     def add(self, name: str, content: bytes) -> Place:
-        tar = self._tar
-        if tar is None or tar.offset > self._limit:
-            tar = self._next()
+        file = self._file
+        if file is None or file.tell() > self._limit:
+            file = self._next()
         member = tarfile.TarInfo(name)  # no time, owner or mode of this machine gets in
         member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-        padded = -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        return Place(Path(str(tar.name)).name, tar.offset - padded, member.size)
+        header = member.tobuf(tarfile.PAX_FORMAT)
+        place = Place(Path(os.fsdecode(file.name)).name, file.tell() + len(header), member.size)
+        _write(file, header + content + bytes(_padded(member.size) - member.size))
+        return place
 
-    def _next(self) -> tarfile.TarFile:
-        if self._tar is not None:
-            self._tar.close()
-        path = self._folder / f"{self._prefix}-{self._count:05d}.tar"
-        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 (closed by close)
+    def _next(self) -> FileIO:
+        self._end()
+        self._file = FileIO(self._folder / f"{self._prefix}-{self._count:05d}.tar", "w")
         self._count += 1
-        return self._tar
+        return self._file
+
+    def _end(self) -> None:
+        if self._file is not None:
+            size = self._file.tell() + 2 * tarfile.BLOCKSIZE  # two empty blocks end a tar file,
+            whole = -(-size // tarfile.RECORDSIZE) * tarfile.RECORDSIZE  # which is made of whole records
+            _write(self._file, bytes(whole - self._file.tell()))
+            self._file.close()
+            self._file = None
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -57,8 +77,20 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._tar is not None:
-            self._tar.close()
+        if error is None:
+            self._end()
+        elif self._file is not None:
+            self._file.close()
+
+
+def _padded(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:  # a disk that fills up takes a part first and fails at the rest
+        left = left[file.write(left) :]
 
 
 class ShardReader:

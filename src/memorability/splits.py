@@ -13,63 +13,102 @@ from scipy.sparse.csgraph import connected_components
 from memorability import params, tables
 from memorability.errors import DataError, listing
 
+REPORTED = 100  # offenders in a report, which git keeps
+
 
 def split(rows: pd.DataFrame, settings: params.Split) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Checks a raw index and splits it.
 
     Returns:
         the split table (`memorability.tables.SPLIT`); id, fold and split of each row, for git; and a
-        report: rows per split, groups of near-duplicates, which of them straddle a published split.
+        report: rows per split, rows left out and why, groups of near-duplicates, which of them
+        straddle a published split.
+
+    Raises:
+        DataError: rows cannot be used and `on_bad_item` is `fail`, or none is left.
     """
-    check(rows)
+    if settings.method == "published":
+        rows = rows.assign(score=published_scores(rows, fold=settings.fold))
+    offences = problems(rows)
+    if offences and settings.on_bad_item == "fail":
+        raise DataError(
+            f"{len(offences)} problems in {len(rows)} rows:\n{listing(text for _, text in offences)}\n"
+            "Mend them, or leave these rows out: on_bad_item: skip in the split block."
+        )
+    left_out = {row for row, _ in offences}
+    received = len(rows)
+    rows = rows[~np.isin(np.arange(received), list(left_out))].reset_index(drop=True)
+    if len(rows) == 0:
+        raise DataError(f"none of {received} rows can be used:\n{listing(text for _, text in offences)}")
     groups = near_duplicates(list(rows["phash"]), bits=settings.near_duplicate_bits)
-    labelled = ~rows["split"].eq("unlabelled").fillna(False).to_numpy(bool)
-    names = np.full(len(rows), "unlabelled", dtype="<U10")
     folds = np.full(len(rows), -1)
     straddling: list[str] = []
     if settings.method == "published":
-        names, straddling = published_split(rows, groups)
-    elif settings.method == "folds":
-        folds[labelled] = fold = fold_numbers(groups[labelled], folds=settings.folds, seed=settings.seed)
-        names[labelled] = fold_split(
-            groups[labelled], fold, test_fold=settings.fold, val=settings.val, seed=settings.seed
-        )
+        names, straddling = published_split(rows, groups, settings)
     else:
-        names[labelled] = random_split(
-            groups[labelled], val=settings.val, test=settings.test, seed=settings.seed
-        )
+        names = np.full(len(rows), "unlabelled", dtype="<U10")
+        labelled = ~_unlabelled(rows)
+        shares, seed = {"val": settings.val, "test": settings.test}, settings.seed
+        if settings.method == "folds":
+            folds[labelled] = fold = fold_numbers(groups[labelled], folds=settings.folds, seed=seed)
+            names[labelled] = fold_split(
+                groups[labelled], fold, test_fold=settings.fold, val=settings.val, seed=seed
+            )
+        else:
+            names[labelled] = random_split(groups[labelled], **shares, seed=seed)
     table = rows.assign(split=names)[tables.SPLIT]
     ids = pd.DataFrame({"id": rows["id"], "fold": folds, "split": names})
     sizes = np.bincount(groups)
     report = {
         "rows": {name: int((names == name).sum()) for name in tables.SPLITS},
+        "left_out": len(left_out),
+        "left_out_because": [text for _, text in offences[:REPORTED]],
         "near_duplicate_groups": int((sizes > 1).sum()),
         "near_duplicate_pictures": int(sizes[sizes > 1].sum()),
-        "near_duplicates_across_published_splits": straddling,
+        "near_duplicates_across_published_splits": len(straddling),
+        "such_as": straddling[:REPORTED],
     }
     return table, ids, report
 
 
-def check(rows: pd.DataFrame) -> None:
-    """Raises one DataError that lists every row which cannot be used.
+def problems(rows: pd.DataFrame) -> list[tuple[int, str]]:
+    """Every row of a raw index that cannot be used: its number and why, in order.
 
     Offences: a picture that is missing or undecodable, an id that appears twice, a score outside
     [0, 1], no score outside `unlabelled`, an unknown split name.
     """
-    offences = [f"{r.id}: {r.problem}" for r in rows[rows["problem"].notna()].itertuples()]
-    for name, count in rows["id"].value_counts().items():
-        if count > 1:
-            offences.append(f"{name}: this id appears {count} times")
-    outside = rows[(rows["score"] < 0) | (rows["score"] > 1)]
-    offences += [f"{r.id}: score {r.score} is outside [0, 1]" for r in outside.itertuples()]
-    unlabelled = rows["split"].eq("unlabelled").fillna(False)
-    offences += [f"{r.id}: no score" for r in rows[rows["score"].isna() & ~unlabelled].itertuples()]
-    unknown = rows[rows["split"].notna() & ~rows["split"].isin(tables.SPLITS)]
-    offences += [
-        f"{r.id}: split {r.split!r} is none of {', '.join(tables.SPLITS)}" for r in unknown.itertuples()
-    ]
-    if offences:
-        raise DataError(f"{len(offences)} problems in {len(rows)} rows:\n{listing(offences)}")
+    unlabelled = _unlabelled(rows)
+    unknown = rows["split"].map(_strange_names, na_action="ignore")
+    score, counts = rows["score"].to_numpy(float), rows["id"].map(rows["id"].value_counts())
+    found = []
+    for mask, text in (
+        (rows["problem"].notna(), rows["problem"]),
+        (counts > 1, "this id appears " + counts.astype(str) + " times"),
+        (
+            (score < 0) | (score > 1),
+            "score " + rows["score"].astype(str) + " is outside [0, 1]" + _hint(score),
+        ),
+        (np.isnan(score) & ~unlabelled & rows["problem"].isna().to_numpy(), "no score"),
+        (unknown.fillna("") != "", "split " + unknown + f" is none of {', '.join(tables.SPLITS)}"),
+    ):
+        texts = text if isinstance(text, pd.Series) else pd.Series(text, index=rows.index)
+        found += [(int(i), f"{rows['id'].iloc[i]}: {texts.iloc[i]}") for i in np.flatnonzero(mask)]
+    return found
+
+
+def _unlabelled(rows: pd.DataFrame) -> np.ndarray:
+    return rows["split"].eq("unlabelled").fillna(False).to_numpy(bool)
+
+
+def _strange_names(published: str) -> str:
+    return " ".join(repr(name) for name in published.split() if name not in (*tables.SPLITS, "-"))
+
+
+def _hint(score: np.ndarray) -> str:
+    """What scores that are all far over 1 probably are."""
+    known = score[~np.isnan(score)]
+    in_per_cent = len(known) > 0 and np.median(known) > 1 and known.min() >= 0 and known.max() <= 100
+    return "; are they per cent? Data set `table` has `scale: 100` for those" if in_per_cent else ""
 
 
 def near_duplicates(hashes: list[str], *, bits: int) -> np.ndarray:
@@ -154,14 +193,64 @@ def fold_split(groups: np.ndarray, fold: np.ndarray, *, test_fold: int, val: flo
     return split
 
 
-def published_split(rows: pd.DataFrame, groups: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """The split as the data set states it, and the near-duplicates that straddle it, for a report."""
-    if rows["split"].isna().any():
-        lacking = rows[rows["split"].isna()]["dataset"].unique()
-        raise DataError(
-            f"split method 'published': {', '.join(lacking)} publishes no split; use 'random' or 'folds'"
-        )
-    split = rows["split"].to_numpy(str)
-    straddling = pd.Series(split).groupby(groups).nunique()
-    offenders = [" ~ ".join(rows["id"][groups == group]) for group in straddling.index[straddling > 1]]
-    return split, offenders
+def published_scores(rows: pd.DataFrame, *, fold: int) -> pd.Series:
+    """The scores in the published split `fold`, where a data set has some for each; else its only ones.
+
+    Returns:
+        score of each row, [N]; of a picture that is not in that split the mean of its others.
+    """
+    if "split_scores" not in rows:
+        return rows["score"]
+    texts = [_of_fold(texts.split(), fold) for texts in rows["split_scores"].astype("string").fillna("-")]
+    scores = [mean if text == "-" else float(text) for text, mean in zip(texts, rows["score"], strict=True)]
+    return pd.Series(scores, index=rows.index, dtype=float)
+
+
+def published_split(
+    rows: pd.DataFrame, groups: np.ndarray, settings: params.Split
+) -> tuple[np.ndarray, list[str]]:
+    """The split as the data sets state it; what they leave open is drawn.
+
+    Where a data set publishes several splits, `settings.fold` picks one; pictures outside it are
+    unlabelled. In a data set without a val part, val is drawn from train; a data set without a split
+    is drawn whole. What is drawn never straddles: near-duplicates of a published picture go with it.
+
+    Returns:
+        split name of each row, [N], and the near-duplicates that straddle published parts.
+
+    Raises:
+        DataError: no data set publishes a split, or there is no such fold.
+    """
+    published = rows["split"].map(lambda names: _of_fold(names.split(), settings.fold), na_action="ignore")
+    published = published.replace("-", "unlabelled")
+    if published.isna().all():
+        lacking = ", ".join(rows["dataset"].unique())
+        raise DataError(f"split method 'published': {lacking} publishes no split; use 'random' or 'folds'")
+    names = published.astype("string")
+    straddling = names.groupby(groups).transform("nunique") > 1
+    offenders = rows["id"][straddling].groupby(groups[straddling])
+    names = _val_from_train(names, rows["dataset"], groups, settings)
+    names = names.fillna(names.groupby(groups).transform("first"))  # near-duplicates go with it
+    free = names.isna().to_numpy()
+    names[free] = random_split(groups[free], val=settings.val, test=settings.test, seed=settings.seed)
+    return names.to_numpy(str), [" ~ ".join(found) for _, found in offenders]
+
+
+def _val_from_train(
+    names: pd.Series, dataset: pd.Series, groups: np.ndarray, settings: params.Split
+) -> pd.Series:
+    """Moves a share of train to val in data sets that publish a split without val."""
+    has_val = names.eq("val").fillna(False).groupby(dataset).transform("any")
+    without = ~has_val & names.notna()
+    eligible = (without & names.eq("train")).fillna(False)
+    # A group of near-duplicates moves as a whole or, if a part of it may not move, not at all.
+    free = (eligible | names.isna()).groupby(groups).transform("all") & eligible
+    share = settings.val * without.sum() / max(1, free.sum())
+    drawn = random_split(groups[free], val=min(share, 1.0), test=0.0, seed=settings.seed)
+    return names.mask(free, pd.Series(drawn, index=names.index[free], dtype="string").reindex(names.index))
+
+
+def _of_fold(names: list[str], fold: int) -> str:
+    if len(names) > 1 and fold >= len(names):
+        raise DataError(f"fold {fold}: {len(names)} splits are published; valid: 0 to {len(names) - 1}")
+    return names[fold] if len(names) > 1 else names[0]  # one split is that of all folds

@@ -8,7 +8,10 @@ Columns (empty where a data set has no such thing):
     responses, hits, false_alarms     counts of participants' answers
     width, height pixels;  phash: perceptual hash, 16 hex digits;  sha256 of the file
     shard, offset, size               where the file's bytes lie among the raw shards
-    split         train | val | test | unlabelled (in the raw index: as published, mostly empty)
+    split         train | val | test | unlabelled; in the raw index as published: empty, one name, or
+                  one name for each published split of the set, with spaces between (- : not in it)
+    split_scores  score in each published split of the set, as `split` is written, where they differ;
+                  `score` is then their mean (raw index only)
     problem       why the picture cannot be used (raw index only)
 """
 
@@ -22,13 +25,14 @@ from memorability.errors import DataError
 from memorability.files import staged
 
 SPLITS = ("train", "val", "test", "unlabelled")
-_TEXT = ("id", "dataset", "category", "subcategory", "phash", "sha256", "shard", "split", "problem")
+_ONLY_RAW = ("split_scores", "problem")
+_TEXT = ("id", "dataset", "category", "subcategory", "phash", "sha256", "shard", "split", *_ONLY_RAW)
 _COUNTS = ("responses", "hits", "false_alarms", "width", "height", "offset", "size")
 RAW = [
     *("id", "dataset", "category", "subcategory", "score", "responses", "hits", "false_alarms"),
-    *("width", "height", "phash", "sha256", "shard", "offset", "size", "split", "problem"),
+    *("width", "height", "phash", "sha256", "shard", "offset", "size", "split", *_ONLY_RAW),
 ]
-SPLIT = [column for column in RAW if column != "problem"]
+SPLIT = [column for column in RAW if column not in _ONLY_RAW]
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -1,15 +1,16 @@
 """The one gradient loop. It knows no family: see `memorability.families` for what it calls.
 
-Every epoch draws its order, dropout and augmentation from a seed made of (seed, epoch). A run that
-was stopped goes on from its last whole epoch and ends with the same weights as if it never stopped.
+Every step draws its dropout and augmentation from a seed of its own, made of (seed, epoch, step), and
+every epoch its order from (seed, epoch). So a run that was stopped anywhere needs no random state to
+go on: it ends with the same weights as if it had never stopped.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +18,17 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
+from memorability import distributed, runtime, states
+from memorability.checkpoint import Checkpoint
 from memorability.errors import TrainingError
 from memorability.files import digest, staged
-from memorability.inputs import Inputs
+from memorability.loading import Examples, in_turn, load, training_order
 from memorability.progress import bar
 
-
-@dataclass(frozen=True)
-class Examples:
-    """Some inputs with their truth: scores, float32 [N] (or class numbers, int64 [N])."""
-
-    x: Inputs
-    y: np.ndarray
-    rows: np.ndarray  # which of the inputs, [N]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-class _Items(Dataset[dict[str, Any]]):
-    def __init__(self, examples: Examples, constant: np.ndarray | None) -> None:
-        self._examples, self._constant = examples, constant
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = int(self._examples.rows[index])
-        item = {"x": self._examples.x[row], "y": self._examples.y[index]}
-        return item if self._constant is None else item | {"constant": self._constant[index]}
+CHECK_STEPS = 50  # between two looks at the losses, each of which waits for the device
+CONSTANT_ROWS = 512  # pictures whose frozen part is computed and kept together
+DIVERGED = 1e4  # a loss so many times its first value leads nowhere
 
 
 def fit(
@@ -62,187 +43,230 @@ def fit(
     seed: int,
     state: Path,
     log: Callable[[dict[str, Any]], None],
+    compiled: bool = False,
 ) -> tuple[nn.Module, np.ndarray]:
     """Trains `net`; returns it with the weights of its best validation epoch, and its predictions.
+
+    On Ctrl-C or SIGTERM the state is saved after the step in hand; it is also saved every minute.
 
     Args:
         task: a gradient family (or anything with its functions).
         settings: a `params.Gradient`, whatever else it has.
         net: what `task.build` gave.
         everything: what is predicted once at the end, test pictures among it.
-        state: folder of this very run (params, data and code all in its name), for going on after an
-            interruption; it is removed at the end.
+        state: this run's folder from `states.unfinished`, where it goes on from if it was stopped.
         log: receives one line of numbers per epoch.
+        compiled: whether to compile the network (`torch.compile`).
 
     Raises:
-        TrainingError: there is nothing to train or validate on, or a loss is not finite.
+        TrainingError: there is nothing to train or validate on, a loss is not finite or diverges, or
+            memory is used up.
     """
     if len(train) == 0 or len(val) == 0:
         raise TrainingError(f"training needs train and val pictures; received {len(train)} and {len(val)}")
-    run = _Run(task, settings, net, fabric, seed)
-    progress = _resume(run, state / "last.pt")
-    for line in progress.lines:
-        log(line)
-    train_constant, val_constant = (run.constants(part) for part in (train, val))
-    while progress.epoch < settings.epochs and progress.waited < settings.patience:
-        losses = run.epoch(_Items(train, train_constant), progress.epoch)
-        measured = task.measure(val.y, run.predict(val, val_constant))
-        line = {
-            "epoch": progress.epoch,
-            "lr": settings.lr * settings.rate(progress.epoch),
-            **{f"train_{name}": value for name, value in losses.items()},
-            **{f"val_{name}": value for name, value in measured.items()},
-        }
-        progress.end_epoch(line, measured[task.SELECTION], run.net)
-        _save(run, progress, state / "last.pt")
-        log(line)
-        print(
-            ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items()),
-            flush=True,
-        )
-    net.load_state_dict(progress.best_net)
-    prediction = run.predict(everything, run.constants(everything))
-    shutil.rmtree(state)
-    return net, prediction
+    with memory_explained(settings), runtime.Stopping() as stopping:
+        run = _Run(task, settings, net, fabric, seed, state, stopping, compiled)
+        train, val = (replace(part, constant=run.constants(part)) for part in (train, val))
+        progress = run.progress
+        for line in progress.lines:
+            log(line)
+        while progress.epoch < settings.epochs and progress.waited < settings.patience:
+            losses = run.epoch(train)
+            predicted = run.predict(val)
+            if not np.isfinite(predicted).all():  # the last update of the epoch led nowhere
+                raise TrainingError(
+                    f"epoch {progress.epoch}: predictions after it are not finite; try a lower lr than {settings.lr}"
+                )
+            measured = _plain(task.measure(val.y, predicted))
+            line = {
+                "epoch": progress.epoch,
+                "lr": settings.lr * settings.rate(progress.epoch),
+                **{f"train_{name}": value for name, value in losses.items()},
+                **{f"val_{name}": value for name, value in measured.items()},
+            }
+            progress.end_epoch(line, measured[task.SELECTION], run.net)
+            run.checkpoint.save_when_due()
+            log(line)
+            if runtime.rank() == 0:
+                shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items())
+                print(", ".join(shown), flush=True)
+        run.checkpoint.save()  # what follows may be long, or fail for want of room
+        run.net.load_state_dict(progress.best_net)
+        return net, run.predict(replace(everything, constant=run.constants(everything)))
 
 
-def run_key(*parts: str) -> str:
-    """Names a run by all it depends on, this package's code included, so that stale states never match."""
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    return digest(*parts, *code)[:24]
+@contextmanager
+def unfinished(folder: Path, *parts: str, fabric: Fabric) -> Iterator[Path]:
+    """`states.unfinished` for one or several processes: the first of them holds the folder."""
+    with states.unfinished(folder, *parts) if runtime.rank() == 0 else nullcontext(folder):
+        fabric.barrier()  # only now may the others look
+        yield folder
+        fabric.barrier()  # and nothing goes before they have
 
 
 class _Run:
     """A network with its optimisers, placed on the device, and the passes over data it can make."""
 
-    def __init__(self, task: Any, settings: Any, net: nn.Module, fabric: Fabric, seed: int) -> None:
+    def __init__(
+        self,
+        task: Any,
+        settings: Any,
+        net: nn.Module,
+        fabric: Fabric,
+        seed: int,
+        state: Path,
+        stopping: runtime.Stopping,
+        compiled: bool,
+    ) -> None:
         self.task, self.settings, self.fabric, self.seed = task, settings, fabric, seed
+        self._state = state
         self._known: dict[int, np.ndarray] = {}
         net = net.to(memory_format=torch.channels_last)  # convolutions are faster in this layout
         optimisers = task.optimisers(settings, net)
-        placed = fabric.setup(net, *optimisers.values())
+        ready: Any = torch.compile(net) if compiled else net
+        placed = fabric.setup(ready, *optimisers.values())
         self.net = placed[0]
         self.optimisers = dict(zip(optimisers, placed[1:], strict=True))
         self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
+        parts: dict[str, Any] = {"net": self.net}
+        parts |= {f"optimiser {name}": optimiser for name, optimiser in self.optimisers.items()}
+        if scaler := getattr(fabric.strategy.precision, "scaler", None):  # of 16-mixed on a GPU
+            parts["scaler"] = scaler
+        self.checkpoint = Checkpoint(state / "last.pt", parts, stopping=stopping, device=fabric.device)
+        self.progress = self.checkpoint.progress
 
-    def epoch(self, items: _Items, epoch: int) -> dict[str, float]:
-        """One pass over the training items; returns the mean of each loss."""
-        torch.manual_seed(_epoch_seed(self.seed, epoch))
+    # Passes over data.
+
+    def epoch(self, train: Examples) -> dict[str, float]:
+        """The rest of the epoch in hand over the training examples; returns the mean of each loss."""
+        progress, processes = self.progress, runtime.world()
         for name, optimiser in self.optimisers.items():
             for group, rate in zip(optimiser.param_groups, self._rates[name], strict=True):
-                group["lr"] = rate * self.settings.rate(epoch)
+                group["lr"] = rate * self.settings.rate(progress.epoch)
+        order = training_order(
+            len(train),
+            batch_size=self.settings.batch_size,
+            processes=processes,
+            seed=_seed(self.seed, progress.epoch),
+        )
+        here = [list(distributed.share(batch)) for batch in order[progress.step :]]
+        recent: list[tuple[str, dict[str, Tensor]]] = []
         self.net.train()
-        totals: dict[str, Tensor] = {}
-        batches = self._batches(items, shuffle=epoch)
-        for batch in bar(batches, of=f"epoch {epoch}", unit="batch", leave=False):
+        batches = bar(
+            self._load(train, here),
+            of=f"epoch {progress.epoch}",
+            unit="batch",
+            leave=False,
+            initial=progress.step,
+            total=len(order),
+        )
+        for indices, batch in zip(here, batches, strict=True):
+            torch.manual_seed(_seed(self.seed, progress.epoch, progress.step, runtime.rank()))
             losses = self.task.step(self.settings, self.net, batch, self.optimisers, self.fabric.backward)
-            for name, value in losses.items():
-                totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value
-        means = {name: float(total) / len(batches) for name, total in totals.items()}
-        if not all(math.isfinite(mean) for mean in means.values()):
-            raise TrainingError(
-                f"epoch {epoch}: the loss is not finite ({means}); try a lower lr than {self.settings.lr}"
-            )
-        return means
+            losses = {name: distributed.mean(value) for name, value in losses.items()}
+            named = ", ".join(train.name(i) for i in indices[:4])
+            recent.append((f"epoch {progress.epoch}, step {progress.step} ({named}, ...)", losses))
+            progress.end_step(losses)
+            due = self.checkpoint.due()
+            if due or len(recent) == CHECK_STEPS or progress.step == 1:
+                self._check(recent)
+                recent = []
+            if due:
+                self.checkpoint.save()
+        self._check(recent)
+        return {n: float(v) / len(order) for n, v in progress.totals.items()}
 
     @torch.inference_mode()
-    def predict(self, examples: Examples, constant: np.ndarray | None) -> np.ndarray:
-        """The task's predictions in order: float32 [N] (or [N, ...])."""
+    def predict(self, examples: Examples) -> np.ndarray:
+        """The task's predictions in order: float32 [N] (or [N, ...]); each made by one process."""
         self.net.eval()
-        batches = self._batches(_Items(examples, constant), shuffle=None)
-        parts = [self.task.predict(self.settings, self.net, batch).float().cpu().numpy() for batch in batches]
-        return np.concatenate(parts)
+
+        def compute(batch: dict[str, Tensor]) -> Tensor:
+            return self.task.predict(self.settings, self.net, batch)
+
+        return self._each_once(examples, compute)
 
     @torch.inference_mode()
     def constants(self, examples: Examples) -> np.ndarray | None:
         """What the frozen part makes of every picture, for tasks that have one: float32 [N, D].
 
-        A picture is computed once in a run, so all examples of a run have the same `x`.
+        A picture is computed once in a run, so all examples of a run have the same `x`. Parts of
+        `CONSTANT_ROWS` are kept on disk until the run ends, as its state is.
         """
         if not hasattr(self.task, "constant"):
             return None
-        rows = np.array([row for row in examples.rows if row not in self._known], dtype=int)
-        if len(rows):
-            self.net.eval()
-            items = _Items(Examples(examples.x, np.zeros(len(rows)), rows), None)
-            batches = bar(self._batches(items, shuffle=None), of="frozen part", unit="batch", leave=False)
+
+        def compute(batch: dict[str, Tensor]) -> Tensor:
             with self.fabric.autocast():
-                parts = [self.task.constant(self.net.module, batch["x"]).float().cpu() for batch in batches]
-            self._known.update(zip(rows, torch.cat(parts).numpy(), strict=True))
-        return np.stack([self._known[row] for row in examples.rows])
+                return self.task.constant(self.net.module, batch["x"])
 
-    def _batches(self, items: _Items, *, shuffle: int | None) -> _Loader:
-        size = self.settings.batch_size
-        order = torch.Generator().manual_seed(_epoch_seed(self.seed, shuffle or 0))
-        loader = DataLoader(
-            items,
-            batch_size=size,
-            shuffle=shuffle is not None,
-            # A last batch of one would break batch statistics; sets smaller than a batch are kept.
-            drop_last=shuffle is not None and len(items) > size,
-            generator=order,
-            num_workers=self.settings.workers,
-            pin_memory=self.fabric.device.type == "cuda",
-        )
-        return _Loader(loader, self.fabric.device)
+        self.net.eval()
+        new = [int(row) for row in examples.rows if int(row) not in self._known]
+        parts = in_turn(new, batch_size=CONSTANT_ROWS)
+        for rows in bar(parts, of="frozen part", unit=f"{CONSTANT_ROWS} pictures", leave=False):
+            path = self._state / f"constant-{digest(repr(rows))[:16]}.npy"
+            if not path.is_file():
+                part = Examples(examples.x, np.zeros(len(rows)), np.array(rows))
+                values = self._each_once(part, compute)
+                if runtime.rank() == 0:
+                    with staged(path) as scratch, scratch.open("wb") as stream:
+                        np.save(stream, values)
+            else:
+                values = np.load(path)
+            self._known.update(zip(rows, values, strict=True))
+        return np.stack([self._known[int(row)] for row in examples.rows])
 
+    def _each_once(self, examples: Examples, compute: Callable[[dict[str, Tensor]], Tensor]) -> np.ndarray:
+        count = len(examples)
+        alone = count < runtime.world()  # then every process computes all
+        mine = range(count) if alone else distributed.share(range(count))
+        batches = in_turn(mine, batch_size=self.settings.batch_size)
+        parts = []
+        for batch in self._load(examples, batches):
+            parts.append(compute(batch).float())
+            self.checkpoint.save_when_due()
+        values = torch.cat(parts)
+        return (values if alone else distributed.joined(values, count)).cpu().numpy()
 
-class _Loader:
-    """Batches on the device; pixels (uint8) become float in [0, 1] there."""
+    def _load(self, examples: Examples, batches: list[list[int]]) -> Iterator[dict[str, Tensor]]:
+        return load(examples, batches, device=self.fabric.device, workers=self.settings.workers)
 
-    def __init__(self, loader: DataLoader[Any], device: torch.device) -> None:
-        self._loader, self._device = loader, device
+    # Faults and interruptions.
 
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for batch in self._loader:
-            batch = {name: value.to(self._device, non_blocking=True) for name, value in batch.items()}
-            x = batch["x"].float().div(255) if batch["x"].dtype == torch.uint8 else batch["x"].float()
-            yield batch | {"x": x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x}
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-
-
-@dataclass
-class _Progress:
-    """How far a run has come: all that must survive an interruption besides the weights in use."""
-
-    epoch: int = 0
-    waited: int = 0
-    best_value: float = -math.inf
-    best_net: dict[str, Tensor] = field(default_factory=dict)
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    def end_epoch(self, line: dict[str, Any], selected: float | None, net: nn.Module) -> None:
-        value = -math.inf if selected is None else selected
-        if value > self.best_value or not self.best_net:
-            self.best_value, self.waited = value, 0
-            self.best_net = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
-        else:
-            self.waited += 1
-        self.epoch += 1
-        self.lines.append(line)
+    def _check(self, recent: list[tuple[str, dict[str, Tensor]]]) -> None:
+        """Raises a TrainingError for the first of the recent steps whose loss is not finite or diverged."""
+        for where, losses in recent:
+            values = {name: float(value) for name, value in losses.items()}
+            first = self.progress.first = self.progress.first or values
+            finite = all(math.isfinite(value) for value in values.values())
+            if not finite or any(abs(v) > DIVERGED * (1 + abs(first[n])) for n, v in values.items()):
+                rate = {n: o.param_groups[0]["lr"] for n, o in self.optimisers.items()}
+                raise TrainingError(
+                    f"{where}: the loss {'has diverged' if finite else 'is not finite'} ({values}; at first "
+                    f"{first}) at learning rate {rate}; try a lower lr than {self.settings.lr}"
+                )
 
 
-def _save(run: _Run, progress: _Progress, path: Path) -> None:
-    state = {
-        "progress": vars(progress),
-        "net": run.net.state_dict(),
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in run.optimisers.items()},
-    }
-    with staged(path) as scratch:
-        torch.save(state, scratch)
+@contextmanager
+def memory_explained(settings: Any) -> Iterator[None]:
+    """Turns running out of memory into an error that names the params to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not memory:
+            raise
+        sizes = [name for name in ("batch_size", "crop", "width", "hidden") if hasattr(settings, name)]
+        now = ", ".join(f"{name} ({getattr(settings, name)})" for name in sizes)
+        raise TrainingError(
+            f"out of memory: lower one of {now}, or on a GPU set precision: bf16-mixed; {error}"
+        ) from error
 
 
-def _resume(run: _Run, path: Path) -> _Progress:
-    if not path.is_file():
-        return _Progress()
-    state = torch.load(path, map_location=run.fabric.device, weights_only=True)
-    run.net.load_state_dict(state["net"])
-    for name, optimiser in run.optimisers.items():
-        optimiser.load_state_dict(state["optimisers"][name])
-    return _Progress(**state["progress"])
+def _plain(measured: dict[str, Any]) -> dict[str, float | None]:
+    """Without NumPy's own numbers, which a saved state could not be read with."""
+    return {name: None if value is None else float(value) for name, value in measured.items()}
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -6,9 +6,11 @@ own layout into a table with one row a picture:
     path      where it is within the data set; together with the data set's name, its id
     file      where it lies now
     score     memorability in [0, 1]
-    split, category, subcategory, mask, responses, hits, false_alarms     optional
+    problem   why the row cannot be used                                  optional, as are
+    split, split_scores (see `tables`), category, subcategory, mask, responses, hits, false_alarms
 
-`work` is an empty scratch folder for adapters that generate their data.
+`work` is a folder for adapters that generate their data; what a stopped run left is still there.
+Adapters whose data lie in a folder (`common.Folder`) say in `ACCESS` where to get them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from memorability.errors import ParamsError
+import pandas as pd
+
+from memorability.downloads import install
+from memorability.errors import DataError, ParamsError
 
 _NOT_ADAPTERS = {"__init__", "common"}
 
@@ -39,3 +44,22 @@ def adapter(name: str) -> Any:
         raise ParamsError(f"data set {name!r} is not known; valid: {', '.join(names())}")
     module: ModuleType = importlib.import_module(f"memorability.datasets.{name}")
     return module
+
+
+def read(name: str, settings: Any, *, work: Path, store: Path, seed: int) -> pd.DataFrame:
+    """The rows of the data set `name`, downloaded to its root first if the settings say from where.
+
+    Args:
+        store: where downloaded files are kept.
+
+    Raises:
+        DataError: its folder is not there; the error says where to get it.
+    """
+    found = adapter(name)
+    root = getattr(settings, "root", None)
+    if root is not None and settings.downloads:
+        install(settings.downloads, root, store=store)
+    elif root is not None and not root.is_dir():
+        raise DataError(f"acquire.{name}.root: no folder {root}. {found.ACCESS}")
+    rows: pd.DataFrame = found.read(settings, work=work, seed=seed)
+    return rows.assign(dataset=name, id=name + "/" + rows["path"].astype(str))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from memorability.downloads import Download
 from memorability.errors import DataError
 
 
@@ -15,6 +17,17 @@ class Source(BaseModel):
     """Base of every adapter's settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Folder(Source):
+    """Base of the settings of data sets that lie in a folder.
+
+    `root` is that folder. `downloads`, if there are any, are fetched, checked and unpacked into it
+    when it is not there.
+    """
+
+    root: Path
+    downloads: tuple[Download, ...] = ()
 
 
 def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -47,17 +60,43 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame([[field or None for field in row] for row in body], columns=header, dtype="string")
 
 
-def numbers(column: pd.Series, *, of: Path) -> pd.Series:
-    """A text column as numbers (missing ones NaN).
+def counts(column: pd.Series, *, of: Path) -> pd.Series:
+    """A text column as counts (missing ones NaN).
 
     Raises:
-        DataError: some entries are no numbers; it shows them.
+        DataError: some entries are no whole numbers; it shows them.
     """
-    found = pd.to_numeric(column, errors="coerce")
-    wrong = column[found.isna() & column.notna()]
+    found = _parsed(column)
+    wrong = column[column.notna() & (found % 1 != 0)]
     if len(wrong):
         shown = ", ".join(map(repr, wrong.head(5)))
         raise DataError(
-            f"{of}: column {column.name} has {len(wrong)} entries that are no numbers, such as {shown}"
+            f"{of}: column {column.name} has {len(wrong)} entries that are no whole numbers, such as {shown}"
         )
-    return found.astype(float)
+    return found
+
+
+def scores(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """A text column as scores, and what is wrong with each (missing where nothing is)."""
+    found = _parsed(column)
+    wrong = column.notna() & found.isna()
+    problems = pd.Series(pd.NA, index=column.index, dtype="string")
+    problems[wrong] = "score " + column[wrong].map(repr) + " is no number"
+    return found, problems
+
+
+def places(path: pd.Series, problem: pd.Series, *, root: Path, table: str) -> dict[str, Any]:
+    """The columns `path`, `file` and `problem`; a row that names no file is called after its line of `table`."""
+    line = pd.Series([f"line {i} of {table}" for i in range(2, len(path) + 2)], dtype="string")
+    return {
+        "path": path.fillna(line),
+        "file": [root / name for name in path.fillna("")],
+        "problem": problem.mask(path.isna(), "names no file"),
+    }
+
+
+def _parsed(column: pd.Series) -> pd.Series:
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    comma = found.isna() & column.str.fullmatch(r"\s*[-+]?\d*,\d+\s*").fillna(False)
+    found[comma] = column[comma].str.replace(",", ".").astype(float)
+    return found

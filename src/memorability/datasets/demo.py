@@ -84,7 +84,7 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
         scores = (hits[i] / params.responses, max(corrected, 0.0))
         counts = (hits[i], alarms[i], params.responses)
         rows.append((place.name + ".jpg", scene.category, scene.subcategory, *counts, *scores))
-    (root / "data").mkdir(parents=True)
+    (root / "data").mkdir(parents=True, exist_ok=True)
     with (root / "data" / "memcat_image_data.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         head = ("image_file", "category", "subcategory", "H", "FA", "n_resp")
@@ -93,11 +93,15 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
 
 
 def _save(root: Path, place: Path, scene: scenes.Scene, size: int) -> None:
+    if (root / "masks" / place).with_suffix(".png").is_file():  # drawn by a run that was stopped
+        return
     picture, mask = scenes.render(scene, size=size)
     for folder, image, suffix in (("images", picture, ".jpg"), ("masks", mask, ".png")):
         path = (root / folder / place).with_suffix(suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path, quality=92)
+        scratch = path.with_name(f".{path.name}")
+        image.save(scratch, format="JPEG" if suffix == ".jpg" else "PNG", quality=92)
+        scratch.replace(path)  # so that what is there is whole
 
 
 def latent(drawn: list[scenes.Scene], rng: np.random.Generator) -> np.ndarray:

@@ -11,16 +11,16 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from memorability.datasets.common import Source, numbers, read_csv
+from memorability.datasets.common import Folder, counts, places, read_csv, scores
 
+ACCESS = "MemCat is handed out at http://gestaltrevision.be/projects/memcat: put its images/ and data/ there."
 WITH: Final = "memorability_w_fa_correction"
 WITHOUT: Final = "memorability_wo_fa_correction"
 
 
-class Params(Source):
+class Params(Folder):
     """`root` is the folder that holds `images/` and `data/`; `score` names the column to learn."""
 
-    root: Path
     score: Literal["memorability_w_fa_correction", "memorability_wo_fa_correction"] = WITH
 
 
@@ -33,17 +33,17 @@ def read_layout(root: Path, *, score: str = WITH) -> pd.DataFrame:
     columns = ["image_file", "category", "subcategory", "H", "FA", "n_resp", score]
     table = root / "data" / "memcat_image_data.csv"
     raw = read_csv(table, columns)
+    found, problems = scores(raw[score])
     path = "images/" + raw["category"] + "/" + raw["subcategory"] + "/" + raw["image_file"]
     return pd.DataFrame(
-        {
-            "path": path,
-            "file": [root / p for p in path],
+        places(path, problems, root=root, table=table.name)
+        | {
             "category": raw["category"],
             "subcategory": raw["subcategory"],
-            "score": pd.to_numeric(raw[score], errors="coerce").astype(float),
-            "responses": numbers(raw["n_resp"], of=table),
-            "hits": numbers(raw["H"], of=table),
+            "score": found,
+            "responses": counts(raw["n_resp"], of=table),
+            "hits": counts(raw["H"], of=table),
             # Uncorrected scores are hits alone: so are the halves they are compared by.
-            "false_alarms": numbers(raw["FA"], of=table) if score == WITH else 0,
+            "false_alarms": counts(raw["FA"], of=table) if score == WITH else 0,
         }
     )

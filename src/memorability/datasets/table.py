@@ -7,23 +7,26 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from memorability.datasets.common import Source, numbers, read_csv
+from memorability.datasets.common import Folder, counts, places, read_csv, scores
 
+ACCESS = "Put the pictures and their table there, or name another folder."
 TEXTS, COUNTS = ("category", "split"), ("responses", "hits", "false_alarms")
 
 
-class Params(Source):
+class Params(Folder):
     """Where the pictures and the table are, and what the columns are called.
 
-    `file` holds paths relative to `root`. Optional columns (None if there is none): `category`,
-    `split` (train, val, test or unlabelled: rows without a score), and the counts `responses`,
-    `hits`, `false_alarms` that the human consistency needs.
+    `file` holds paths relative to `root`, `score` numbers from 0 to `scale` (100: per cent). Optional
+    columns (None if there is none): `category`, `split` (train, val, test or unlabelled: rows without a
+    score), and the counts `responses`, `hits`, `false_alarms` that the human consistency needs.
     """
 
-    root: Path
     csv: str = Field("scores.csv", description="the table, relative to root")
     file: str = "file"
     score: str = "score"
+    scale: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="the score of a picture that all remember"
+    )
     category: str | None = None
     split: str | None = None
     responses: str | None = None
@@ -36,13 +39,11 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     named = {name: column for name in (*TEXTS, *COUNTS) if (column := getattr(params, name)) is not None}
     table = params.root / params.csv
     raw = read_csv(table, [params.file, params.score, *named.values()])
+    found, problems = scores(raw[params.score])
     rows = pd.DataFrame(
-        {
-            "path": raw[params.file],
-            "file": [params.root / str(p) for p in raw[params.file]],
-            "score": pd.to_numeric(raw[params.score], errors="coerce").astype(float),
-        }
+        places(raw[params.file], problems, root=params.root, table=params.csv)
+        | {"score": found / params.scale}
     )
     for name, column in named.items():
-        rows[name] = raw[column] if name in TEXTS else numbers(raw[column], of=table)
+        rows[name] = raw[column] if name in TEXTS else counts(raw[column], of=table)
     return rows

@@ -1,0 +1,99 @@
+"""What the tests of whole repositories share: running commands in one, and a tiny one to run them in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MODELS = ("mean", "ridge", "resmem")
+NOT_COPIED = ("metrics/", "plots/", "dvc.lock", "docs/")
+
+
+def run(where: Path, *command: str, check: bool = True, **more: str) -> str:
+    """Runs a command in a repository, against that repository's own code; returns what it printed.
+
+    Settings of the person who runs the tests do not count: git and DVC see none, nor is there an SSH agent.
+    `more` are further environment variables.
+    """
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(where / "src"),
+        "MEMORABILITY_CACHE": str(where.parent / "cache"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        **{f"GIT_{who}_NAME": "test" for who in ("AUTHOR", "COMMITTER")},
+        **{f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")},
+        "DVC_GLOBAL_CONFIG_DIR": str(where.parent / "no-config"),
+        "DVC_SYSTEM_CONFIG_DIR": str(where.parent / "no-config"),
+        "DVC_SITE_CACHE_DIR": str(where.parent / "site"),
+        "DVC_NO_ANALYTICS": "1",
+        **more,
+    }
+    environment.pop("SSH_AUTH_SOCK", None)
+    done = subprocess.run(
+        command, cwd=where, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    output = done.stdout + done.stderr
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} failed:\n{output}")
+    return output
+
+
+def commit(where: Path, message: str) -> None:
+    run(where, "git", "add", "--all")
+    run(where, "git", "commit", "-qm", message)
+
+
+def ran(output: str) -> list[str]:
+    """The stages whose command `dvc repro` really ran, by its output."""
+    lines = (line.split("'") for line in output.splitlines())
+    return [words[1] for words in lines if words[0] == "Running stage "]
+
+
+def shrink(params: dict[str, Any]) -> dict[str, Any]:
+    """The committed params with a tiny demo: the same stages, seconds instead of minutes."""
+    params["acquire"]["images"]["demo"] |= {"pictures": 60, "size": 72}
+    demo = params["backbones"]["demo_resnet18"]
+    demo["demo"] |= {"pictures": 100, "epochs": 1}
+    params["models"] = {name: params["models"][name] for name in MODELS}
+    params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
+    params["evaluate"]["bootstrap"] = 100
+    return params
+
+
+def build(where: Path) -> Path:
+    """A repository with the working tree's files and tiny params, after one `dvc repro`."""
+    where.mkdir(parents=True)
+    files = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in files:
+        if (ROOT / name).is_file() and not name.startswith(NOT_COPIED):
+            target = where / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+    params = where / "params.yaml"
+    params.write_text(yaml.safe_dump(shrink(yaml.safe_load(params.read_text())), sort_keys=False))
+    run(where, "git", "init", "-q")
+    commit(where, "a tiny demo")
+    run(where, "dvc", "repro")
+    commit(where, "results")
+    return where
+
+
+def copy(source: Path, to: Path) -> Path:
+    """A repository with its outputs and its DVC cache (whose files nobody edits: linked), free to be changed."""
+    cache = str(source / ".dvc" / "cache" / "files")
+
+    def duplicate(one: str, other: str) -> None:
+        if one.startswith(cache):
+            os.link(one, other)
+        else:
+            shutil.copy2(one, other)
+
+    return Path(shutil.copytree(source, to, symlinks=True, copy_function=duplicate))
