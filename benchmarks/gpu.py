@@ -1,11 +1,13 @@
 """What the GPU does beside what it could: features, training steps of every family, ResMem at full size.
 
     python benchmarks/gpu.py                 # everything, on the GPU (or the CPU, where it takes days)
+    python benchmarks/gpu.py --only steps    # one part of it: features, steps or run
     python benchmarks/gpu.py --small         # the same on small networks and few pictures: a check
 
 Features: pictures a second of `features.extract` against decoding alone and the bare network alone,
-whichever is slower. Steps: one of our loop, with loading, against the same step on a batch that lies on the
-device. ResMem: 20 epochs on as many pictures as LaMem and MemCat have together (Needell and Bainbridge
+whichever is slower. Steps: an epoch of our loop over its steps (loading, the start of the loading
+processes and a small validation included) against the same step on a batch
+that lies on the device. ResMem: 20 epochs on as many pictures as LaMem and MemCat have together (Needell and Bainbridge
 2022: 8,900 s on a GTX 1080 Ti).
 """
 
@@ -49,11 +51,11 @@ class Size:
     epochs: int
 
 
-FULL = Size(8192, ("resnet18", "resnet50", "resnet152"), 100, 64, {}, "resnet152", 68_741, 20)
+FULL = Size(8192, ("resnet18", "resnet50", "resnet152"), 700, 64, {}, "resnet152", 68_741, 20)
 SMALL = Size(96, ("resnet18",), 4, 8, {"hidden": 64, "crop": 96, "resize": 96}, "resnet18", 120, 2)
 
 
-def main(size: Size, precision: params.Precision) -> None:
+def main(size: Size, precision: params.Precision, only: str | None) -> None:
     fabric = runtime.fabric(precision=precision, threads=runtime.cores())
     gpu = fabric.device.type == "cuda"
     name = torch.cuda.get_device_name() if gpu else runtime.processor()
@@ -66,13 +68,18 @@ def main(size: Size, precision: params.Precision) -> None:
             state = backbones.build(arch).state_dict()
             backbones.save(folder / arch, arch=arch, state=state, transform=TRANSFORM, source="random")
         rows = generate(folder / "raw", max(size.extracted, size.pictures))
-        print(f"\n{'features':12} {'decode/s':>9} {'network/s':>10} {'extract/s':>10} {'ratio':>6}")
-        for arch in size.networks:
-            features(folder, rows[: size.extracted], arch, fabric.device)
-        print(f"\n{'training':12} {'bare ms':>9} {'ours ms':>9} {'ratio':>6}   (batches of {size.batch})")
-        for family in gradient_families():
-            steps(folder, rows, family, size, fabric)
-        whole_run(folder, rows[: size.pictures], size, precision)
+        if only in (None, "features"):
+            torch.use_deterministic_algorithms(False)  # as the features stage has it
+            print(f"\n{'features':12} {'decode/s':>9} {'network/s':>10} {'extract/s':>10} {'ratio':>6}")
+            for arch in size.networks:
+                features(folder, rows[: size.extracted], arch, fabric.device)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        if only in (None, "steps"):
+            print(f"\n{'training':12} {'bare ms':>9} {'ours ms':>9} {'ratio':>6}   (batches of {size.batch})")
+            for family in gradient_families():
+                steps(folder, rows, family, size, fabric)
+        if only in (None, "run"):
+            whole_run(folder, rows[: size.pictures], size, precision)
 
 
 def generate(folder: Path, count: int) -> pd.DataFrame:
@@ -175,6 +182,7 @@ def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any
         )  # fmt: skip
     ours = (ends[-1] - ends[0]) / (len(ends) - 1) / size.steps  # the first epoch decodes
 
+    backbone, _ = backbones.load(folder / size.backbone, head=True)  # the first one lies on the device now
     net = task.build(settings, backbone).to(fabric.device).to(memory_format=torch.channels_last)
     optimisers = task.optimisers(settings, net)
     batch = next(iter(loading.load(few, [list(range(size.batch))], device=fabric.device, workers=0)))
@@ -216,9 +224,12 @@ def whole_run(folder: Path, rows: pd.DataFrame, size: Size, precision: params.Pr
 
 
 def seconds(work: Callable[[], Any], device: torch.device | None = None) -> float:
+    gpu = device is not None and device.type == "cuda"
+    if gpu:
+        torch.cuda.synchronize()  # what was begun before does not count
     start = time.perf_counter()
     work()
-    if device is not None and device.type == "cuda":
+    if gpu:
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
@@ -230,5 +241,6 @@ if __name__ == "__main__":
     parser.add_argument("--small", action="store_true", help="small networks, few pictures")
     default = "bf16-mixed" if torch.cuda.is_available() else "32-true"
     parser.add_argument("--precision", default=default, choices=("32-true", "16-mixed", "bf16-mixed"))
+    parser.add_argument("--only", choices=("features", "steps", "run"), help="one part; by default all")
     given = parser.parse_args()
-    main(SMALL if given.small else FULL, given.precision)
+    main(SMALL if given.small else FULL, given.precision, given.only)

@@ -46,8 +46,10 @@ def run(stage: str, main: Callable[..., None], *, together: bool = False) -> Non
     Under `torchrun` a stage that works `together` runs in every process, any other in the first one.
     """
     names = sys.argv[1:]
-    if runtime.rank() > 0 and not together:
-        return
+    if not together:
+        if runtime.rank() > 0:
+            return
+        runtime.leave_the_others()
     try:
         settings = params.load()
         runtime.limit_threads(settings.threads)

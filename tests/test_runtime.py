@@ -80,7 +80,15 @@ def test_a_signal_is_a_wish_within_the_block_alone(number):
     assert signal.getsignal(number) == before
 
 
-def test_a_second_signal_stops_at_once_and_leaves_all_as_it_was():
+def test_an_echo_of_the_first_signal_changes_nothing():
+    with runtime.Stopping() as stopping:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    assert stopping.signal == signal.SIGTERM
+
+
+def test_a_second_signal_stops_at_once_and_leaves_all_as_it_was(monkeypatch):
+    monkeypatch.setattr(runtime.Stopping, "ECHO", -1.0)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), runtime.Stopping():
         signal.raise_signal(signal.SIGINT)

@@ -387,7 +387,9 @@ def test_asked_to_stop_it_saves_after_the_step_in_hand(tmp_path, whole, capsys, 
     assert f"going on at {where}\n" in capsys.readouterr().out
 
 
-def test_asked_twice_it_stops_at_once(tmp_path):
+def test_asked_twice_it_stops_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime.Stopping, "ECHO", -1.0)
+
     def signalled(*args):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

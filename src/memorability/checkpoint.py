@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memorability import runtime
+from memorability import distributed, runtime
 from memorability.files import staged
 
 SAVE_SECONDS = 60.0  # between two saved states
@@ -59,14 +60,20 @@ class Checkpoint:
     def __init__(
         self, path: Path, parts: dict[str, Any], *, stopping: runtime.Stopping, device: torch.device
     ) -> None:
-        self._path, self._parts, self._stopping = path, parts, stopping
-        self.progress = self._taken_up(device) if path.is_file() else Progress()
-        self._saved, self._cost = time.monotonic(), 0.0
+        self._path, self._parts, self._stopping, self._device = path, parts, stopping, device
+        # The first process looks for all: on a shared disk another may see the file later.
+        found = distributed.any_of(runtime.rank() == 0 and path.is_file(), device)
+        self.progress = self._taken_up() if found else Progress()
+        self._saved, self._cost, self._stop = time.monotonic(), 0.0, False
 
     def due(self) -> bool:
-        """Whether to save: after some time, or sooner when the run is asked to stop."""
+        """Whether to save: after some time, or sooner when the run, any process of it, is asked to stop.
+
+        All processes ask at the same step.
+        """
         wait = max(SAVE_SECONDS, self._cost / SAVE_SHARE)
-        return self._stopping.signal is not None or time.monotonic() - self._saved > wait
+        self._stop = distributed.any_of(self._stopping.signal is not None, self._device)
+        return self._stop or time.monotonic() - self._saved > wait
 
     def save_when_due(self) -> None:
         """`save`, if it is time. The parts and the progress must fit each other."""
@@ -74,7 +81,7 @@ class Checkpoint:
             self.save()
 
     def save(self) -> None:
-        """Saves the state (the first process does); if the run is asked to stop, it stops here."""
+        """Saves the state (the first process does); if the run is to stop, it stops here."""
         if runtime.rank() == 0:
             start = time.monotonic()
             state = {name: part.state_dict() for name, part in self._parts.items()}
@@ -82,15 +89,18 @@ class Checkpoint:
                 torch.save({"progress": vars(self.progress), "parts": state}, scratch)
             self._cost = time.monotonic() - start
         self._saved = time.monotonic()
-        if self._stopping.signal is not None:
-            print(f"stopped; run again to go on at epoch {self.progress.epoch}, step {self.progress.step}")
-            raise SystemExit(128 + self._stopping.signal)
+        if self._stop:
+            if runtime.rank() == 0:
+                print(
+                    f"stopped; run again to go on at epoch {self.progress.epoch}, step {self.progress.step}"
+                )
+            raise SystemExit(128 + (self._stopping.signal or signal.SIGTERM))
 
-    def _taken_up(self, device: torch.device) -> Progress:
+    def _taken_up(self) -> Progress:
         state = torch.load(self._path, map_location="cpu", weights_only=True)
         for name, part in self._parts.items():
             part.load_state_dict(state["parts"][name])
         progress = Progress(**state["progress"])
-        progress.totals = {name: total.to(device) for name, total in progress.totals.items()}
+        progress.totals = {name: total.to(self._device) for name, total in progress.totals.items()}
         print(f"going on at epoch {progress.epoch}, step {progress.step}", flush=True)
         return progress

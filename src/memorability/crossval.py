@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from memorability import evaluation, fitting, metrics, params, splits, states, tables
-from memorability.errors import ParamsError
+from memorability.errors import DataError, ParamsError
 from memorability.progress import bar
 
 POOLED = "pooled"
@@ -81,6 +81,11 @@ def _draws(rows: pd.DataFrame, split: params.Split, *, folds: int, seeds: int) -
     if folds < 2 or seeds < 1:
         raise ParamsError(f"at least 2 folds and 1 seed, received {folds} and {seeds}")
     if split.method == "published":
+        counts = rows["split"].dropna().map(lambda names: len(names.split())).groupby(rows["dataset"]).max()
+        if len(set(counts[counts > 1])) > 1:
+            raise DataError(
+                f"the data sets publish different numbers of splits: {counts.to_dict()}; take one"
+            )
         published = max((len(names.split()) for names in rows["split"].dropna()), default=1)
         return [split.model_copy(update={"fold": fold}) for fold in range(published)]
     given = {"method": "folds", "folds": folds}

@@ -35,8 +35,16 @@ class Replicas(DDPStrategy):
 
 def wait(device: torch.device) -> None:
     """Until every process is here."""
-    if world() > 1:
-        distributed.all_reduce(torch.zeros(1, device=device))
+    any_of(False, device)
+
+
+def any_of(wish: bool, device: torch.device) -> bool:
+    """Whether any process says so; all get the same answer."""
+    if world() == 1:
+        return wish
+    flag = torch.tensor(float(wish), device=device)
+    distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+    return bool(flag.item())  # reading it waits for the device, as the message alone would not
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -53,6 +61,15 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parts = torch.split(message.div_(world()), [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+
+def average_buffers(net: nn.Module) -> None:
+    """Replaces running statistics (of batch norm) by their mean over the processes' shares of the batches."""
+    if world() > 1:
+        for buffer in net.buffers():
+            if buffer.is_floating_point():
+                distributed.all_reduce(buffer)
+                buffer /= world()
 
 
 def mean(value: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class StorageError(MemorabilityError):
 
 
 class StateError(MemorabilityError):
-    """Unfinished work of an earlier run cannot be taken up."""
+    """Another process is at the same piece of work."""
 
 
 def listing(offenders: Iterable[str], limit: int = 20) -> str:

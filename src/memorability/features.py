@@ -23,7 +23,7 @@ from memorability import backbones, distributed, runtime
 from memorability.errors import BackboneError
 from memorability.feature_cache import FeatureCache
 from memorability.files import digest, write_json
-from memorability.pictures import resize_and_crop
+from memorability.pictures import VERSION, resize_and_crop
 from memorability.progress import bar
 
 
@@ -75,9 +75,9 @@ class Extractor:
         return settings | {"backbone": {"name": self.name, **self.config}}
 
     def namespace(self) -> str:
-        """The cache's namespace: all of `describe` but the backbone's name, and the kind of device."""
+        """The cache's namespace: all of `describe` but the backbone's name, the decoding, the kind of device."""
         described = self.describe() | {"backbone": self.config}
-        return digest(json.dumps(described, sort_keys=True), self.device.type)[:32]
+        return digest(json.dumps(described, sort_keys=True), self.device.type, str(VERSION))[:32]
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """uint8 [3, crop, crop]: the part of the transform that runs in the decoding threads."""

@@ -40,8 +40,13 @@ def staged(path: Path) -> Iterator[Path]:
             if not scratch.exists():
                 raise FileNotFoundError(f"nothing was written for {path}")
             if path.is_dir() or scratch.is_dir():  # a folder replaces nothing by itself
-                _remove(path)
-            scratch.replace(path)
+                old = scratch.with_suffix(".old")
+                if path.exists():
+                    path.rename(old)
+                scratch.replace(path)
+                _remove(old)
+            else:
+                scratch.replace(path)
     finally:
         _remove(scratch)
 

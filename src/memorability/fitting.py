@@ -91,9 +91,8 @@ def _closed_form(task: Any, settings: Any, rows: pd.DataFrame, place: Place) -> 
     prediction = task.predict(settings, state, x)
     with History(place.history) as history:
         val = split == "val"
-        if val.any():
-            measured = measure(truth[val], prediction[val])
-            history.log({"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}})
+        measured = measure(truth[val], prediction[val]) if val.any() else {}
+        history.log({"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}})
     _write(settings, rows, place, arrays=state, prediction=prediction, features=features)
 
 

@@ -77,7 +77,11 @@ class Pixels:
 
 def _memory_to_use() -> int:
     """Bytes that this one of the machine's processes may keep pictures in."""
-    return int(psutil.virtual_memory().available * MEMORY_SHARE / int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    free = psutil.virtual_memory().available
+    limit, used = (Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
+    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()) != "max":
+        free = min(free, int(text) - int(used.read_text()))  # of a container or a batch job
+    return int(free * MEMORY_SHARE / int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def feature_rows(folder: Path, ids: Sequence[str]) -> np.ndarray:

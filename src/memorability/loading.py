@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods
@@ -88,12 +89,21 @@ def load(
         # Others could not share the memory of `Pixels`.
         multiprocessing_context="fork" if count and "fork" in get_all_start_methods() else None,
         pin_memory=gpu,
+        worker_init_fn=_leave_the_group,
         generator=torch.Generator(),  # else it would draw from the one that training is seeded by
     )
     for batch in loader:
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
         x = batch["x"].float().div(255) if batch["x"].dtype == torch.uint8 else batch["x"].float()
         yield batch | {"x": x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x}
+
+
+def _leave_the_group(worker: int) -> None:
+    """In a loading process: signals to the group (Ctrl-C, torchrun's end) are for the training process alone.
+
+    It would fail if its loaders died before it has saved.
+    """
+    os.setpgid(0, 0)
 
 
 def automatic_workers(gpu: bool) -> int:

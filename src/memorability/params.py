@@ -98,7 +98,7 @@ class Gradient(Block):
         return {"name": self.optimiser, **given}
 
     def rate(self, epoch: int) -> float:
-        """The factor on the learning rate in `epoch`, see `memorability.optim.rate`."""
+        """The factor on the learning rate in `epoch`, see `memorability.schedules.rate`."""
         return rate(
             epoch,
             epochs=self.epochs,

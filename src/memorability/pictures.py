@@ -11,6 +11,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from memorability.errors import DataError
 
+# Of what decoding and resizing give: to be raised whenever they give other pixels for the same file,
+# since features that are kept by a file's content are then out of date.
+VERSION = 2
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

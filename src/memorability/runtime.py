@@ -36,6 +36,12 @@ def world() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def leave_the_others() -> None:
+    """Makes this process work as the only one, whatever `torchrun` started."""
+    for name in ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        os.environ.pop(name, None)
+
+
 def cores() -> int:
     """CPU cores that this one of the machine's processes may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -71,10 +77,12 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
 class Stopping:
     """Ctrl-C and SIGTERM as a wish that long work can ask for between two steps.
 
-    A second signal stops at once. Outside a main thread signals are left as they are.
+    A second signal stops at once, unless it is an echo of the first (a scheduler and torchrun both send
+    one). Outside a main thread signals are left as they are.
     """
 
     signal: int | None = None
+    ECHO = 1.0  # seconds
 
     def __enter__(self) -> Stopping:
         self._before = {}
@@ -83,9 +91,10 @@ class Stopping:
         return self
 
     def _note(self, number: int, frame: object) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since > self.ECHO:
             raise KeyboardInterrupt
-        self.signal = number
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():

@@ -122,7 +122,9 @@ def near_duplicates(hashes: list[str], *, bits: int) -> np.ndarray:
     """
     if not 0 <= bits <= 15:
         raise DataError(f"near-duplicate bits must be 0 to 15, received {bits}")
-    values = np.array([int(h, 16) for h in hashes], dtype=np.uint64)
+    everything = np.array([int(h, 16) for h in hashes], dtype=np.uint64)
+    # Equal hashes are one group from the start: a set with many of them would fill the memory with pairs.
+    values, which = np.unique(everything, return_inverse=True)
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     edges = np.linspace(0, 64, bits + 2).astype(int)
     for low, high in itertools.pairwise(edges):
@@ -138,7 +140,10 @@ def near_duplicates(hashes: list[str], *, bits: int) -> np.ndarray:
                 right.append(close)
     rows, columns = np.concatenate(left), np.concatenate(right)
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(values),) * 2)
-    return connected_components(graph, directed=False)[1]
+    groups = connected_components(graph, directed=False)[1][which]
+    # Numbered as they first appear, so that a seed draws the same whatever the hashes are.
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
 
 
 def random_split(groups: np.ndarray, *, val: float, test: float, seed: int) -> np.ndarray:
@@ -227,10 +232,12 @@ def published_split(
         lacking = ", ".join(rows["dataset"].unique())
         raise DataError(f"split method 'published': {lacking} publishes no split; use 'random' or 'folds'")
     names = published.astype("string")
-    straddling = names.groupby(groups).transform("nunique") > 1
+    judged = names.mask(names == "unlabelled")  # a picture without a part straddles nothing
+    straddling = (judged.groupby(groups).transform("nunique") > 1) & judged.notna()
     offenders = rows["id"][straddling].groupby(groups[straddling])
     names = _val_from_train(names, rows["dataset"], groups, settings)
-    names = names.fillna(names.groupby(groups).transform("first"))  # near-duplicates go with it
+    known = names.mask(names == "unlabelled")
+    names = names.fillna(known.groupby(groups).transform("first"))  # near-duplicates go with it
     free = names.isna().to_numpy()
     names[free] = random_split(groups[free], val=settings.val, test=settings.test, seed=settings.seed)
     return names.to_numpy(str), [" ~ ".join(found) for _, found in offenders]

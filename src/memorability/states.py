@@ -24,7 +24,10 @@ KEY = "key.txt"
 def key(*parts: str) -> str:
     """Names all a piece of work depends on: the parts, this package's code and its numeric libraries."""
     code = sorted(Path(__file__).parent.rglob("*.py"))
-    libraries = " ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "pillow"))
+    libraries = " ".join(
+        f"{name} {version(name)}"
+        for name in ("torch", "torchvision", "numpy", "pillow", "scipy", "scikit-learn")
+    )
     return digest(*parts, libraries, *code)
 
 

@@ -8,7 +8,7 @@ go on: it ends with the same weights as if it had never stopped.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +174,7 @@ class _Run:
             if due:
                 self.checkpoint.save()
         self._check(recent)
+        distributed.average_buffers(self.net)
         return {n: float(v) / len(order) for n, v in progress.totals.items()}
 
     @torch.inference_mode()
@@ -184,7 +185,8 @@ class _Run:
         def compute(batch: dict[str, Tensor]) -> Tensor:
             return self.task.predict(self.settings, self.net, batch)
 
-        return self._each_once(examples, compute)
+        (predicted,) = self._each_once(examples, [range(len(examples))], compute)
+        return predicted
 
     @torch.inference_mode()
     def constants(self, examples: Examples) -> np.ndarray | None:
@@ -202,31 +204,41 @@ class _Run:
 
         self.net.eval()
         new = [int(row) for row in examples.rows if int(row) not in self._known]
-        parts = in_turn(new, batch_size=CONSTANT_ROWS)
-        for rows in bar(parts, of="frozen part", unit=f"{CONSTANT_ROWS} pictures", leave=False):
+        missing = list[tuple[range, Path]]()  # places in `new`, and where their part is kept
+        for places in (range(i, min(i + CONSTANT_ROWS, len(new))) for i in range(0, len(new), CONSTANT_ROWS)):
+            rows = new[places.start : places.stop]
             path = self._state / f"constant-{digest(repr(rows))[:16]}.npy"
-            if not path.is_file():
-                part = Examples(examples.x, np.zeros(len(rows)), np.array(rows))
-                values = self._each_once(part, compute)
-                if runtime.rank() == 0:
-                    with staged(path) as scratch, scratch.open("wb") as stream:
-                        np.save(stream, values)
+            if distributed.any_of(runtime.rank() == 0 and path.is_file(), self.fabric.device):
+                self._known.update(zip(rows, np.load(path), strict=True))
             else:
-                values = np.load(path)
-            self._known.update(zip(rows, values, strict=True))
+                missing.append((places, path))
+        unknown = Examples(examples.x, np.zeros(len(new), np.float32), np.array(new, int))
+        computed = self._each_once(unknown, [places for places, _ in missing], compute)
+        unit = f"{CONSTANT_ROWS} pictures"
+        parts = bar(computed, of="frozen part", unit=unit, leave=False, total=len(missing))
+        for (places, path), values in zip(missing, parts, strict=True):
+            if runtime.rank() == 0:
+                with staged(path) as scratch, scratch.open("wb") as stream:
+                    np.save(stream, values)
+            self._known.update(zip(new[places.start : places.stop], values, strict=True))
         return np.stack([self._known[int(row)] for row in examples.rows])
 
-    def _each_once(self, examples: Examples, compute: Callable[[dict[str, Tensor]], Tensor]) -> np.ndarray:
-        count = len(examples)
-        alone = count < runtime.world()  # then every process computes all
-        mine = range(count) if alone else distributed.share(range(count))
-        batches = in_turn(mine, batch_size=self.settings.batch_size)
-        parts = []
-        for batch in self._load(examples, batches):
-            parts.append(compute(batch).float())
-            self.checkpoint.save_when_due()
-        values = torch.cat(parts)
-        return (values if alone else distributed.joined(values, count)).cpu().numpy()
+    def _each_once(
+        self, examples: Examples, parts: Sequence[range], compute: Callable[[dict[str, Tensor]], Tensor]
+    ) -> Iterator[np.ndarray]:
+        """What `compute` gives for each part of the examples; each example is computed by one process."""
+        alone = [len(part) < runtime.world() for part in parts]  # then every process computes all
+        mine = [p if a else distributed.share(p) for p, a in zip(parts, alone, strict=True)]
+        plans = [in_turn(share, batch_size=self.settings.batch_size) for share in mine]
+        batches = self._load(examples, [batch for plan in plans for batch in plan])
+        for part, plan, by_all in zip(parts, plans, alone, strict=True):
+            found = []
+            for _ in plan:
+                found.append(compute(next(batches)).float())
+                if runtime.world() == 1:  # several processes are not at the same step here
+                    self.checkpoint.save_when_due()
+            values = torch.cat(found)
+            yield (values if by_all else distributed.joined(values, len(part))).cpu().numpy()
 
     def _load(self, examples: Examples, batches: list[list[int]]) -> Iterator[dict[str, Tensor]]:
         return load(examples, batches, device=self.fabric.device, workers=self.settings.workers)
@@ -253,8 +265,8 @@ def memory_explained(settings: Any) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not memory:
+        texts = ("allocate memory", "out of memory", "ALLOC_FAILED")
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
             raise
         sizes = [name for name in ("batch_size", "crop", "width", "hidden") if hasattr(settings, name)]
         now = ", ".join(f"{name} ({getattr(settings, name)})" for name in sizes)

@@ -52,7 +52,7 @@ class MemNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(x)).squeeze(1).sigmoid()
+        return self.head(self.trunk(x)).squeeze(1).float().sigmoid()
 
 
 def build(settings: Params, backbone: nn.Module | None) -> MemNet:

@@ -73,7 +73,7 @@ class ResMem(nn.Module):
         x = self.drop(F.relu(self.fc7(x)))
         for layer in (self.fc8, self.fc9, self.fc10, self.fc11):
             x = F.relu(layer(x))
-        return self.fc12(x).squeeze(1).sigmoid()
+        return self.fc12(x).squeeze(1).float().sigmoid()
 
     def train(self, mode: bool = True) -> ResMem:
         super().train(mode)

@@ -19,6 +19,8 @@ from memorability import params
 
 READS = "features"
 
+BLOCK = 4096  # pictures predicted at a time
+
 
 class Params(params.Model):
     """Penalties `cs` to choose from, half-width `epsilon` of the tube (in units of the score)."""
@@ -55,6 +57,9 @@ def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np
     """sum_s dual_s exp(-gamma |z - support_s|^2) + bias, with z the standardised x."""
     if len(state["support"]) == 0:  # every score lies within the tube
         return np.full(len(x), float(state["bias"]))
-    z = (x.astype(np.float64) - state["mean"]) / state["scale"]
-    kernel = rbf_kernel(z, state["support"], gamma=float(state["gamma"]))
-    return np.asarray(kernel @ state["dual"] + state["bias"])
+    found = []
+    for start in range(0, len(x), BLOCK):  # the kernel matrix of all pictures could fill the memory
+        z = (x[start : start + BLOCK].astype(np.float64) - state["mean"]) / state["scale"]
+        kernel = rbf_kernel(z, state["support"], gamma=float(state["gamma"]))
+        found.append(np.asarray(kernel @ state["dual"] + state["bias"]))
+    return np.concatenate(found) if found else np.empty(0)
