@@ -298,6 +298,21 @@ def test_a_training_asked_to_stop_saves_its_state_at_once(world, uninterrupted, 
     assert result(world, memnet, name) == uninterrupted(memnet)[0]
 
 
+def memnet_with_loaders(world, name, **options):
+    os.setpgid(0, 0)  # a group of its own, as torchrun gives each of its processes
+    TRAINED["memnet"]["workers"] = 2
+    memnet(world, name, **options)
+
+
+def test_a_signal_to_the_group_spares_the_loading_processes(world):
+    """They would die first, and the training with them before it has saved."""
+    process = after_an_epoch(world, memnet_with_loaders, "group")
+    os.killpg(process.pid, signal.SIGTERM)
+    code, text = process.end()
+    assert code == 143
+    assert "stopped; run again to go on at epoch" in text
+
+
 def test_two_runs_of_one_training(world, uninterrupted):
     process = after_an_epoch(world, memnet, "twice")
     process.kill(signal.SIGSTOP)
