@@ -56,7 +56,7 @@ class Extractor:
         if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
             raise BackboneError(f"layer {layer!r} is not in {self.config['arch']}; valid: {', '.join(nodes)}")
         cut = create_feature_extractor(net, {layer: "out"}).eval().to(self.device)
-        # Tensor cores want this layout; on a CPU, where small networks are slower in it, the usual one stays.
+        # Faster on a CPU too (docs/performance.md), but other last bits: to be changed with the metrics.
         on_gpu = self.device.type == "cuda"
         self._net = cut.to(memory_format=torch.channels_last) if on_gpu else cut
         self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
