@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from memorability import backbones, fitting, loading, params, runtime, training
+from memorability import backbones, fitting, layers, loading, params, runtime, training
 from memorability.features import Extractor, extract
 from memorability.inputs import Pictures, Pixels
 from memorability.shards import ShardWriter
@@ -171,24 +171,25 @@ def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any
     chosen = np.arange(len(rows))[:count] if len(rows) >= count else np.arange(count) % len(rows)
     train = loading.Examples(pixels, truth[chosen], chosen)
     few = loading.Examples(pixels, truth[: size.batch], np.arange(size.batch))
-    backbone, _ = backbones.load(folder / size.backbone, head=True)
+    backbone = backbones.load(folder / size.backbone, head=True)
 
+    shape = (3, settings.crop, settings.crop)
     ends: list[float] = []
     with training.unfinished(folder / f"state-{family}", fabric=fabric) as state:
         training.fit(
-            task, settings, task.build(settings, backbone),
-            train=train, val=few, everything=few, fabric=fabric, seed=0, state=state,
+            task, settings, task.build(settings, shape=shape, backbone=backbone),
+            train=train, val=few, judged=[few], fabric=fabric, seed=0, state=state,
             log=lambda line: ends.append(time.perf_counter()),
         )  # fmt: skip
     ours = (ends[-1] - ends[0]) / (len(ends) - 1) / size.steps  # the first epoch decodes
 
-    backbone, _ = backbones.load(folder / size.backbone, head=True)  # the first one lies on the device now
-    net = task.build(settings, backbone).to(fabric.device).to(memory_format=torch.channels_last)
+    backbone = backbones.load(folder / size.backbone, head=True)  # the first one lies on the device now
+    net = layers.channels_last(task.build(settings, shape=shape, backbone=backbone)).to(fabric.device)
     optimisers = task.optimisers(settings, net)
     batch = next(iter(loading.load(few, [list(range(size.batch))], device=fabric.device, workers=0)))
     if hasattr(task, "constant"):
         with torch.inference_mode():
-            constant = task.constant(net, batch["x"])
+            constant = task.constant(net, batch)
         batch["constant"] = constant.clone()
     net.train()
 

@@ -9,6 +9,7 @@ from pipeline.common import RAW, STATES, run
 def main(params: Params, track: Track) -> None:
     sources = params.acquire[track].sources(track)
     index = acquire(
+        track,
         sources,
         RAW / track,
         work=STATES / f"acquire-{track}",
@@ -16,7 +17,7 @@ def main(params: Params, track: Track) -> None:
         seed=params.seed,
         threads=params.threads,
     )
-    print(f"{len(index)} pictures of {', '.join(sources)} in {RAW / track}")
+    print(f"{len(index)} files of {', '.join(sources)} in {RAW / track}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
-"""backbones@NAME: the weights of one frozen network, pinned: models/backbones/NAME."""
+"""backbones@NAME: the weights of one frozen network, pinned: models/NAME."""
 
 from functools import partial
 
 from memorability import backbones, demo_backbone, runtime
 from memorability.params import Params
-from pipeline.common import BACKBONES, STATES, run
+from pipeline.common import MODELS, STATES, run
 
 
 def main(params: Params, name: str) -> None:
     block = params.backbones[name]
     transform = block.transform.model_dump(mode="json")
-    save = partial(
-        backbones.save, BACKBONES / name, arch=block.arch, transform=transform, source=block.source
-    )
+    save = partial(backbones.save, MODELS / name, arch=block.arch, transform=transform, source=block.source)
     if block.demo is not None:
         demo_backbone.train(
             block.arch,

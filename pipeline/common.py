@@ -10,9 +10,14 @@ from pathlib import Path
 from memorability import fitting, params, runtime
 from memorability.errors import MemorabilityError
 
-RAW, SPLITS, FEATURES = Path("data/raw"), Path("data/splits"), Path("data/features")
+RAW, FRAMES, SPLITS, FEATURES = (
+    Path("data/raw"),
+    Path("data/frames"),
+    Path("data/splits"),
+    Path("data/features"),
+)
 PREDICTIONS, HISTORY = Path("data/predictions"), Path("data/history")
-MODELS, BACKBONES = Path("models"), Path("models/backbones")
+MODELS = Path("models")  # the backbones among them
 METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figures")
 STATES = Path(".states")  # unfinished work; outside DVC, which deletes a stopped stage's outputs
 TIMES = Path("logs/times.csv")
@@ -22,12 +27,17 @@ def place_of(name: str, settings: params.Model) -> fitting.Place:
     """Where a model reads and writes."""
     return fitting.Place(
         input=Path(settings.input),
-        backbone=None if settings.backbone == "none" else BACKBONES / settings.backbone,
+        backbone=None if settings.backbone == "none" else MODELS / settings.backbone,
         model=MODELS / name,
-        predictions=PREDICTIONS / settings.track / f"{name}.csv",
+        predictions=predictions_of(name, settings),
         history=HISTORY / name,
         state=STATES / f"train-{name}",
     )
+
+
+def predictions_of(name: str, settings: params.Model) -> Path:
+    """A model's table of predictions. Models of level 1 read the folder of those of level 0."""
+    return PREDICTIONS / settings.track / str(settings.level) / f"{name}.csv"
 
 
 def compute_of(settings: params.Params) -> fitting.Compute:

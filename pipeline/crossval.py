@@ -3,21 +3,24 @@
 Writes metrics/crossval/MODEL.csv (a line a fold, and one of all folds pooled) and figures.
 """
 
+from pathlib import Path
+
 import pandas as pd
 
 from memorability import crossval, plots, tables
 from memorability.params import Params
-from pipeline.common import FIGURES, METRICS, PLOTS, RAW, STATES, compute_of, place_of, run
+from pipeline.common import FIGURES, METRICS, PLOTS, STATES, compute_of, place_of, run
 
 
 def main(params: Params, name: str, folds: str = "5", seeds: str = "5") -> None:
     settings = params.model(name)
+    split = params.split[settings.track]
     measured, first = crossval.cross_validate(
         settings,
-        tables.read(RAW / settings.track / "index.csv"),
+        tables.read(Path(split.input) / "index.csv"),
         place_of(name, settings),
         compute_of(params),
-        split=params.split[settings.track],
+        split=split,
         folds=int(folds),
         seeds=int(seeds),
         state=STATES / f"crossval-{name}",

@@ -1,24 +1,31 @@
-"""evaluate@MODEL: one model's measures and plots, from its predictions alone."""
+"""evaluate@MODEL: one model's measures on every target of its track, and plots, from its predictions alone."""
 
 import pandas as pd
 
 from memorability import evaluation, plots, tables
 from memorability.files import write_json
 from memorability.params import Params
-from pipeline.common import FIGURES, HISTORY, METRICS, PLOTS, PREDICTIONS, SPLITS, run
+from pipeline.common import FIGURES, HISTORY, METRICS, PLOTS, SPLITS, predictions_of, run
 
 
 def main(params: Params, name: str) -> None:
-    track = params.head(name).track
-    joined = evaluation.join(
-        tables.read(PREDICTIONS / track / f"{name}.csv"), tables.read(SPLITS / f"{track}.csv")
-    )
-    settings = params.evaluate
-    report = evaluation.report(joined, bootstrap=settings.bootstrap, halves=settings.halves, seed=params.seed)
-    write_json(METRICS / track / f"{name}.json", report)
+    head, settings = params.head(name), params.evaluate
+    predicted, table = tables.read(predictions_of(name, head)), tables.read(SPLITS / f"{head.track}.csv")
+    joined = {
+        target: evaluation.join(predicted, tables.for_target(table, target))
+        for target in tables.targets(table)
+    }
+    report = {
+        target: evaluation.report(
+            rows, bootstrap=settings.bootstrap, halves=settings.halves, seed=params.seed
+        )
+        for target, rows in joined.items()
+    }
+    write_json(METRICS / head.track / f"{name}.json", report)
     history = pd.read_csv(HISTORY / name / "history.csv")
+    to = (PLOTS / head.track / name, FIGURES / head.track / name)
     plots.model_plots(
-        name, joined, history, tables_to=PLOTS / track / name, figures_to=FIGURES / track / name
+        name, joined[head.target], history, predicted=predicted, tables_to=to[0], figures_to=to[1]
     )
 
 

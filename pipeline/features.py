@@ -1,25 +1,33 @@
-"""features@NAME: one track through one frozen backbone: data/features/NAME."""
+"""features@NAME: pictures or frames through one frozen backbone, or features that come with the data:
+data/features/NAME."""
 
 from contextlib import nullcontext
 from pathlib import Path
 
-from memorability import runtime, tables
+import pandas as pd
+
+from memorability import descriptors, runtime
 from memorability.features import Extractor, extract
 from memorability.files import cache_root, staged_folder
-from memorability.inputs import Pictures
+from memorability.inputs import Listed
 from memorability.params import Params
-from pipeline.common import BACKBONES, FEATURES, RAW, run
+from pipeline.common import FEATURES, MODELS, run
 
 
 def main(params: Params, name: str) -> None:
     block = params.features[name]
-    rows = tables.read(RAW / block.track / "index.csv")
-    rows = rows[rows["problem"].isna()]
-    pictures = Pictures(rows, RAW / block.track)
+    if block.given is not None:
+        if runtime.rank() == 0:
+            with staged_folder(FEATURES / name) as out:
+                given = block.given.model_dump()
+                count = descriptors.gather(Path(block.input), out, **given, dtype=block.dtype)
+            print(f"{count} files of {block.given.name}")
+        return
+    listed = Listed(Path(block.input))
     fabric = runtime.fabric(precision="32-true", threads=params.threads, deterministic=False)
     extractor = Extractor(
-        BACKBONES / block.backbone,
-        layer=block.layer,
+        MODELS / block.backbone,
+        layer=str(block.layer),
         pool=block.pool,
         dtype=block.dtype,
         batch_size=block.batch_size,
@@ -27,13 +35,24 @@ def main(params: Params, name: str) -> None:
     )
     with staged_folder(FEATURES / name) if runtime.rank() == 0 else nullcontext(Path()) as scratch:
         out = Path(fabric.broadcast(str(scratch)))  # one folder for all processes
-        keys, threads = list(rows["sha256"]), params.threads
         computed = extract(
-            keys, pictures.picture, extractor, out=out, cache_root=cache_root(), threads=threads
+            listed.keys,
+            listed.pictures.picture,
+            extractor,
+            out=out,
+            cache_root=cache_root(),
+            threads=params.threads,
+            shape=listed.shape,
+            slots=listed.slots.tolist(),
+            more={"frames": listed.frames} if listed.frames else None,
         )
         if runtime.rank() == 0:
-            rows[["id"]].to_csv(out / "ids.csv", index=False)
-    print(f"{len(rows)} pictures: {computed} computed here, the others in the cache or by other processes")
+            ids = pd.DataFrame({"id": listed.ids})
+            (ids.assign(length=listed.lengths) if listed.frames else ids).to_csv(out / "ids.csv", index=False)
+    kind = "frames" if listed.frames else "pictures"
+    print(
+        f"{len(listed.keys)} {kind}: {computed} computed here, the others in the cache or by other processes"
+    )
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 Beside it the bare ids with their fold and split, which git keeps, and a report.
 """
 
+from pathlib import Path
+
 from memorability import splits, tables
 from memorability.files import write_json
 from memorability.params import Params, Track
-from pipeline.common import RAW, SPLITS, run
+from pipeline.common import SPLITS, run
 
 
 def main(params: Params, track: Track) -> None:
-    table, ids, report = splits.split(tables.read(RAW / track / "index.csv"), params.split[track])
+    settings = params.split[track]
+    table, ids, report = splits.split(tables.read(Path(settings.input) / "index.csv"), settings)
     tables.write(table, SPLITS / f"{track}.csv")
     tables.write(ids, SPLITS / f"{track}.ids.csv")
     write_json(SPLITS / f"{track}.report.json", report)

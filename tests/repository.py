@@ -12,7 +12,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-MODELS = ("mean", "ridge", "resmem")
+MODELS = {
+    "images": ("mean", "ridge", "resmem"),
+    "videos": ("mean_short", "ridge_short", "time_distributed_short", "ensemble_short"),
+}
 NOT_COPIED = ("metrics/", "plots/", "dvc.lock", "docs/")
 
 
@@ -60,10 +63,13 @@ def ran(output: str) -> list[str]:
 def shrink(params: dict[str, Any]) -> dict[str, Any]:
     """The committed params with a tiny demo: the same stages, seconds instead of minutes."""
     params["acquire"]["images"]["demo"] |= {"pictures": 60, "size": 72}
+    params["acquire"]["videos"]["demo_videos"] |= {"clips": 24, "size": 48}
     demo = params["backbones"]["demo_resnet18"]
     demo["demo"] |= {"pictures": 100, "epochs": 1}
-    params["models"] = {name: params["models"][name] for name in MODELS}
+    params["models"] = {name: params["models"][name] for names in MODELS.values() for name in names}
     params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
+    params["models"]["time_distributed_short"] |= {"epochs": 2, "hidden": 16}
+    params["models"]["ensemble_short"]["members"] = ["ridge_short", "time_distributed_short"]
     params["evaluate"]["bootstrap"] = 100
     return params
 

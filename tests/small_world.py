@@ -15,7 +15,10 @@ from memorability.datasets import demo
 ARCH = "squeezenet1_1"
 CUT = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 8}
 TRANSFORM = {"resize": 40, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-SPLIT = params.Split(method="random", val=0.2, test=0.3, folds=5, fold=0, seed=0, near_duplicate_bits=0)
+SPLIT = params.Split(
+    **{"input": "raw", "method": "random", "val": 0.2, "test": 0.3, "folds": 5, "fold": 0, "seed": 0},
+    near_duplicate_bits=0,
+)
 BLOCKS = {
     "mean": {},
     "ridge": {"alphas": [1.0, 100.0]},
@@ -40,12 +43,13 @@ class World:
 def make(root: Path, *, pictures: int) -> World:
     """Generates and packs pictures, splits them, and saves a backbone with random weights."""
     source = demo.Params(pictures=pictures, size=72, participants=30, responses=20)
-    acquire({"demo": source}, root / "raw", work=root / "work", store=root / "store", seed=0, threads=2)
+    beside = {"work": root / "work", "store": root / "store"}
+    acquire("images", {"demo": source}, root / "raw", **beside, seed=0, threads=2)
     index = tables.read(root / "raw" / "index.csv")
     tables.write(splits.split(index, SPLIT)[0], root / "split.csv")
     torch.manual_seed(0)
     state = backbones.build(ARCH, classes=4).state_dict()
-    folder = root / "models" / "backbones" / "small"
+    folder = root / "models" / "small"
     backbones.save(folder, arch=ARCH, state=state, transform=TRANSFORM, source="file")
     return World(root, index, tables.read(root / "split.csv"), folder)
 

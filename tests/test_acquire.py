@@ -34,7 +34,7 @@ class Stop(Exception):
 def acquire(sources, out, *, seed=0, threads=THREADS):
     """Into `out`, with unfinished work beside it."""
     work, store = work_of(out), out.with_name("store")
-    return packing.acquire(sources, out, work=work, store=store, seed=seed, threads=threads)
+    return packing.acquire("images", sources, out, work=work, store=store, seed=seed, threads=threads)
 
 
 def work_of(out):
@@ -93,7 +93,7 @@ def index(combined):
 
 
 def test_the_index_has_a_row_for_every_picture(index):
-    assert list(index) == tables.RAW
+    assert list(index) == tables.raw("images")
     assert index["dataset"].value_counts().to_dict() == {"demo": PICTURES, "memcat": PICTURES, "table": 5}
     assert index["size"].dtype == index["hits"].dtype == "Int64"
     assert index["split"].isna().all()
@@ -221,8 +221,8 @@ def decoded(monkeypatch, sources, out, *, stop_at=None, **options):
         return examined(file)
 
     with monkeypatch.context() as patch:
-        examined = packing._examine
-        patch.setattr(packing, "_examine", examine)
+        examined = packing._EXAMINE["images"]
+        patch.setitem(packing._EXAMINE, "images", examine)
         if stop_at is None:
             acquire(sources, out, **options)
         else:
@@ -396,7 +396,7 @@ def slow_acquire(sources, out, log):
         return wrapped
 
     scenes.render = slow("draw", scenes.render)
-    packing._examine = slow("examine", packing._examine)
+    packing._EXAMINE["images"] = slow("examine", packing._EXAMINE["images"])
     packing._whole = slow("mask", packing._whole)
     acquire(sources, out)
 

@@ -45,3 +45,19 @@ def test_the_batch_itself_is_left_alone():
     copy = x.clone()
     mirror(x)
     assert torch.equal(x, copy)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 5), st.integers(2, 5), st.integers(0, 99))
+def test_each_clip_is_whole(batch, steps, height, width, seed):
+    torch.manual_seed(seed)
+    x = torch.rand(batch, steps, 3, height, width)
+    after = mirror(x)
+    assert after.shape == x.shape
+    flipped(x.flatten(1, 2), after.flatten(1, 2))
+
+
+def test_about_half_of_the_clips_are_flipped():
+    torch.manual_seed(0)
+    x = torch.rand(2000, 2, 1, 1, 3)
+    assert 0.45 < flipped(x.flatten(1, 2), mirror(x).flatten(1, 2)).float().mean() < 0.55

@@ -84,7 +84,7 @@ class Folder:
             self.write()
         sources = {"table": table.Params(root=self.root / "own", **settings)}
         out, work, store = (self.root / name for name in ("raw", "work", "store"))
-        acquire(sources, out, work=work, store=store, seed=0, threads=2)
+        acquire("images", sources, out, work=work, store=store, seed=0, threads=2)
         return tables.read(out / "index.csv")
 
     def pictures(self, rows):
@@ -98,7 +98,7 @@ def folder(tmp_path):
 
 
 def split(index, on_bad_item):
-    settings = {"method": "random", "val": 0.2, "test": 0.2, "folds": 5, "fold": 0, "seed": 0}
+    settings = {"input": "x", "method": "random", "val": 0.2, "test": 0.2, "folds": 5, "fold": 0, "seed": 0}
     return splits.split(index, params.Split(**settings, near_duplicate_bits=0, on_bad_item=on_bad_item))
 
 

@@ -22,12 +22,12 @@ def here(tmp_path, monkeypatch):
     """A working folder with two models, a leaderboard and three pictures."""
     monkeypatch.chdir(tmp_path)
     for name, score in (("one", 0.25), ("two", 0.75)):
-        config = {"settings": {"family": "mean", **HEAD}, "features": None, "backbone": None}
+        config = {"settings": {"family": "mean", **HEAD}}
         artifacts.save(tmp_path / "models" / name, config=config, arrays={"mean": np.array(score)})
-    board = tmp_path / "metrics" / "compare"
+    board = tmp_path / "metrics" / "compare" / "images"
     board.mkdir(parents=True)
-    (board / "images.leaderboard.csv").write_text("model,val_spearman\ntwo,0.6\none,0.5\n")
-    (board / "images.txt").write_text(" 1 two\n 2 one")
+    (board / "score.leaderboard.csv").write_text("model,val_spearman\ntwo,0.6\none,0.5\n")
+    (board / "score.txt").write_text(" 1 two\n 2 one")
     for name in ("a.png", "b.png", "more/c.png"):
         (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (10, 10)).save(tmp_path / "pictures" / name)
@@ -62,7 +62,7 @@ def test_a_table():
 @pytest.mark.usefixtures("here")
 def test_the_default_model_is_the_first_of_the_leaderboard():
     assert scored(run("predict", "pictures/a.png", "--json")) == {"pictures/a.png": (0.75, "two")}
-    assert cli.best_model() == "two"
+    assert cli.best_model(cli.BOARDS / cli.OF_PICTURES) == "two"
 
 
 def test_a_model_by_its_folder(here):
@@ -78,7 +78,7 @@ def test_models_in_another_folder(here):
 
 
 def test_no_leaderboard(here):
-    (here / "metrics" / "compare" / "images.leaderboard.csv").unlink()
+    (here / "metrics" / "compare" / "images" / "score.leaderboard.csv").unlink()
     result = run("predict", "pictures/a.png")
     assert isinstance(result.exception, DataError)
     assert "name one with --model" in str(result.exception)

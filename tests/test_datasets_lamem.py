@@ -139,7 +139,7 @@ def test_each_split_has_scores_of_its_own(tmp_path):
 @pytest.mark.parametrize("score", ["-0.5", "57"])
 def test_scores_that_no_picture_can_have_are_left_to_the_split_stage(tmp_path, score):
     rows = read(layout(tmp_path, TWO, val_1=f"b.jpg {score}\n", train_2=f"b.jpg {score}\nd e.jpg 1\n"))
-    rows = rows.assign(id=rows["path"], dataset="lamem").reindex(columns=tables.RAW)
+    rows = rows.assign(id=rows["path"], dataset="lamem").reindex(columns=tables.raw("images"))
     assert [row for row, _ in splits.problems(rows)] == [1]
 
 
@@ -183,7 +183,7 @@ def published(tmp_path_factory):
     rng = np.random.default_rng(0)
     hashes = [f"{number:04x}" * 4 for number in rng.choice(2**16, len(rows), replace=False)]  # all far apart
     rows = rows.assign(id="lamem/" + rows["path"], dataset="lamem", phash=hashes)
-    return rows.reindex(columns=tables.RAW)
+    return rows.reindex(columns=tables.raw("images"))
 
 
 def test_the_published_set_has_its_rows_without_a_contradiction(published):
@@ -195,7 +195,7 @@ def test_the_published_set_has_its_rows_without_a_contradiction(published):
 
 @pytest.mark.parametrize("fold", range(5))
 def test_the_published_splits_have_their_sizes(published, fold):
-    block = {"val": 0.1, "test": 0.2, "folds": 5, "seed": 0, "near_duplicate_bits": 0}
+    block = {"input": "x", "val": 0.1, "test": 0.2, "folds": 5, "seed": 0, "near_duplicate_bits": 0}
     found, _, report = splits.split(published, params.Split(method="published", fold=fold, **block))
     assert report["rows"] == {"train": 45_000, "val": 3_741, "test": 10_000, "unlabelled": 0}
     assert report["near_duplicates_across_published_splits"] == 0
@@ -210,7 +210,7 @@ def test_a_drawn_split_of_the_published_set_has_the_mean_scores(published):
     files = [path.read_text().splitlines() for path in REAL.glob("*.txt")]
     first = [line.split()[1] for lines in files for line in lines if line.startswith("00000001.jpg")]
     block = {"val": 0.1, "test": 0.2, "folds": 5, "fold": 0, "seed": 0, "near_duplicate_bits": 0}
-    found, _, report = splits.split(published, params.Split(method="random", **block))
+    found, _, report = splits.split(published, params.Split(input="x", method="random", **block))
     assert report["rows"]["test"] == 11_748
     assert len(first) == 5
     assert found["score"][0] == pytest.approx(np.mean([float(score) for score in first]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from memorability import backbones, checkpoint, demo_backbone, params, scenes
+from memorability import backbones, checkpoint, demo_backbone, layers, params, scenes
 from memorability.datasets import demo
 from memorability.demo_backbone import LABELS, STREAM
 from memorability.errors import StorageError
@@ -81,7 +81,7 @@ def test_pictures_and_labels():
 
 def test_the_network_sees_normalised_pictures():
     inner = torch.nn.Identity()
-    net = demo_backbone.Normalised(inner, TRANSFORM)
+    net = layers.Normalised(inner, TRANSFORM.model_dump())
     x = torch.rand(2, 3, 4, 4)
     expected = (x - 0.5) / torch.tensor([0.25, 0.5, 1.0]).view(3, 1, 1)
     assert torch.allclose(net(x), expected)

@@ -150,8 +150,8 @@ def test_a_prediction_that_is_no_number_is_an_error():
         report(joined)
 
 
-def test_a_picture_without_a_prediction_is_named():
+def test_a_row_without_a_prediction_is_named():
     table = rows().drop(columns="prediction")
     predictions = rows()[["id", "prediction"]].iloc[1:]
-    with pytest.raises(DataError, match=r"1 of 240 pictures have no prediction, such as demo/0\.jpg"):
+    with pytest.raises(DataError, match=r"1 of 240 rows have no prediction, such as demo/0\.jpg"):
         evaluation.join(predictions, table)

@@ -31,7 +31,7 @@ def made(**changes):
 
 def build(settings):
     torch.manual_seed(0)
-    return memnet.build(settings, None)
+    return memnet.build(settings, shape=(3, settings.crop, settings.crop), backbone=None)
 
 
 def batch(count=6):

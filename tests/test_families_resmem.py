@@ -46,7 +46,9 @@ def made(**changes):
 
 def build(settings=None, classes=5, arch="squeezenet1_1"):
     torch.manual_seed(0)
-    return resmem.build(settings or made(), backbones.build(arch, classes=classes))
+    settings = settings or made()
+    backbone = backbones.Network(backbones.build(arch, classes=classes), {})
+    return resmem.build(settings, shape=(3, settings.crop, settings.crop), backbone=backbone)
 
 
 def batch(net, count=6):
@@ -55,14 +57,15 @@ def batch(net, count=6):
     y = torch.linspace(0.05, 0.95, count)
     x = torch.rand(count, 3, 67, 67) * 0.1 + 0.9 * y.view(-1, 1, 1, 1)
     with torch.no_grad():
-        return {"x": x, "y": y, "constant": resmem.constant(net.eval(), x)}
+        return {"x": x, "y": y, "constant": resmem.constant(net.eval(), {"x": x})}
 
 
 @pytest.fixture(scope="module")
 def published():
     settings = params.checked(resmem.Params, HEAD, at="models.r")
     with torch.device("meta"):
-        return resmem.build(settings, backbones.build("resnet152"))
+        backbone = backbones.Network(backbones.build("resnet152"), {})
+        return resmem.build(settings, shape=(3, 227, 227), backbone=backbone)
 
 
 def test_the_published_keys(published):
@@ -168,7 +171,7 @@ def test_a_crop_too_small_for_the_network(crop):
 
 def test_no_backbone():
     with pytest.raises(ParamsError, match="resmem needs a backbone; received none"):
-        resmem.build(made(), None)
+        resmem.build(made(), shape=(3, 67, 67), backbone=None)
 
 
 @pytest.mark.parametrize("hidden", [8, 40])

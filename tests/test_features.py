@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from memorability import backbones
+from memorability.content_cache import ContentCache
 from memorability.errors import BackboneError, DataError
-from memorability.feature_cache import FeatureCache
 from memorability.features import Extractor, extract
 from memorability.files import read_json
 
@@ -285,7 +285,7 @@ def test_what_is_damaged_in_the_cache_is_computed_again(run, extractor, tmp_path
 def test_values_of_another_size_are_not_taken(run, extractor, tmp_path):
     pictures, keys = noise(3), list("abc")
     whole, _ = run(keys, pictures)
-    cache = FeatureCache(tmp_path / "cache", extractor.namespace())
+    cache = ContentCache(tmp_path / "cache", extractor.namespace())
     cache.put([("b", b"short")])
     cache.close()
     found, computed = run(keys, pictures)

@@ -143,5 +143,5 @@ def test_feature_rows_of_numeric_ids(features, tmp_path):
 
 
 def test_feature_rows_count_what_is_missing(features, tmp_path):
-    with pytest.raises(DataError, match="2 pictures, such as x"):
+    with pytest.raises(DataError, match="nothing for 2 of 3 ids, such as x; run dvc repro"):
         feature_rows(tmp_path, ["a", "x", "y"])

@@ -138,20 +138,20 @@ def adversaries(world, name, *, seconds=0.0, save_seconds=SAVE_SECONDS):
     torch.manual_seed(0)
     out, lines = world.root / "adversaries" / name, []
     with training.unfinished(world.root / "states" / name, fabric=fabric) as state:
-        net, prediction = training.fit(
+        net, (outcome,) = training.fit(
             task,
             params.Gradient(lr=0.02, epochs=4, batch_size=8),
             Pair(),
             train=train,
             val=val,
-            everything=everything,
+            judged=[everything],
             fabric=fabric,
             seed=0,
             state=state,
             log=lines.append,
         )
         arrays = {key: value.numpy() for key, value in net.state_dict().items()}
-        artifacts.save(out, config={"lines": lines}, arrays=arrays | {"prediction": prediction})
+        artifacts.save(out, config={"lines": lines}, arrays=arrays | {"prediction": outcome.prediction})
 
 
 def features(world, name, *, seconds=0.0, save_seconds=None, cache=None, limit=None):

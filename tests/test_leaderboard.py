@@ -43,39 +43,47 @@ MODELS = {"mean": joined(None), "poor": joined(0.30), "good": joined(0.05, seed=
 # board
 
 
+def board_of(reports):
+    return leaderboard.board(reports, dict.fromkeys(reports, "score"))
+
+
+def text_of(reports, pairs, human=None):
+    return leaderboard.text(board_of(reports), pairs, human, baseline="mean")
+
+
 def test_the_order_is_that_of_validation():
-    table = leaderboard.board(REPORTS)
+    table = board_of(REPORTS)
     assert list(table["model"]) == ["sound", "tied", "lucky", "mean"]
     assert list(table.index) == [0, 1, 2, 3]
 
 
 def test_the_test_split_decides_nothing():
     swapped = {name: report | {"test": REPORTS["mean"]["test"]} for name, report in REPORTS.items()}
-    assert list(leaderboard.board(swapped)["model"]) == list(leaderboard.board(REPORTS)["model"])
+    assert list(board_of(swapped)["model"]) == list(board_of(REPORTS)["model"])
 
 
 def test_the_order_of_the_params_does_not_matter():
     backwards = dict(reversed(REPORTS.items()))
-    pd.testing.assert_frame_equal(leaderboard.board(backwards), leaderboard.board(REPORTS))
+    pd.testing.assert_frame_equal(board_of(backwards), board_of(REPORTS))
 
 
 def test_the_values_are_those_of_the_reports():
-    row = leaderboard.board(REPORTS).set_index("model").loc["lucky"]
+    row = board_of(REPORTS).set_index("model").loc["lucky"]
     assert (row["val_spearman"], row["val_mse"]) == (0.50, 0.020)
     assert (row["test_spearman"], row["test_mse"], row["test_l1"]) == (0.90, 0.002, 0.002**0.5)
     assert (row["test_spearman_low"], row["test_spearman_high"]) == pytest.approx((0.85, 0.95))
-    assert leaderboard.board(REPORTS).drop(columns="model").dtypes.eq(float).all()
+    assert board_of(REPORTS).drop(columns=["model", "trained_on"]).dtypes.eq(float).all()
 
 
 def test_a_model_without_a_correlation_is_last_with_empty_cells():
-    row = leaderboard.board(REPORTS).iloc[-1]
+    row = board_of(REPORTS).iloc[-1]
     assert row["model"] == "mean"
     assert np.isnan([row["val_spearman"], row["test_spearman"], row["test_spearman_low"]]).all()
     assert row["test_mse"] == 0.029
 
 
 def test_a_split_that_is_missing_leaves_cells_empty():
-    table = leaderboard.board({"one": {"val": numbers(0.5, 0.02)}})
+    table = board_of({"one": {"val": numbers(0.5, 0.02)}})
     assert np.isnan(table["test_spearman"][0])
     assert table["val_spearman"][0] == 0.5
 
@@ -91,11 +99,11 @@ COLUMNS = [f"{dataset}.test_{measure}" for dataset in ("lamem", "sun") for measu
 
 
 def test_combined_data_sets_have_columns_of_their_own():
-    table = leaderboard.board(COMBINED).set_index("model")
+    table = board_of(COMBINED).set_index("model")
     assert list(table.columns[-4:]) == COLUMNS
     assert list(table.loc["lucky", COLUMNS]) == [0.90, 0.002, 0.50, 0.020]
     assert np.isnan(table.loc["mean", "lamem.test_spearman"])
-    assert list(table.index) == list(leaderboard.board(REPORTS)["model"])  # they decide nothing
+    assert list(table.index) == list(board_of(REPORTS)["model"])  # they decide nothing
 
 
 # comparisons
@@ -170,7 +178,7 @@ def test_nothing_to_compare():
 
 
 def test_the_summary_is_flat_and_json(tmp_path):
-    found = leaderboard.summary("images", leaderboard.board(REPORTS), 0.77)
+    found = leaderboard.summary("images", board_of(REPORTS), 0.77)
     write_json(tmp_path / "summary.json", found)
     assert json.loads((tmp_path / "summary.json").read_text()) == found
     assert all(value is None or isinstance(value, float) for value in found.values())
@@ -181,7 +189,7 @@ def test_the_summary_is_flat_and_json(tmp_path):
 
 
 def test_the_summary_has_the_data_sets():
-    found = leaderboard.summary("images", leaderboard.board(COMBINED), None)
+    found = leaderboard.summary("images", board_of(COMBINED), None)
     assert found["images.lucky.lamem.test_spearman"] == 0.90
     assert found["images.sound.sun.test_mse"] == 0.015
     assert found["images.mean.sun.test_spearman"] is None
@@ -189,35 +197,33 @@ def test_the_summary_has_the_data_sets():
 
 
 def test_the_text_has_a_line_a_model_with_the_data_sets():
-    text = leaderboard.text(leaderboard.board(COMBINED), compare({}), None)
+    text = text_of(COMBINED, compare({}))
     assert "nan" not in text
     lines = text.splitlines()
     start = lines.index("   by data set")
     assert lines[start + 1].split() == ["model", *COLUMNS]
     assert [line.split()[0] for line in lines[start + 2 : start + 6]] == ["sound", "tied", "lucky", "mean"]
     assert lines[start + 4].split() == ["lucky", "0.9000", "0.0020", "0.5000", "0.0200"]
-    assert "by data set" not in leaderboard.text(leaderboard.board(REPORTS), compare({}), None)
+    assert "by data set" not in text_of(REPORTS, compare({}))
 
 
 def test_the_summary_without_people():
-    assert (
-        leaderboard.summary("images", leaderboard.board(REPORTS), None)["images.human.test_spearman"] is None
-    )
+    assert leaderboard.summary("images", board_of(REPORTS), None)["images.human.test_spearman"] is None
 
 
 def test_the_text_shows_every_model_in_order():
-    lines = leaderboard.text(leaderboard.board(REPORTS), compare({}), 0.77).splitlines()
+    lines = text_of(REPORTS, compare({}), 0.77).splitlines()
     assert [line.split()[1] for line in lines[1:5]] == ["sound", "tied", "lucky", "mean"]
     assert "0.700" in lines[1]
     assert "0.550 to 0.650" in lines[1]
     assert "nan" not in "".join(lines)
     assert any("people" in line and "0.770" in line for line in lines)
-    assert "people" not in leaderboard.text(leaderboard.board(REPORTS), compare({}), None)
+    assert "people" not in text_of(REPORTS, compare({}))
 
 
 def test_the_text_marks_what_is_better_than_the_mean():
     reports = dict.fromkeys(("poor", "good"), REPORTS["sound"]) | {"mean": REPORTS["mean"]}
-    lines = leaderboard.text(leaderboard.board(reports), compare(MODELS), None).splitlines()
+    lines = text_of(reports, compare(MODELS)).splitlines()
     marked = {line.split()[1]: line.endswith("*") for line in lines[1:4]}
     assert marked["good"]
     assert not marked["poor"]
@@ -227,6 +233,72 @@ def test_the_mean_has_no_mark_for_beating_a_worse_model():
     pairs = compare(MODELS)
     assert "mean" in set(pairs[pairs["metric"] == "mse"]["better"])
     reports = {name: {"val": numbers(0.1, 0.1), "test": numbers(0.1, 0.1)} for name in MODELS}
-    lines = leaderboard.text(leaderboard.board(reports), pairs, None).splitlines()
+    lines = text_of(reports, pairs).splitlines()
     marked = [line.split()[1] for line in lines[1:-1] if line.endswith("*")]
     assert marked == ["good"]
+
+
+# Models that rank, and models of several targets
+
+
+def test_a_model_that_ranks_is_compared_by_its_ranking_and_its_scores():
+    one, two = joined(0.1), joined(0.3, seed=2)
+    ranked = two.assign(ranking=one["prediction"] + 0.01 * two["prediction"])
+    table = compare({"one": one, "ranked": ranked}).set_index("metric")
+    plain = compare({"one": one, "ranked": two}).set_index("metric")
+    assert table.loc["mse"].equals(plain.loc["mse"])
+    assert plain.loc["spearman", "better"] == "one"
+    assert abs(table.loc["spearman", "difference"]) < 0.1 * plain.loc["spearman", "difference"]
+
+
+def test_scores_that_are_constant_still_have_an_order():
+    flat = joined(None).assign(ranking=joined(0.05)["prediction"])
+    table = compare({"flat": flat, "good": joined(0.05, seed=2)})
+    assert set(table["metric"]) == {"spearman", "mse"}
+    assert abs(table.set_index("metric").loc["spearman", "difference"]) < 0.1
+
+
+def test_the_text_says_what_each_was_trained_on_where_that_differs():
+    trained_on = {"sound": "short_term", "lucky": "long_term", "tied": "short_term", "mean": "short_term"}
+    table = leaderboard.board(REPORTS, trained_on)
+    assert dict(zip(table["model"], table["trained_on"], strict=True)) == trained_on
+    lines = leaderboard.text(table, compare({}), None, baseline="mean").splitlines()
+    assert "trained on" in lines[0]
+    assert [line.split()[2] for line in lines[1:5]] == [trained_on[name] for name in table["model"]]
+    assert "trained on" not in text_of(REPORTS, compare({}))
+
+
+def cross_of(twins):
+    """Two twins, each of which is the better one for its own target, and a third that is constant."""
+    models = {
+        "short_term": {"a_long": joined(0.3), "b_short": joined(0.05, seed=2), "flat": joined(None)},
+        "long_term": {"a_long": joined(0.05, seed=2), "b_short": joined(0.3), "flat": joined(None)},
+    }
+    trained_on = {"a_long": "long_term", "b_short": "short_term", "flat": "short_term"}
+    boards = {}
+    for target, found in models.items():
+        tests = {name: rows[rows["split"] == "test"] for name, rows in found.items()}
+        rho = {name: metrics.spearman(rows["score"], rows["prediction"]) for name, rows in tests.items()}
+        reports = {name: {"test": numbers(rho[name], 0.02), "val": numbers(0.5, 0.02)} for name in found}
+        boards[target] = leaderboard.board(reports, trained_on)
+    pairs = {target: compare(found) for target, found in models.items()}
+    return leaderboard.cross(boards, pairs, twins), boards
+
+
+@pytest.mark.parametrize("twins", [("a_long", "b_short"), ("b_short", "a_long")])
+def test_twins_are_compared_on_each_target_with_their_own_first(twins):
+    text, boards = cross_of([twins])
+    lines = [line.replace("|", " ").split() for line in text.splitlines()[1:]]
+    assert [line[:3] for line in lines] == [
+        ["b_short", "a_long", "short_term"],
+        ["a_long", "b_short", "long_term"],
+    ]
+    for own, foreign, target, own_rho, foreign_rho, difference, low, _, high in lines:
+        rho = boards[target].set_index("model")["test_spearman"]
+        assert (float(own_rho), float(foreign_rho)) == pytest.approx((rho[own], rho[foreign]), abs=6e-4)
+        assert float(difference) == pytest.approx(rho[own] - rho[foreign], abs=2e-3)
+        assert 0 < float(low.strip("(")) < float(difference) < float(high.strip(")"))
+
+
+def test_twins_of_which_one_is_constant_are_left_out():
+    assert len(cross_of([("a_long", "flat")])[0].splitlines()) == 1

@@ -344,3 +344,82 @@ def test_spread_in_closed_form():
     assert metrics.spread(truth, 0.5 + (truth - 0.5) / 4)["sd_ratio"] == pytest.approx(0.25)
     assert metrics.spread(truth, np.full(3, 0.5))["sd_ratio"] == 0.0
     assert metrics.spread(np.full(3, 0.5), truth)["sd_ratio"] is None
+
+
+# Models that rank
+
+
+@QUICK
+@given(pairs, st.integers(0, 99))
+def test_correlations_are_those_of_the_ranking(columns, seed):
+    truth, prediction = columns
+    ranking = np.random.default_rng(seed).random(len(truth))
+    found = metrics.measure(truth, prediction, ranking)
+    by_prediction, by_ranking = metrics.measure(truth, prediction), metrics.measure(truth, ranking)
+    assert {name: found[name] for name in ("l1", "mse")} == {
+        name: by_prediction[name] for name in ("l1", "mse")
+    }
+    assert {name: found[name] for name in metrics.ORDER} == {name: by_ranking[name] for name in metrics.ORDER}
+
+
+def test_resamples_of_the_ranking_are_those_of_the_prediction():
+    truth, prediction = noisy(40)
+    ranking = np.random.default_rng(7).random(40)
+    both = metrics.resampled(truth, prediction, repeats=30, seed=3, ranking=ranking)
+    by_prediction, by_ranking = (
+        metrics.resampled(truth, values, repeats=30, seed=3) for values in (prediction, ranking)
+    )
+    for name in metrics.METRICS:
+        expected = by_ranking if name in metrics.ORDER else by_prediction
+        assert np.array_equal(both[name], expected[name])
+
+
+def test_a_ranking_that_is_its_own_prediction_changes_nothing():
+    truth, prediction = noisy(40)
+    assert metrics.measure(truth, prediction, prediction) == metrics.measure(truth, prediction)
+
+
+@pytest.mark.parametrize("ranking", [np.array([0.1, np.nan]), np.array([0.1]), np.zeros((2, 1))])
+def test_bad_rankings_are_refused(ranking):
+    truth = np.array([0.2, 0.4])
+    for call in (
+        lambda: metrics.measure(truth, truth, ranking),
+        lambda: metrics.resampled(truth, truth, repeats=10, seed=0, ranking=ranking),
+    ):
+        with pytest.raises(DataError, match=r"must be (finite|non-empty)"):
+            call()
+
+
+# Relative scores
+
+
+@QUICK
+@given(st.lists(st.integers(1, 12).map(lambda i: i / 12), min_size=1, max_size=40).map(np.array))
+def test_relative_scores_are_as_the_report_has_them(values):
+    n = len(values)
+    found = {method: metrics.rank_transform(values, method) for method in metrics.RANKS}
+    assert np.array_equal(found["halved"], values / 2)
+    places = {place: k + 1 for k, place in enumerate(sorted(range(n), key=lambda i: (values[i], i)))}
+    assert found["ordinal"] == pytest.approx([places[i] / n for i in range(n)])
+    assert found["max"] == pytest.approx([sum(values <= value) / n for value in values])
+    different = sorted(set(values))
+    dense = [(different.index(value) + 1) / len(different) for value in values]
+    assert found["dense"] == pytest.approx(dense)
+    for method in ("ordinal", "max", "dense"):
+        assert found[method].min() > 0
+        assert found[method].max() == 1
+
+
+@QUICK
+@given(pairs)
+def test_relative_scores_are_in_the_same_order(columns):
+    values, other = columns
+    for method in ("halved", "max", "dense"):
+        assert metrics.spearman(metrics.rank_transform(values, method), other) == metrics.spearman(
+            values, other
+        )
+
+
+def test_a_rank_transform_that_is_not_known():
+    with pytest.raises(DataError, match="'average' is not known; valid: halved, ordinal, max, dense"):
+        metrics.rank_transform(np.array([0.1, 0.2]), "average")

@@ -23,7 +23,9 @@ acquire:
     datasets: [demo]
     demo: {pictures: 1400, size: 128, participants: 300, responses: 80}
 split:
-  images: {method: random, val: 0.15, test: 0.25, folds: 5, fold: 0, seed: 0, near_duplicate_bits: 4}
+  images:
+    {input: data/raw/images, method: random, val: 0.15, test: 0.25, folds: 5, fold: 0, seed: 0,
+     near_duplicate_bits: 4}
 backbones:
   small:
     arch: resnet18
@@ -31,7 +33,8 @@ backbones:
     demo: {pictures: 1000, lr: 0.001, epochs: 4, batch_size: 32}
     transform: {resize: 72, crop: 67, mean: [0.0, 0.0, 0.0], std: [1.0, 1.0, 1.0]}
 features:
-  pooled: {track: images, backbone: small, layer: avgpool, pool: mean, dtype: float32, batch_size: 32}
+  pooled:
+    {input: data/raw/images, backbone: small, layer: avgpool, pool: mean, dtype: float32, batch_size: 32}
 models:
   mean: {family: mean, track: images, target: score, input: data/raw/images, backbone: none}
   ridge:
@@ -136,10 +139,10 @@ def test_no_keys_and_values(tmp_path, text):
     ("path", "value", "expected"),
     [
         ("sed", 1, "sed: unknown key; valid keys: seed, threads, precision"),
-        ("split.images.vall", 0.1, "split.images.vall: unknown key; valid keys: method, val, test"),
+        ("split.images.vall", 0.1, "split.images.vall: unknown key; valid keys: input, method, val"),
         ("evaluate.halfs", 3, "evaluate.halfs: unknown key; valid keys: bootstrap, halves"),
         ("backbones.small.transform.size", 3, "transform.size: unknown key; valid keys: resize, crop"),
-        ("features.pooled.layers", "x", "layers: unknown key; valid keys: track, backbone, layer"),
+        ("features.pooled.layers", "x", "layers: unknown key; valid keys: input, backbone, dtype"),
         ("seed", "del", "seed: this key is missing"),
         ("split.images.method", "del", "split.images.method: this key is missing"),
     ],
@@ -209,7 +212,7 @@ def test_values_that_do_not_fit_together(path, value, expected):
 
 
 @pytest.mark.parametrize("block", ["backbones", "features", "models"])
-@pytest.mark.parametrize("name", ["none", "backbones", "a/b", "a b", "", "../up"])
+@pytest.mark.parametrize("name", ["none", "a/b", "a b", "", "../up"])
 def test_names_that_are_no_names(block, name):
     raw = copy.deepcopy(RAW)
     raw[block][name] = next(iter(RAW[block].values()))
@@ -266,7 +269,8 @@ def test_an_unknown_model_is_named():
 
 def test_an_unknown_family_is_named():
     message = error_of(loaded("models.ridge.family", "lasso").model, "ridge")
-    assert "family 'lasso' is not known; valid: mean, memnet" in message
+    assert "family 'lasso' is not known; valid: " in message
+    assert "mean, memnet" in message
 
 
 def test_an_unknown_backbone_is_named():

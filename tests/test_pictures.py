@@ -286,26 +286,26 @@ def test_perceptual_hashes_of_different_scenes_are_far_apart():
     assert min(distance(a, b) for a in found for b in found if a is not b) > 4
 
 
-def test_find_pictures_in_a_folder_in_sorted_order(tmp_path):
+def test_find_files_in_a_folder_in_sorted_order(tmp_path):
     inside = ["b/2.PNG", "b/1.jpeg", "a.jpg", "c/d/3.webp"]
     for name in [*inside, "notes.txt", "b/table.csv", "jpg"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert pictures.find_pictures(tmp_path) == sorted(tmp_path / name for name in inside)
+    assert pictures.find_files(tmp_path) == sorted(tmp_path / name for name in inside)
 
 
-def test_find_pictures_takes_a_file_as_it_is(tmp_path):
+def test_find_files_takes_a_file_as_it_is(tmp_path):
     path = tmp_path / "picture.dat"
     path.write_bytes(b"")
-    assert pictures.find_pictures(path) == [path]
+    assert pictures.find_files(path) == [path]
 
 
-def test_find_pictures_where_there_are_none(tmp_path):
+def test_find_files_where_there_are_none(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(DataError, match=r"no pictures in this folder.*\.jpg"):
-        pictures.find_pictures(tmp_path)
+    with pytest.raises(DataError, match=r"nothing to score in this folder.*\.jpg"):
+        pictures.find_files(tmp_path)
     with pytest.raises(DataError, match="no such file or folder"):
-        pictures.find_pictures(tmp_path / "absent")
+        pictures.find_files(tmp_path / "absent")
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped():
@@ -322,4 +322,4 @@ def test_floating_point_pixels_are_refused_by_name():
 def test_a_folder_with_a_pictures_name_is_none(tmp_path):
     (tmp_path / "album.jpg").mkdir()
     PICTURE.save(tmp_path / "album.jpg" / "a.png")
-    assert pictures.find_pictures(tmp_path) == [tmp_path / "album.jpg" / "a.png"]
+    assert pictures.find_files(tmp_path) == [tmp_path / "album.jpg" / "a.png"]

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
-from repository import MODELS, copy, run
+from repository import MODELS, copy, ran, run
+from safetensors.numpy import load_file
+
+from memorability.tables import TARGETS
+
+MEMBERS = ("ridge_short", "time_distributed_short")
+NOT_IN_GIT = ("raw", "frames", "features", "predictions", "history")
 
 
 @pytest.fixture(scope="module")
@@ -16,22 +25,53 @@ def clone(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_model_has_its_outputs(clone: Path) -> None:
-    for name in MODELS:
+    for track, name in ((track, name) for track, names in MODELS.items() for name in names):
         assert (clone / "models" / name / "model.safetensors").is_file()
-        assert (clone / f"plots/figures/images/{name}/density.pdf").is_file()
-        report = json.loads((clone / f"metrics/images/{name}.json").read_text())
-        assert set(report) == {"train", "val", "test"}
-    assert json.loads((clone / "metrics/images/mean.json").read_text())["test"]["spearman"] is None
-    board = (clone / "metrics/compare/images.leaderboard.csv").read_text()
-    assert all(name in board for name in MODELS)
+        assert (clone / f"plots/figures/{track}/{name}/density.pdf").is_file()
+        report = json.loads((clone / f"metrics/{track}/{name}.json").read_text())
+        assert tuple(report) == TARGETS[track]
+        assert all(set(splits) == {"train", "val", "test"} for splits in report.values())
+    assert json.loads((clone / "metrics/images/mean.json").read_text())["score"]["test"]["spearman"] is None
+
+
+def test_every_target_has_a_leaderboard_of_all_models_of_its_track(clone: Path) -> None:
+    for track, targets in TARGETS.items():
+        summary = json.loads((clone / f"metrics/{track}.json").read_text())
+        for target in targets:
+            board = (clone / f"metrics/compare/{track}/{target}.leaderboard.csv").read_text().splitlines()
+            assert {line.split(",")[0] for line in board[1:]} == set(MODELS[track])
+            assert (clone / f"plots/figures/compare/{track}/{target}/models.png").is_file()
+            named = track if len(targets) == 1 else f"{track}.{target}"
+            assert all(f"{named}.{name}.test_spearman" in summary for name in MODELS[track])
+
+
+def test_a_model_of_level_1_has_the_predictions_of_its_members(clone: Path) -> None:
+    level = clone / "data/predictions/videos"
+    assert {path.stem for path in (level / "1").iterdir()} == {"ensemble_short"}
+    assert {path.stem for path in (level / "0").iterdir()} == set(MODELS["videos"]) - {"ensemble_short"}
+    weight = load_file(clone / "models/ensemble_short/model.safetensors")["weight"]
+    members = [pd.read_csv(level / "0" / f"{name}.csv")["prediction"] for name in MEMBERS]
+    found = pd.read_csv(level / "1" / "ensemble_short.csv")["prediction"]
+    np.testing.assert_allclose(found, np.stack(members, axis=1) @ weight)
+
+
+def test_a_clip_is_scored_from_its_file(clone: Path, tmp_path: Path) -> None:
+    index = pd.read_csv(clone / "data/raw/videos/index.csv").iloc[5]
+    with (clone / "data/raw/videos" / index["shard"]).open("rb") as shard:
+        shard.seek(index["offset"])
+        (tmp_path / "clip.webm").write_bytes(shard.read(index["size"]))
+    command = (sys.executable, "-m", "memorability.cli", "predict", str(tmp_path / "clip.webm"), "--json")
+    (found,) = json.loads(run(clone, *command, "--model", "ensemble_short"))
+    table = pd.read_csv(clone / "data/predictions/videos/1/ensemble_short.csv").set_index("id")
+    assert found["score"] == pytest.approx(table["prediction"][index["id"]], abs=1e-5)
 
 
 def test_git_holds_metrics_and_no_data(clone: Path) -> None:
     files = run(clone, "git", "ls-files").splitlines()
-    assert "metrics/summary.json" in files
-    assert "data/splits/images.ids.csv" in files
-    assert not [f for f in files if f.startswith(("data/raw", "data/features", "data/predictions"))]
-    assert [f for f in files if f.startswith("models/")] == ["models/backbones/none/config.json"]
+    assert {"metrics/images.json", "metrics/videos.json"} <= set(files)
+    assert {"data/splits/images.ids.csv", "data/splits/videos.ids.csv"} <= set(files)
+    assert not [f for f in files if f.startswith(tuple(f"data/{name}" for name in NOT_IN_GIT))]
+    assert [f for f in files if f.startswith("models/")] == ["models/none/config.json"]
     assert max((clone / f).stat().st_size for f in files) < 2**20
 
 
@@ -40,11 +80,13 @@ def test_running_again_does_nothing(clone: Path) -> None:
 
 
 def test_an_experiment_overrides_every_learning_rate_at_top_level(clone: Path) -> None:
-    output = run(clone, "dvc", "exp", "run", "-S", "lr=0.00003", "--name", "slow", "train")
-    assert "Running stage 'train@resmem'" in output
-    assert "Running stage 'features" not in output
-    history = (clone / "data/history/resmem/history.csv").read_text().splitlines()
-    assert float(history[1].split(",")[1]) == pytest.approx(3e-5)
+    trained = ("resmem", "time_distributed_short")
+    stages = [f"train@{name}" for name in trained]
+    output = run(clone, "dvc", "exp", "run", "-S", "lr=0.00003", "--name", "slow", *stages)
+    assert set(ran(output)) == set(stages)
+    for name in trained:
+        history = pd.read_csv(clone / f"data/history/{name}/history.csv")
+        assert history["lr"][0] == pytest.approx(3e-5)
     shown = run(clone, "dvc", "exp", "show", "--csv")
     assert "slow" in shown
     run(clone, "git", "checkout", "-q", ".")

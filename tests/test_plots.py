@@ -48,7 +48,7 @@ def board():
         "net": {"val": numbers, "test": numbers},
         "mean": {"val": {"mse": 0.03}, "test": {"mse": 0.03}},
     }
-    return leaderboard.board(reports)
+    return leaderboard.board(reports, dict.fromkeys(reports, "score"))
 
 
 @settings(deadline=None, max_examples=30)
@@ -128,7 +128,7 @@ def test_a_history_without_any_correlation_is_drawn(tmp_path):
     assert (tmp_path / "figures" / "history.svg").is_file()
 
 
-def test_no_test_pictures_is_a_named_error(tmp_path):
-    with pytest.raises(DataError, match="model: no test pictures"):
+def test_no_test_rows_is_a_named_error(tmp_path):
+    with pytest.raises(DataError, match="model: no test rows"):
         draw(tmp_path, joined().assign(split="train"), HISTORY)
     assert list(tmp_path.iterdir()) == []

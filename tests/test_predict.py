@@ -51,8 +51,7 @@ def save(folder, family, arrays, **config):
     name = family.__name__.rpartition(".")[2]
     own = {"family": name, **HEAD, **config.pop("settings", {})}
     settings = params.checked(family.Params, own, at="x").model_dump(mode="json")
-    whole = {"settings": settings, "features": None, "backbone": None} | config
-    artifacts.save(folder, config=whole, arrays=arrays)
+    artifacts.save(folder, config={"settings": settings, **config}, arrays=arrays)
     return folder
 
 
@@ -73,7 +72,7 @@ def backbone(folder, arch="squeezenet1_1", seed=0):
 def trained(tmp_path_factory):
     """Ridge and SVR on features, with the backbone beside them, and their scores by hand."""
     root = tmp_path_factory.mktemp("trained")
-    folder = backbone(root / "models" / "backbones" / "squeeze")
+    folder = backbone(root / "models" / "squeeze")
     extractor = Extractor(
         folder, layer="features.8", pool="mean", dtype="float32", batch_size=3, device="cpu"
     )
@@ -116,10 +115,11 @@ def test_a_model_of_features(of_features, pictures, name):
     assert np.ptp(expected[name]) > 0.1
 
 
-def test_backbones_may_lie_elsewhere(of_features, pictures, tmp_path):
+def test_models_within_may_lie_elsewhere(of_features, pictures, tmp_path):
     models, _, expected = of_features
-    (models / "backbones").rename(tmp_path / "elsewhere")
-    found = Predictor(models / "ridge", backbones=tmp_path / "elsewhere", device="cpu").predict([pictures])
+    (tmp_path / "elsewhere").mkdir()
+    (models / "squeeze").rename(tmp_path / "elsewhere" / "squeeze")
+    found = Predictor(models / "ridge", models=tmp_path / "elsewhere", device="cpu").predict([pictures])
     assert np.allclose([score.score for score in found], expected["ridge"], atol=1e-6)
 
 
@@ -128,10 +128,12 @@ def test_a_network(tmp_path, pictures, family):
     own = {**GRADIENT, "hidden": 16} | ({"width": 12} if family is memnet else {})
     settings = params.checked(family.Params, {"family": "x", **HEAD, **own}, at="x")
     torch.manual_seed(0)
-    net = family.build(settings, backbones.build("resnet18", classes=3)).eval()
+    made = {"arch": "resnet18", "classes": 3}
+    inner = backbones.Network(backbones.build("resnet18", classes=3), made)
+    net = family.build(settings, shape=(3, 67, 67), backbone=inner).eval()
     arrays = {name: value.numpy() for name, value in net.state_dict().items()}
-    made = {"arch": "resnet18", "classes": 3} if family is resmem else None
-    folder = save(tmp_path / "m", family, arrays, settings=own, backbone=made)
+    made = made if family is resmem else None
+    folder = save(tmp_path / "m", family, arrays, settings=own, shape=[3, 67, 67], backbone=made)
     files = [pictures / "a.jpg", pictures / "d.png"]
     found = Predictor(folder, device="cpu").predict(files)
     pixels = [module.resize_and_crop(Image.open(file).convert("RGB"), **SIDES) for file in files]
@@ -149,8 +151,8 @@ def test_the_class_is_found_in_the_package(constant):
 def test_many_pictures_come_in_batches_and_in_order(constant, pictures, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 2)
     predictor, batches = Predictor(constant), []
-    inner = predictor._score
-    predictor._score = lambda opened: batches.append(len(opened)) or inner(opened)
+    inner = predictor._answer
+    predictor._answer = lambda items: batches.append(len(items)) or inner(items)
     (pictures / "c.jpg").write_bytes(b"broken")
     found = list(predictor.scores([pictures]))
     assert [item.path.name for item in found] == ["a.jpg", "b.png", "c.jpg", "d.png", "e.bmp", "c.webp"]
@@ -186,7 +188,7 @@ def test_every_failure_is_listed(constant, pictures):
     paths = [pictures / name for name in ("a.jpg", "no.jpg", "broken.jpg", "cut.png", "empty")]
     with pytest.raises(DataError, match="4 of 5 cannot be scored") as error:
         Predictor(constant).predict(paths)
-    for text in ("no.jpg: no such", "broken.jpg: not a picture", "cut.png: cannot be", "empty: no pictures"):
+    for text in ("no.jpg: no such", "broken.jpg: not a picture", "cut.png: cannot be", "empty: nothing to score"):
         assert text in str(error.value)
     found = list(Predictor(constant).scores(paths))
     assert found[0] == Score(paths[0], 0.625)
@@ -200,14 +202,14 @@ def test_no_model(tmp_path):
 
 def test_a_model_of_settings_that_are_no_more(constant):
     arrays = artifacts.load(constant)[1]
-    config = {"settings": {"family": "mean", **HEAD, "depth": 3}, "features": None, "backbone": None}
+    config = {"settings": {"family": "mean", **HEAD, "depth": 3}}
     artifacts.save(constant, config=config, arrays=arrays)
     with pytest.raises(ParamsError, match=r"config\.json: settings\.depth: unknown key"):
         Predictor(constant)
 
 
 def test_a_model_of_a_family_that_is_no_more(constant):
-    config = {"settings": {"family": "gone", **HEAD}, "features": None, "backbone": None}
+    config = {"settings": {"family": "gone", **HEAD}}
     artifacts.save(constant, config=config, arrays={"mean": np.array(0.5)})
     with pytest.raises(ParamsError, match="family 'gone' is not known"):
         Predictor(constant)
@@ -215,20 +217,20 @@ def test_a_model_of_a_family_that_is_no_more(constant):
 
 def test_a_missing_backbone(of_features):
     models, _, _ = of_features
-    shutil.rmtree(models / "backbones" / "squeeze")
+    shutil.rmtree(models / "squeeze")
     with pytest.raises(DataError, match="squeeze: the backbone of this model is not here; dvc pull"):
         Predictor(models / "ridge")
 
 
 def test_other_weights_in_the_backbone(of_features):
     models, _, _ = of_features
-    backbone(models / "backbones" / "squeeze", seed=1)
+    backbone(models / "squeeze", seed=1)
     with pytest.raises(DataError, match="squeeze: not the weights this model was trained with"):
         Predictor(models / "ridge")
 
 
 def test_another_network_under_the_name_of_the_backbone(of_features):
     models, _, _ = of_features
-    backbone(models / "backbones" / "squeeze", arch="resnet18")
+    backbone(models / "squeeze", arch="resnet18")
     with pytest.raises((DataError, BackboneError)):
         Predictor(models / "ridge")

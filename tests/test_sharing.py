@@ -39,6 +39,9 @@ PidFile none
 Subsystem sftp internal-sftp
 """
 
+LEVEL = {"ensemble_short": 1}  # of the models that read other models' predictions
+LAST = MODELS["videos"][-1]  # in params.yaml
+
 # Two people's models: the name, and the lines of its block below `models:`.
 SOFT = ("ridge_soft", {"family": "ridge", "alphas": [0.1, 1.0]})
 NARROW = ("svr_narrow", {"family": "svr", "cs": [0.1], "epsilon": 0.01})
@@ -46,10 +49,12 @@ NARROW = ("svr_narrow", {"family": "svr", "cs": [0.1], "epsilon": 0.01})
 
 def outputs(clone: Path) -> list[Path]:
     """What a clone needs to work on and to predict, and git does not hold."""
-    names = ["data/raw/images/index.csv", "data/splits/images.csv", "data/features/demo_resnet18"]
-    names += ["models/backbones/demo_resnet18", "plots/figures/compare/images/models.pdf"]
-    names += [f"models/{name}/model.safetensors" for name in MODELS]
-    names += [f"data/predictions/images/{name}.csv" for name in MODELS]
+    names = ["data/features/demo_resnet18", "data/features/demo_videos_resnet18", "models/demo_resnet18"]
+    names += ["data/frames/demo_videos", "plots/figures/compare/videos/long_term/models.pdf"]
+    for track, models in MODELS.items():
+        names += [f"data/raw/{track}/index.csv", f"data/splits/{track}.csv"]
+        names += [f"models/{name}/model.safetensors" for name in models]
+        names += [f"data/predictions/{track}/{LEVEL.get(name, 0)}/{name}.csv" for name in models]
     return [clone / name for name in names]
 
 
@@ -200,6 +205,10 @@ def test_repro_pull_fetches_instead_of_running(origin: Path, tmp_path: Path) -> 
 # --- two people ---
 
 
+# Of a track whose models are the same it changes nothing, but it reads which models there are.
+COMPARED = ("compare@images", "compare@videos")
+
+
 def block(name: str, settings: dict[str, object]) -> str:
     common = {
         "track": "images",
@@ -224,8 +233,8 @@ def contribute(first: Path, where: Path, model: tuple[str, dict[str, object]]) -
     """One person's work in a complete clone: a branch, a model at the end of the list, results, both pushes."""
     clone, name = copy(first, where / "clone"), model[0]
     run(clone, "git", "switch", "-qc", name)
-    add_model(clone, model, after=MODELS[-1])
-    assert ran(run(clone, "dvc", "repro")) == [f"train@{name}", f"evaluate@{name}", "compare"]
+    add_model(clone, model, after=LAST)
+    assert ran(run(clone, "dvc", "repro")) == [f"train@{name}", f"evaluate@{name}", *COMPARED]
     commit(clone, name)
     run(clone, "dvc", "push", "--run-cache")
     run(clone, "git", "push", "-q", "origin", name)
@@ -245,23 +254,23 @@ def test_models_of_two_people_merge_without_training_again(first: Path, origin: 
     run(merger, "git", "merge", "-q", "origin/ridge_soft")
     run(merger, "git", "merge", "origin/svr_narrow", check=False)
     conflicts = set(run(merger, "git", "diff", "--name-only", "--diff-filter=U").split())
-    assert conflicts >= {"dvc.lock", "metrics/summary.json", "params.yaml"}
+    assert conflicts >= {"dvc.lock", "metrics/images.json", "params.yaml"}
     for name in conflicts - {"params.yaml"}:  # whole, and this side's
         assert (merger / name).read_bytes() == (soft / name).read_bytes()
     run(merger, "git", "checkout", "--conflict=diff3", "params.yaml")
     params = merger / "params.yaml"
     params.write_text(without_markers(params.read_text()))
-    both = [*MODELS, "ridge_soft", "svr_narrow"]
+    both = [*MODELS["images"], *MODELS["videos"], "ridge_soft", "svr_narrow"]
     assert list(yaml.safe_load(params.read_text())["models"]) == both
 
     # The other's evaluation runs again: its numbers are in git, so the remote has no copy for the run cache.
     output = run(merger, "dvc", "repro", "--pull")
-    assert ran(output) == ["evaluate@svr_narrow", "compare"]
+    assert ran(output) == ["evaluate@svr_narrow", *COMPARED]
     assert "Stage 'train@svr_narrow' is cached" in output
     commit(merger, "both models")
     assert run(merger, "git", "status", "--short") == ""
-    board = (merger / "metrics/compare/images.leaderboard.csv").read_text().splitlines()[1:]
-    assert {line.split(",")[0] for line in board} == set(both)
+    board = (merger / "metrics/compare/images/score.leaderboard.csv").read_text().splitlines()[1:]
+    assert {line.split(",")[0] for line in board} == {*MODELS["images"], "ridge_soft", "svr_narrow"}
     for name, theirs in (("ridge_soft", soft), ("svr_narrow", narrow)):
         for path in (f"models/{name}/model.safetensors", f"metrics/images/{name}.json"):
             assert (merger / path).read_bytes() == (theirs / path).read_bytes()
@@ -271,10 +280,10 @@ def test_models_of_two_people_merge_without_training_again(first: Path, origin: 
 def test_blocks_in_different_places_need_no_hand(road: Path, tmp_path: Path) -> None:
     clone = cloned(road, tmp_path / "clone")
     base = run(clone, "git", "rev-parse", "HEAD").strip()
-    for model, after in ((SOFT, "ridge"), (NARROW, "resmem")):
+    for model, after in ((SOFT, "ridge"), (NARROW, LAST)):
         run(clone, "git", "switch", "-qc", model[0], base)
         add_model(clone, model, after=after)
         commit(clone, model[0])
     run(clone, "git", "merge", "-q", "ridge_soft")
     models = yaml.safe_load((clone / "params.yaml").read_text())["models"]
-    assert list(models) == ["mean", "ridge", "ridge_soft", "resmem", "svr_narrow"]
+    assert list(models) == [*("mean", "ridge", "ridge_soft", "resmem"), *MODELS["videos"], "svr_narrow"]

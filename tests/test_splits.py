@@ -8,7 +8,7 @@ from memorability import params, splits, tables
 from memorability.errors import DataError
 
 SETTINGS = {
-    "method": "random", "val": 0.15, "test": 0.25, "folds": 5, "fold": 0, "seed": 0, "near_duplicate_bits": 4,
+    "input": "x", "method": "random", "val": 0.15, "test": 0.25, "folds": 5, "fold": 0, "seed": 0, "near_duplicate_bits": 4,
 }  # fmt: skip
 QUICK = settings(deadline=None, max_examples=40)
 
@@ -30,7 +30,7 @@ def raw_index(n=200, *, seed=0, duplicates=0):
             "score": rng.random(n),
             "phash": [f"{int(value):016x}" for value in hashes],
         }
-    ).reindex(columns=tables.RAW)
+    ).reindex(columns=tables.raw("images"))
     return rows.astype(dict.fromkeys(("split", "problem", "category", "subcategory"), "string"))
 
 
@@ -501,7 +501,7 @@ def written(tmp_path):
 @pytest.mark.parametrize("method", ["random", "folds"])
 def test_split_from_end_to_end(written, method):
     table, ids, report = splits.split(written, split_settings(method=method, fold=2))
-    assert list(table) == tables.SPLIT
+    assert list(table) == tables.split(written)
     assert list(table["id"]) == list(ids["id"]) == list(written["id"])
     assert list(table["split"]) == list(ids["split"])
     counts = table["split"].value_counts().to_dict()
@@ -554,7 +554,7 @@ def test_a_report_counts_all_that_straddle_and_names_some(written):
 
 def test_split_keeps_scores_and_places(written):
     table, _, _ = splits.split(written, split_settings())
-    rest = [column for column in tables.SPLIT if column != "split"]
+    rest = [column for column in tables.split(written) if column != "split"]
     pd.testing.assert_frame_equal(table[rest], written[rest])
 
 

@@ -96,20 +96,21 @@ def train(
     train, val, everything = parts or (examples(rows) for rows in (TRAIN, VAL, EVERYTHING))
     own = settings(**changes)
     with training.unfinished(tmp_path / "run", own.model_dump_json(), fabric=fabric) as state:
-        net, prediction = training.fit(
+        net, (outcome,) = training.fit(
             by or task(),
             own,
             linear() if net is None else net,
             train=train,
             val=val,
-            everything=everything,
+            judged=[everything],
             fabric=fabric,
             seed=seed,
             state=state,
             log=keep,
             compiled=compiled,
         )
-    return {name: value.cpu().numpy() for name, value in net.state_dict().items()}, prediction, lines
+    assert outcome.by_frame is None
+    return {name: value.cpu().numpy() for name, value in net.state_dict().items()}, outcome.prediction, lines
 
 
 def same(one, other):
@@ -252,8 +253,9 @@ def test_pixels_become_numbers_up_to_one(tmp_path):
 def test_the_constant_comes_with_the_row_it_is_of(tmp_path):
     calls = []
 
-    def constant(net, x):
+    def constant(net, batch):
         assert not net.training
+        x = batch["x"]
         calls.append(len(x))
         return torch.stack([x[:, 0] * 2, x.sum(1)], dim=1)
 
@@ -276,15 +278,15 @@ def test_constants_that_were_computed_before_a_stop_are_kept(tmp_path, monkeypat
     monkeypatch.setattr(training, "CONSTANT_ROWS", 8)
     seen, batches = [], count(1)
 
-    def constant(net, x, stop_at=None):
+    def constant(net, batch, stop_at=None):
         if next(batches) == stop_at:
             raise Stop
-        seen.extend(map(tuple, x.tolist()))
-        return x * 2
+        seen.extend(map(tuple, batch["x"].tolist()))
+        return batch["x"] * 2
 
     def made(**stop):
         return task(
-            constant=lambda net, x: constant(net, x, **stop),
+            constant=lambda net, batch: constant(net, batch, **stop),
             predict=lambda settings, net, batch: net(batch["constant"]).squeeze(1),
         )
 

@@ -88,19 +88,20 @@ def train(
     task, lines = Task(apart=apart, pause=pause), []
     torch.manual_seed(0)
     with training.unfinished(folder, own.model_dump_json(), fabric=fabric) as state:
-        net, prediction = training.fit(
+        net, (outcome,) = training.fit(
             task,
             own,
             Net(dropout),
             train=Examples(X, Y[TRAIN], TRAIN),
             val=Examples(X, Y[VAL], VAL),
-            everything=Examples(X, Y[EVERYTHING], EVERYTHING),
+            judged=[Examples(X, Y[EVERYTHING], EVERYTHING)],
             fabric=fabric,
             seed=0,
             state=state,
             log=lines.append,
         )
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    prediction = outcome.prediction
     return SimpleNamespace(weights=weights, prediction=prediction, lines=lines, predicted=task.predicted)
 
 
@@ -109,7 +110,7 @@ def features(world: World) -> str:
     from pipeline import features as stage
 
     os.environ["MEMORABILITY_CACHE"] = str(world.root / "cache-together")
-    block = params.Features(track="images", backbone="small", **CUT)
+    block = params.Features(input="data/raw/images", backbone="small", **CUT)
     committed = params.load(ROOT / "params.yaml").model_copy(
         update={"threads": 1, "features": {"together": block}}
     )

@@ -22,21 +22,24 @@ from memorability.shards import Place, ShardWriter
 
 
 def acquire(
-    sources: dict[str, Any], out: Path, *, work: Path, store: Path, seed: int, threads: int
+    track: str, sources: dict[str, Any], out: Path, *, work: Path, store: Path, seed: int, threads: int
 ) -> pd.DataFrame:
-    """Packs every picture of the named data sets into `out`, bytes unchanged.
+    """Packs every picture or clip of the named data sets into `out`, bytes unchanged.
 
-    `out` receives the shards, `index.csv` (one row a picture, see `memorability.tables`) and, where
-    a data set has masks, `masks.csv` with their places. Pictures that are missing or cannot be
-    decoded keep their row, with the reason in `problem`: the split stage judges them.
+    `out` receives the shards and `index.csv` (one row a file, see `memorability.tables`); where a data
+    set has masks, `masks.csv` with their places; where one comes with files of features,
+    `given-NAME.csv` with theirs (id, frame, place). Files that are missing or, of pictures, cannot be
+    decoded keep their row, with the reason in `problem`: the split stage judges them. Clips are decoded
+    once, by the frames stage.
 
     Args:
+        track: `images` or `videos`.
         sources: data set name -> its adapter's settings.
         work: where unfinished work is kept: a run that was stopped goes on at the next picture.
         store: where downloaded files are kept.
     """
     wanted = json.dumps({name: settings.model_dump(mode="json") for name, settings in sources.items()})
-    with states.unfinished(work, wanted, repr(seed)) as folder:
+    with states.unfinished(work, track, wanted, repr(seed)) as folder:
         read = [
             datasets.read(name, settings, work=folder / name, store=store, seed=seed)
             for name, settings in sources.items()
@@ -46,22 +49,37 @@ def acquire(
         packed.mkdir(exist_ok=True)
         # A row that an adapter finds a problem in is not packed.
         sound = rows[rows["problem"].isna()] if "problem" in rows else rows
-        pictures = _pack(sound["id"], sound["file"], _examine, packed, "pictures", threads=threads)
-        pictures.index = sound.index
-        problem = pictures.pop("problem")
-        rows["problem"] = rows["problem"].fillna(problem) if "problem" in rows else problem
-        index = rows.join(pictures).reindex(columns=tables.RAW)
-        masked = rows.dropna(subset="mask").reset_index(drop=True) if "mask" in rows else None
-        if masked is not None:
-            masks = _pack(masked["id"], masked["mask"], _whole, packed, "masks", threads=threads)
+        examine, kind = _EXAMINE[track], "pictures" if track == "images" else "clips"
+        files = _pack(sound["id"], sound["file"], examine, packed, kind, threads=threads)
+        files.index = sound.index
+        found = files.pop("problem")
+        rows["problem"] = rows["problem"].fillna(found) if "problem" in rows else found
+        index = rows.join(files).reindex(columns=tables.raw(track))
+        beside = {name: _beside(others, name, packed, threads) for name, others in _others(rows)}
         with staged_folder(out) as part:
             for shard in packed.glob("*.tar"):
                 _link_or_copy(shard, part / shard.name)
             tables.write(index, part / "index.csv")
-            if masked is not None:
-                places = masks[list(Place._fields)]
-                tables.write(pd.concat([masked["id"], places], axis=1), part / "masks.csv")
+            for name, table in beside.items():
+                tables.write(table, part / f"{name}.csv")
     return index
+
+
+def _others(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What else the data sets bring: masks, and files of features. A table of id, frame and file each."""
+    if "mask" in rows:
+        yield "masks", rows[["id", "mask"]].dropna().rename(columns={"mask": "file"})
+    for column in (name for name in rows.columns if name.startswith(datasets.GIVEN)):
+        files = rows[["id", column]].rename(columns={column: "file"}).dropna()
+        files["frame"] = files["file"].map(lambda found: list(range(len(found))))
+        yield f"given-{column.removeprefix(datasets.GIVEN)}", files.explode(["file", "frame"])
+
+
+def _beside(files: pd.DataFrame, name: str, folder: Path, threads: int) -> pd.DataFrame:
+    """Packs such files, and returns the table of their places."""
+    files = files.reset_index(drop=True)
+    packed = _pack(files["id"], files["file"], _whole, folder, name, threads=threads)
+    return pd.concat([files.drop(columns="file"), packed[list(Place._fields)]], axis=1)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -77,21 +95,31 @@ class Examined(NamedTuple):
     facts: dict[str, Any]
 
 
-def _examine(file: Path) -> Examined:
+def _clip(file: Path) -> Examined:
     try:
-        content = Path(file).read_bytes()
+        content = file.read_bytes()
     except OSError as error:
         return Examined(None, {"problem": f"cannot be read ({error.strerror})"})
+    return Examined(content, {"sha256": hashlib.sha256(content).hexdigest()})
+
+
+def _picture(file: Path) -> Examined:
+    content, facts = _clip(file)
+    if content is None:
+        return Examined(None, facts)
     try:
         picture = decode(content)
     except DataError as error:
         return Examined(None, {"problem": str(error)})
-    facts = {"width": picture.width, "height": picture.height, "phash": perceptual_hash(picture)}
-    return Examined(content, facts | {"sha256": hashlib.sha256(content).hexdigest()})
+    seen = {"width": picture.width, "height": picture.height, "phash": perceptual_hash(picture)}
+    return Examined(content, facts | seen)
+
+
+_EXAMINE: dict[str, Callable[[Path], Examined]] = {"images": _picture, "videos": _clip}
 
 
 def _whole(file: Path) -> Examined:
-    return Examined(Path(file).read_bytes(), {})
+    return Examined(file.read_bytes(), {})
 
 
 def _pack(

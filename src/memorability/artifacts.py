@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 from memorability.errors import DataError
 from memorability.files import read_json, staged_folder, write_json
 
+REFERENCE = "reference."  # begins the arrays of the inputs that a model which ranks compares others with
+
 
 def save(folder: Path, *, config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Writes the artifact at once or not at all."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from memorability import layers
 from memorability.errors import BackboneError
 from memorability.files import digest, read_json, staged_folder, write_json
 
@@ -28,9 +29,18 @@ ARCHITECTURES = {
     "densenet161": "classifier",
     "alexnet": "classifier.6",
     "squeezenet1_1": "classifier.1",
+    "r3d_18": "fc",
 }
+OF_CLIPS = ("r3d_18",)  # input: float [B, 3, T, H, W]
 _AUXILIARY = "AuxLogits."  # inception_v3's second head, which only its own training uses
 _COUNTER = ".num_batches_tracked"  # of batch norm; older weights have none, and evaluation needs none
+
+
+class Network(NamedTuple):
+    """A network and the config of its artifact."""
+
+    net: nn.Module
+    config: dict[str, Any]
 
 
 def build(arch: str, *, classes: int = 1000) -> nn.Module:
@@ -53,14 +63,17 @@ def build(arch: str, *, classes: int = 1000) -> nn.Module:
 
 
 def published_weights(arch: str) -> dict[str, Tensor]:
-    """torchvision's IMAGENET1K_V1 weights, downloaded and checked against the hash in their name.
+    """torchvision's IMAGENET1K_V1 weights (KINETICS400_V1 of networks of clips), downloaded and checked
+    against the hash in their name.
 
     Raises:
         BackboneError: unknown architecture, no connection, or not the file that was published.
     """
     if arch not in ARCHITECTURES:
         raise BackboneError(f"architecture {arch!r} is not known; valid: {', '.join(ARCHITECTURES)}")
-    weights = torchvision.models.get_model_weights(arch)["IMAGENET1K_V1"]
+    weights = torchvision.models.get_model_weights(arch)[
+        "KINETICS400_V1" if arch in OF_CLIPS else "IMAGENET1K_V1"
+    ]
     try:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             weights.url, progress=True, check_hash=True, weights_only=True
@@ -143,16 +156,32 @@ def _optional(key: str) -> bool:
     return key.startswith(_AUXILIARY) or key.endswith(_COUNTER)
 
 
-def load(folder: Path, *, head: bool) -> tuple[nn.Module, dict[str, Any]]:
+def load(folder: Path, *, head: bool) -> Network:
     """The network (evaluation mode, gradients off) and the config of an artifact.
 
     Raises:
-        BackboneError: `head` asks for logits and the artifact has no last layers.
+        BackboneError: the folder holds no backbone, or `head` asks for logits and it has no last layers.
     """
     config = read_json(folder / "config.json")
+    if "arch" not in config:
+        raise BackboneError(f"{folder}: not a backbone but a model of another kind")
     if head and config["headless"]:
         raise BackboneError(f"{folder}: these weights have no last layers, so the network gives no logits")
     net = build(config["arch"], classes=config["classes"])
     # `save` has checked what may be missing: a head that nobody can ask for, or inception's second.
     net.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
-    return net.requires_grad_(False), config
+    return Network(net.requires_grad_(False), config)
+
+
+def trunk(network: Network) -> tuple[nn.Module, int]:
+    """The network without its last layer, behind its transform's mean and std, and its width D.
+
+    Input: float [B, 3, H, W] in [0, 1]; output: [B, D].
+    """
+    net, arch = network.net, network.config["arch"]
+    if arch in OF_CLIPS:
+        raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
+    last: Any = net.get_submodule(ARCHITECTURES[arch])
+    width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution
+    net.set_submodule(ARCHITECTURES[arch], nn.Identity())
+    return layers.Normalised(net, network.config["transform"]), width

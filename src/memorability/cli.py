@@ -5,70 +5,115 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memorability.errors import DataError, MemorabilityError
 
+if TYPE_CHECKING:
+    from memorability.predict import Score
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures."
+    add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
 )
-BOARD = Path("metrics/compare/images.leaderboard.csv")
+BOARDS = Path("metrics/compare")
+OF_PICTURES, OF_CLIPS = "images/score.leaderboard.csv", "videos/short_term.leaderboard.csv"
 
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    paths: Annotated[list[Path], typer.Argument(help="Pictures or clips, or folders of them.")],
     model: Annotated[
         str | None,
         typer.Option(help="A model's name or folder; by default the best on validation of the leaderboard."),
     ] = None,
     models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = Path("models"),
+    title: Annotated[
+        str | None, typer.Option(help="What the clip shows, for models that read titles (one clip).")
+    ] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="Also what the model says of each frame, if it does.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
-    """Scores pictures: how likely people are to remember them."""
+    """Scores pictures or clips: how likely people are to remember them."""
     from memorability import runtime
     from memorability.predict import Failure, Predictor, Score
 
-    name = best_model() if model is None else model
-    folder = Path(name) if Path(name, "config.json").is_file() else models / name
+    if title is not None and len(paths) != 1:
+        raise DataError(f"--title is that of one clip, received {len(paths)} paths")
+    titles = {} if title is None else {paths[0]: title}
+    device = None
+    if runtime.world() > 1:
+        device = str(runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False).device)
+    names = iter(ranked_models(board_for(paths)) if model is None else [model])
+    folder = _folder(next(names), models)
+    predictor = Predictor(folder, device=device)
+    while model is None and predictor.needs_title and not titles:  # the best one that reads no title
+        folder = _folder(next(names), models)
+        predictor = Predictor(folder, device=device)
     if runtime.world() == 1:
-        results = list(Predictor(folder).scores(paths))
+        results = list(predictor.scores(paths, titles=titles))
     else:
-        fabric = runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False)
-        results = Predictor(folder, device=str(fabric.device)).scores_together(paths)
+        results = predictor.scores_together(paths, titles=titles)
         if runtime.rank() > 0:
             return
     scores = [result for result in results if isinstance(result, Score)]
     failures = [result for result in results if isinstance(result, Failure)]
     if as_json:
-        print(
-            json.dumps(
-                [{"path": str(s.path), "score": round(s.score, 6), "model": folder.name} for s in scores],
-                indent=2,
-            )
-        )
+        print(json.dumps([_as_dict(s, folder.name) for s in scores], indent=2))
     else:
         width = max([len(str(s.path)) for s in scores], default=4)
         print(f"{'path':{width}}  score  ({folder.name})")
         for s in scores:
             print(f"{s.path!s:{width}}  {s.score:.3f}")
+            if frames and s.by_frame is not None:
+                print(f"{'':{width}}  {s.kind} by frame: {' '.join(f'{value:.3f}' for value in s.by_frame)}")
     if failures:
         lines = "\n".join(f"  {failure.reason}" for failure in failures)
         raise DataError(f"{len(failures)} of {len(results)} could not be scored:\n{lines}")
 
 
+def _folder(name: str, models: Path) -> Path:
+    return Path(name) if Path(name, "config.json").is_file() else models / name
+
+
+def _as_dict(score: Score, model: str) -> dict[str, object]:
+    found: dict[str, object] = {"path": str(score.path), "score": round(score.score, 6), "model": model}
+    if score.by_frame is not None:
+        found[f"{score.kind}_by_frame"] = [round(value, 6) for value in score.by_frame]
+    return found
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="A trained model of clips.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.")] = Path(
+        "data/predictions/videos"
+    ),
+) -> None:
+    """Writes the predictions of the unlabelled clips as a MediaEval run: video,score,confidence."""
+    from memorability import runs
+
+    found = next((path for path in sorted(predictions.glob("*")) if (path / f"{model}.csv").is_file()), None)
+    if found is None:
+        raise DataError(f"{predictions}: no predictions of {model!r}; run dvc repro train@{model}")
+    print(f"{runs.write(found / f'{model}.csv', out)} clips in {out}")
+
+
 @app.command()
 def leaderboard(
-    board: Annotated[Path, typer.Option(help="Folder of the comparisons.")] = Path("metrics/compare"),
+    board: Annotated[Path, typer.Option(help="Folder of the comparisons.")] = BOARDS,
 ) -> None:
     """Prints the leaderboards of the last run, and where everything lies."""
-    texts = sorted(board.glob("*.txt"))
+    texts = sorted(board.glob("*/*.txt"))
     if not texts:
         raise DataError(f"{board}: no leaderboard; run dvc repro (or make repro) first")
     for text in texts:
-        print(f"{text.stem}\n{text.read_text(encoding='utf-8')}")
+        name = text.parent.name if text.stem == "score" else f"{text.parent.name} {text.stem}"
+        print(f"{name}\n{text.read_text(encoding='utf-8')}")
     print("metrics: metrics/    plots: plots/figures/    models: models/    wall times: logs/times.csv")
 
 
@@ -89,8 +134,21 @@ def crossval(
     raise typer.Exit(subprocess.run(command).returncode)
 
 
-def best_model(board: Path = BOARD) -> str:
-    """The name at the top of the leaderboard, whose order is by validation.
+def board_for(paths: list[Path]) -> Path:
+    """The leaderboard of pictures or, where the paths are clips or hold no picture, of clips."""
+    from memorability.pictures import SUFFIXES
+
+    endings = {
+        file.suffix.lower()
+        for path in paths
+        for file in ([path] if not path.is_dir() else path.rglob("*"))
+        if file.suffix
+    }
+    return BOARDS / (OF_PICTURES if not endings or endings & set(SUFFIXES) else OF_CLIPS)
+
+
+def ranked_models(board: Path) -> list[str]:
+    """The names on a leaderboard, the best on validation first.
 
     Raises:
         DataError: there is no leaderboard.
@@ -100,10 +158,10 @@ def best_model(board: Path = BOARD) -> str:
     if not board.is_file():
         raise DataError(f"{board}: no leaderboard to take the best model from; name one with --model")
     with board.open(newline="", encoding="utf-8") as stream:
-        first = next(csv.DictReader(stream), None)
-    if first is None:
+        names = [row["model"] for row in csv.DictReader(stream)]
+    if not names:
         raise DataError(f"{board}: an empty leaderboard; name a model with --model")
-    return first["model"]
+    return names
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def cross_validate(
                     predictions=path,
                 )
                 fitting.fit(settings, table, here, compute)
-            joined = evaluation.join(tables.read(path), table)
+            joined = evaluation.join(tables.read(path), tables.for_target(table, settings.target))
             kept.append((fold_split.seed, fold_split.fold, joined[joined["split"] == "test"]))
     first = pd.concat([part for seed, _, part in kept if seed == kept[0][0]], ignore_index=True)
     return _measured(kept), first
@@ -105,11 +105,13 @@ def _measured(kept: list[tuple[int, int, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def _measure(part: pd.DataFrame) -> dict[str, Any]:
-    truth, prediction = part["score"].to_numpy(float), part["prediction"].to_numpy(float)
-    found: dict[str, Any] = {"n": len(part), **metrics.measure(truth, prediction)}
+    truth, prediction, ranking = evaluation.judged(part)
+    found: dict[str, Any] = {"n": len(part), **metrics.measure(truth, prediction, ranking)}
     if part["category"].notna().all():
         category = part["category"].to_numpy(str)
-        found["within_category"] = metrics.within_category(truth, prediction, category)
+        found["within_category"] = metrics.within_category(
+            truth, prediction if ranking is None else ranking, category
+        )
     return found
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import augment, backbones, params, runtime, scenes, training
+from memorability.layers import Normalised
 from memorability.loading import Examples
 from memorability.metrics import Array
 from memorability.optim import Backward, descend, optimiser
@@ -50,7 +51,7 @@ def train(
     """
     fabric = runtime.fabric(precision="32-true", threads=threads)
     torch.manual_seed(seed)
-    net = Normalised(backbones.build(arch, classes=len(LABELS)), transform)
+    net = Normalised(backbones.build(arch, classes=len(LABELS)), transform.model_dump())
     x, y = _draw(settings.pictures, transform, seed)
     rows = np.arange(len(x))
     cut = int(len(x) * (1 - VAL_SHARE))
@@ -63,7 +64,7 @@ def train(
             net,
             train=Examples(x, y[:cut], rows[:cut]),
             val=val,
-            everything=val,
+            judged=[],
             fabric=fabric,
             seed=seed,
             state=folder,
@@ -83,21 +84,6 @@ def _draw(count: int, transform: params.Transform, seed: int) -> tuple[np.ndarra
         for scene in bar(drawn, of="backbone pictures", unit="picture")
     ]
     return np.stack(pixels), np.array([LABELS.index(scene.subcategory) for scene in drawn])
-
-
-class Normalised(nn.Module):
-    """A network behind its backbone's (x - mean) / std, as features will be taken from it."""
-
-    def __init__(self, net: nn.Module, transform: params.Transform) -> None:
-        super().__init__()
-        self.net = net
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(transform.std).view(3, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net((x - self.mean) / self.std)
 
 
 # The task, as `memorability.training` asks for it.

@@ -39,32 +39,41 @@ def report(joined: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> d
 
 
 def join(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The split table's rows with their prediction (id by id).
+    """The split table's rows with their prediction (id by id), and their `ranking` by models that rank.
 
     Raises:
         DataError: a row has no prediction.
     """
     lacking = sorted(set(table["id"]) - set(predictions["id"]))
     if lacking:
-        raise DataError(f"{len(lacking)} of {len(table)} pictures have no prediction, such as {lacking[0]}")
-    return table.merge(predictions[["id", "prediction"]], on="id", validate="one_to_one")
+        raise DataError(f"{len(lacking)} of {len(table)} rows have no prediction, such as {lacking[0]}")
+    columns = [name for name in ("id", "prediction", "ranking") if name in predictions]
+    return table.merge(predictions[columns], on="id", validate="one_to_one")
+
+
+def judged(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Truth, prediction and, of models that rank, ranking of joined rows: float [N] each."""
+    ranking = part["ranking"].to_numpy(float) if "ranking" in part else None
+    return part["score"].to_numpy(float), part["prediction"].to_numpy(float), ranking
 
 
 def _measure(part: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> dict[str, Any]:
-    truth, prediction = part["score"].to_numpy(float), part["prediction"].to_numpy(float)
+    truth, prediction, ranking = judged(part)
+    ranked = prediction if ranking is None else ranking
     found: dict[str, Any] = {"n": len(part)}
-    samples = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed)
-    for name, value in metrics.measure(truth, prediction).items():
+    samples = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed, ranking=ranking)
+    for name, value in metrics.measure(truth, prediction, ranking).items():
         interval = metrics.interval(samples[name]) if value is not None else None
         low, high = interval or (None, None)
         found |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    if ranking is not None:
+        found["scores_from_ranks_by"] = "isotonic regression on val"
     if part["category"].notna().all():
-        found["spearman_within_category"] = metrics.within_category(
-            truth, prediction, part["category"].to_numpy(str)
-        )
+        category = part["category"].to_numpy(str)
+        found["spearman_within_category"] = metrics.within_category(truth, ranked, category)
     consistency = human_consistency(part, repeats=halves, seed=seed)
     found["human_split_half_spearman"] = consistency
-    return found | metrics.extremes(truth, prediction) | metrics.spread(truth, prediction)
+    return found | metrics.extremes(truth, ranked) | metrics.spread(truth, prediction)
 
 
 def human_consistency(part: pd.DataFrame, *, repeats: int, seed: int) -> float | None:

@@ -1,4 +1,4 @@
-"""Features of pictures: any layer of a frozen backbone, each picture computed once for ever."""
+"""Features of pictures and frames: any layer of a frozen backbone, each picture computed once for ever."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from torch import Tensor
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from memorability import backbones, distributed, runtime
+from memorability.content_cache import ContentCache
 from memorability.errors import BackboneError
-from memorability.feature_cache import FeatureCache
 from memorability.files import digest, write_json
 from memorability.pictures import VERSION, resize_and_crop
 from memorability.progress import bar
@@ -56,9 +56,7 @@ class Extractor:
         if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
             raise BackboneError(f"layer {layer!r} is not in {self.config['arch']}; valid: {', '.join(nodes)}")
         cut = create_feature_extractor(net, {layer: "out"}).eval().to(self.device)
-        # Faster on a CPU too (docs/performance.md), but other last bits: to be changed with the metrics.
-        on_gpu = self.device.type == "cuda"
-        self._net = cut.to(memory_format=torch.channels_last) if on_gpu else cut
+        self._net = cut.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
         self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
         transform = self.config["transform"]
         self._mean = torch.tensor(transform["mean"], device=self.device).view(3, 1, 1)
@@ -103,10 +101,10 @@ class Extractor:
     @torch.inference_mode()
     def _compute(self, batch: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(batch).to(self.device).float().div(255).sub(self._mean).div(self._std)
-        out: Tensor = self._net(x)["out"]
+        out: Tensor = self._net(x.contiguous(memory_format=torch.channels_last))["out"]
         if out.ndim == 4 and (self.pool == "mean" or out.shape[2:] == (1, 1)):
             out = out.mean(dim=(2, 3))
-        return out.to(getattr(torch, self.dtype)).cpu().numpy()
+        return out.contiguous().to(getattr(torch, self.dtype)).cpu().numpy()
 
 
 def extract(
@@ -117,33 +115,41 @@ def extract(
     out: Path,
     cache_root: Path,
     threads: int,
+    shape: tuple[int, ...] | None = None,
+    slots: Sequence[int] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> int:
     """Writes `out/features.npy` ([N, D] or [N, D, h, w]) and `out/config.json`; the folder exists.
 
     Of several processes each computes and writes its part, the first one makes the files.
 
     Args:
-        keys: content hash of each picture, [N]; equal contents are computed once.
+        keys: content hash of each picture, [M]; equal contents are computed once.
         picture: gives picture i, decoded; called from `threads` threads.
+        shape: of the array that holds a picture's features in each place, instead of (N,): (N, T)
+            for T frames of N clips. A place that no picture has stays zero.
+        slots: place of each picture in that array, flattened, [M]; by default in their order.
+        more: further entries of config.json.
 
     Returns:
         How many pictures this process computed, the others being in the cache.
     """
-    shape = extractor.shape
+    shape = (len(keys),) if shape is None else shape
+    slots = range(len(keys)) if slots is None else slots
     path = out / "features.npy"
     if runtime.rank() == 0:
-        _allocate(path, dtype=extractor.dtype, shape=(len(keys), *shape))
-        write_json(out / "config.json", extractor.describe())
+        _allocate(path, dtype=extractor.dtype, shape=(*shape, *extractor.shape))
+        write_json(out / "config.json", extractor.describe() | (more or {}))
     distributed.wait(extractor.device)
     rows_of: dict[str, list[int]] = {}
     for i, key in enumerate(keys):
         rows_of.setdefault(key, []).append(i)
-    with closing(FeatureCache(cache_root, extractor.namespace())) as cache, path.open("r+b") as file:
-        start = path.stat().st_size - len(keys) * extractor.size()
+    with closing(ContentCache(cache_root, extractor.namespace())) as cache, path.open("r+b") as file:
+        start = path.stat().st_size - math.prod(shape) * extractor.size()
 
         def write(key: str, value: bytes) -> None:
             for row in rows_of[key]:
-                os.pwrite(file.fileno(), value, start + row * len(value))
+                os.pwrite(file.fileno(), value, start + int(slots[row]) * len(value))
 
         todo = []
         for key in distributed.share(list(rows_of)):

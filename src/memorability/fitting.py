@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memorability import artifacts, params, runtime, tables
+from memorability import artifacts, calibration, inputs, params, runtime, tables
 from memorability.errors import ParamsError, TrainingError
-from memorability.files import read_json
 from memorability.history import History
-from memorability.inputs import Pictures, Pixels, feature_rows
 from memorability.metrics import measure
+from memorability.parallel import map_ahead
+from memorability.progress import bar
+
+REFERENCES = 1000  # validation inputs that a model which ranks keeps, to rank others among
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,21 @@ class Compute:
 def fit(settings: params.Model, rows: pd.DataFrame, place: Place, compute: Compute) -> None:
     """Trains on the rows whose split is train, selects on val, writes the model and its predictions.
 
-    The predictions are a table of id, split, score (the truth) and prediction of every row. Of several
-    processes all train and the first one writes; a closed form is fitted by the first one alone.
+    The predictions are a table of id, split, score (the truth) and prediction of every row; of models
+    that rank also `ranking`, in [0, 1], and of models that say something of each frame NAME_0, NAME_1, ...
+    Of several processes all train and the first one writes; a closed form is fitted by the first one alone.
 
     Args:
         rows: a split table (`memorability.tables`).
     """
     task = params.family(settings.family)
-    if not (rows["split"] == "train").any():
-        raise TrainingError(f"no row of the {settings.track} split is 'train'")
+    rows = tables.for_target(rows, settings.target).reset_index(drop=True)
+    fitted_on = getattr(task, "FIT_ON", "train")
+    if not (rows["split"] == fitted_on).any():
+        raise TrainingError(f"no row of the {settings.track} split is {fitted_on!r}")
     if hasattr(task, "fit"):
         if runtime.rank() == 0:
-            _closed_form(task, settings, rows, place)
+            _closed_form(task, settings, rows, place, fitted_on)
     else:
         _gradient(task, settings, rows, place, compute)
 
@@ -67,33 +72,74 @@ def _write(
     rows: pd.DataFrame,
     place: Place,
     *,
+    origin: dict[str, Any],
     arrays: dict[str, np.ndarray],
-    prediction: np.ndarray,
-    features: dict[str, Any] | None = None,
-    backbone: dict[str, Any] | None = None,
+    columns: dict[str, np.ndarray],
 ) -> None:
-    config = {"settings": settings.model_dump(mode="json"), "features": features, "backbone": backbone}
+    config = {"settings": settings.model_dump(mode="json"), **origin}
     artifacts.save(place.model, config=config, arrays=arrays)
-    tables.write(rows[["id", "split", "score"]].assign(prediction=prediction), place.predictions)
+    tables.write(rows[["id", "split", "score"]].assign(**columns), place.predictions)
 
 
-def _closed_form(task: Any, settings: Any, rows: pd.DataFrame, place: Place) -> None:
-    features = None
-    x = np.empty((len(rows), 0))
-    if task.READS == "features":
-        if not (place.input / "features.npy").is_file():
-            raise ParamsError(f"family {settings.family} reads features; input {place.input} holds none")
-        x = feature_rows(place.input, list(rows["id"]))
-        x = x.reshape(len(x), -1)
-        features = read_json(place.input / "config.json")
+def _frame_columns(task: Any, values: np.ndarray | None) -> dict[str, np.ndarray]:
+    return {} if values is None else {f"{task.BY_FRAME}_{t}": column for t, column in enumerate(values.T)}
+
+
+def _closed_form(task: Any, settings: Any, rows: pd.DataFrame, place: Place, fitted_on: str) -> None:
+    x, origin = _matrix(task.READS, settings, rows, place)
     truth, split = rows["score"].to_numpy(float), rows["split"].to_numpy(str)
-    state = task.fit(settings, x[split == "train"], truth[split == "train"])
+    state = task.fit(settings, x[split == fitted_on], truth[split == fitted_on])
     prediction = task.predict(settings, state, x)
+    frames = task.by_frame(settings, state, x) if hasattr(task, "by_frame") else None
     with History(place.history) as history:
         val = split == "val"
         measured = measure(truth[val], prediction[val]) if val.any() else {}
         history.log({"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}})
-    _write(settings, rows, place, arrays=state, prediction=prediction, features=features)
+    columns = {"prediction": prediction, **_frame_columns(task, frames)}
+    _write(settings, rows, place, origin=origin, arrays=state, columns=columns)
+
+
+def _matrix(reads: str, settings: Any, rows: pd.DataFrame, place: Place) -> tuple[np.ndarray, dict[str, Any]]:
+    """What a closed form reads of the rows, [N, ...], and what the model's config says of its origin."""
+    ids = list(rows["id"])
+    if reads == "features":
+        config = inputs.feature_config(place.input, settings.family)
+        x, lengths = inputs.feature_rows(place.input, ids), inputs.feature_lengths(place.input, ids)
+        x = x if lengths is None else inputs.mean_over_frames(x, lengths)
+        return x.reshape(len(x), -1), {"features": config}
+    if reads == "titles":
+        if "title" not in rows:
+            raise ParamsError(f"family {settings.family} reads titles; track {settings.track} has none")
+        return rows["title"].fillna("").to_numpy(str), {}
+    if reads == "predictions":
+        tables_read = [tables.read(place.input / f"{member}.csv") for member in settings.members]
+        return np.stack(
+            [t.set_index("id")["prediction"][ids].to_numpy(float) for t in tables_read], axis=1
+        ), {}
+    if reads == "frame_scores":
+        return _frame_scores(settings, ids, place), {"frames": inputs.Listed(place.input).frames}
+    return np.empty((len(rows), 0)), {}
+
+
+def _frame_scores(settings: Any, ids: list[str], place: Place) -> np.ndarray:
+    """Each frame's score by the image model in `place.backbone`: [N, T], NaN after the last frame."""
+    from memorability.predict import Predictor
+
+    if place.backbone is None:
+        raise ParamsError(f"family {settings.family} needs an image model as its backbone; received none")
+    listed = inputs.Listed(place.input)
+    if listed.frames is None:
+        raise ParamsError(f"family {settings.family} reads frames; input {place.input} holds none")
+    found = np.full(listed.shape, np.nan)
+    pictures = map_ahead(
+        listed.pictures.picture, range(len(listed.slots)), threads=runtime.cores(), ahead=4 * runtime.cores()
+    )
+    scored = Predictor(place.backbone).of_pictures(pictures)
+    for slot, value in zip(
+        listed.slots, bar(scored, of="frames", unit="frame", total=len(listed.slots)), strict=True
+    ):
+        found.flat[slot] = value
+    return found[inputs.positions(listed.ids, ids, place.input)]
 
 
 def _gradient(task: Any, settings: Any, rows: pd.DataFrame, place: Place, compute: Compute) -> None:
@@ -103,31 +149,30 @@ def _gradient(task: Any, settings: Any, rows: pd.DataFrame, place: Place, comput
     from memorability.loading import Examples
 
     fabric = runtime.fabric(precision=compute.precision, threads=compute.threads)
-    backbone, origin = None, None
-    if place.backbone is not None:
-        backbone, origin = backbones.load(place.backbone, head=True)
+    x, lengths, shape, origin = _inputs(task.READS, settings, rows, place)
+    backbone = None if place.backbone is None else backbones.load(place.backbone, head=True)
+    origin |= {"shape": list(shape), "backbone": None if backbone is None else backbone.config}
     torch.manual_seed(compute.seed)
     with training.memory_explained(settings):
-        net = task.build(settings, backbone)
+        net = task.build(settings, shape=shape, backbone=backbone)
     truth, split = rows["score"].to_numpy(np.float32), rows["split"].to_numpy(str)
-    pixels = Pixels(Pictures(rows, place.input), resize=settings.resize, crop=settings.crop)
-
-    def examples(chosen: np.ndarray) -> Examples:
-        return Examples(pixels, truth[chosen], chosen, names=list(rows["id"]))
-
+    more = {} if lengths is None else {"length": lengths}
+    everything = Examples(x, truth, np.arange(len(rows)), names=list(rows["id"]), more=more)
+    parts = {name: np.flatnonzero(split == name) for name in tables.SPLITS}
+    judged = [chosen for chosen in parts.values() if len(chosen)]
     used = rows[["id", "sha256", "score", "split"]].to_csv(index=False)
     key = (settings.model_dump_json(), json.dumps(origin), used, repr(compute), fabric.device.type)
     with (
         training.unfinished(place.state, *key, fabric=fabric) as state,
         History(place.history if runtime.rank() == 0 else None) as history,
     ):
-        net, prediction = training.fit(
+        net, outcomes = training.fit(
             task,
             settings,
             net,
-            train=examples(np.flatnonzero(split == "train")),
-            val=examples(np.flatnonzero(split == "val")),
-            everything=examples(np.arange(len(rows))),
+            train=everything.part(parts["train"]),
+            val=everything.part(parts["val"]),
+            judged=[everything.part(chosen) for chosen in judged],
             fabric=fabric,
             seed=compute.seed,
             state=state,
@@ -135,5 +180,39 @@ def _gradient(task: Any, settings: Any, rows: pd.DataFrame, place: Place, comput
             compiled=compute.compiled,
         )
         if runtime.rank() == 0:
+            back = np.argsort(np.concatenate(judged), kind="stable")
+            prediction = np.concatenate([outcome.prediction for outcome in outcomes])[back]
+            frames = [outcome.by_frame for outcome in outcomes if outcome.by_frame is not None]
             arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-            _write(settings, rows, place, arrays=arrays, prediction=prediction, backbone=origin)
+            columns = {"prediction": prediction}
+            if getattr(task, "RANKS", False):
+                curve = calibration.isotonic(prediction[split == "val"], truth[split == "val"])
+                columns = {"prediction": curve(prediction), "ranking": prediction}
+                origin |= {"calibration": curve.as_dict()}
+                reference = parts["val"][:REFERENCES]
+                arrays[f"{artifacts.REFERENCE}x"] = np.stack([x[int(row)] for row in reference])
+                arrays[f"{artifacts.REFERENCE}length"] = (
+                    np.ones(len(reference), np.int64) if lengths is None else lengths[reference]
+                )
+            columns |= _frame_columns(task, np.concatenate(frames)[back] if frames else None)
+            _write(settings, rows, place, origin=origin, arrays=arrays, columns=columns)
+
+
+def _inputs(
+    reads: str, settings: Any, rows: pd.DataFrame, place: Place
+) -> tuple[inputs.Inputs, np.ndarray | None, tuple[int, ...], dict[str, Any]]:
+    """What a network reads of the rows: the inputs, frames in each, one input's shape, and their origin."""
+    ids = list(rows["id"])
+    if reads == "features":
+        config = inputs.feature_config(place.input, settings.family)
+        lengths = inputs.feature_lengths(place.input, ids)
+        sequences = inputs.Sequences(inputs.feature_rows(place.input, ids), by_frame=lengths is not None)
+        lengths = np.ones(len(ids), np.int64) if lengths is None else lengths
+        return sequences, lengths, sequences.shape, {"features": config}
+    size = {"resize": settings.resize, "crop": settings.crop}
+    if reads == "frames":
+        clips = inputs.Clips(ids, place.input, **size)
+        shape = (clips.count, 3, settings.crop, settings.crop)
+        return clips, clips.lengths, shape, {"frames": clips.frames}
+    pixels = inputs.Pixels(inputs.Pictures(rows, place.input), **size)
+    return pixels, None, (3, settings.crop, settings.crop), {}

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from memorability import metrics
-from memorability.evaluation import rounded
+from memorability.evaluation import judged, rounded
 
 SHOWN = ("spearman", "pearson", "l1", "mse")
 OF_DATASET = ".test"  # columns such as lamem.test_spearman
 
 
-def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """One row a model: val and test measures with the test interval of Spearman.
+def board(reports: dict[str, dict[str, Any]], trained_on: dict[str, str]) -> pd.DataFrame:
+    """One row a model: the target it was trained on, val and test measures with the test interval of Spearman.
 
     The order is by validation Spearman (models without one last), then validation MSE; the test
     columns decide nothing.
@@ -24,7 +24,7 @@ def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for name, report in reports.items():
         val, test = report.get("val", {}), report.get("test", {})
-        row: dict[str, Any] = {"model": name}
+        row: dict[str, Any] = {"model": name, "trained_on": trained_on[name]}
         row |= {f"val_{m}": val.get(m) for m in ("spearman", "mse")}
         row |= {f"test_{m}": test.get(m) for m in SHOWN}
         row |= {
@@ -34,7 +34,7 @@ def board(reports: dict[str, dict[str, Any]]) -> pd.DataFrame:
             row |= {f"{dataset}{OF_DATASET}_{m}": measured[m] for m in ("spearman", "mse")}
         rows.append(row)
     table = pd.DataFrame(rows)
-    numbers = list(table.columns.drop("model"))
+    numbers = list(table.columns.drop(["model", "trained_on"]))
     table[numbers] = table[numbers].astype(float)
     return table.sort_values(
         ["val_spearman", "val_mse"], ascending=[False, True], na_position="last", kind="stable"
@@ -53,9 +53,9 @@ def comparisons(joined: dict[str, pd.DataFrame], *, split: str, bootstrap: int, 
         part = rows[rows["split"] == split]
         if len(part) == 0:
             continue
-        truth, prediction = part["score"].to_numpy(float), part["prediction"].to_numpy(float)
-        samples[name] = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed)
-        values[name] = metrics.measure(truth, prediction)
+        truth, prediction, ranking = judged(part)
+        samples[name] = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed, ranking=ranking)
+        values[name] = metrics.measure(truth, prediction, ranking)
     found = []
     for metric, sign in (("spearman", 1), ("mse", -1)):
         for one, other in itertools.combinations(values, 2):
@@ -73,13 +73,49 @@ def comparisons(joined: dict[str, pd.DataFrame], *, split: str, bootstrap: int, 
     return pd.DataFrame(found, columns=columns)
 
 
-def summary(track: str, table: pd.DataFrame, human: float | None) -> dict[str, float | None]:
-    """Few, flat numbers for `dvc metrics diff`: per model Spearman on val and test, MSE on test."""
-    found: dict[str, float | None] = {f"{track}.human.test_spearman": human}
+def cross(
+    boards: dict[str, pd.DataFrame], pairs: dict[str, pd.DataFrame], twins: list[tuple[str, str]]
+) -> str:
+    """Whether a target is better predicted by models trained on it or on another one, for a terminal.
+
+    Args:
+        boards, pairs: by target, of `board` and `comparisons`.
+        twins: models that differ in nothing but their target.
+    """
+    lines = [f"{'':34} {'target':11} {'own rho':>8} {'other':>7}  difference (95 %)"]
+    for one, other in twins:
+        for target, table in boards.items():
+            rows = table.set_index("model")
+            own, foreign = (one, other) if rows["trained_on"][one] == target else (other, one)
+            rho = rows["test_spearman"]
+            found = pairs[target]
+            match = found[
+                (found["metric"] == "spearman")
+                & found["model"].isin((one, other))
+                & found["other"].isin((one, other))
+            ]
+            if match.empty:
+                continue  # one of them predicts a constant
+            row, sign = match.iloc[0], 1 if match.iloc[0]["model"] == own else -1
+            ends = sorted((sign * row["low"], sign * row["high"]))
+            span = f"{sign * row['difference']:+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
+            lines.append(
+                f"{own} | {foreign}".ljust(34) + f" {target:11} {rho[own]:8.3f} {rho[foreign]:7.3f}  {span}"
+            )
+    return "\n".join(lines)
+
+
+def summary(name: str, table: pd.DataFrame, human: float | None) -> dict[str, float | None]:
+    """Few, flat numbers for `dvc metrics diff`: per model Spearman on val and test, MSE on test.
+
+    Args:
+        name: the track, and its target where it has several.
+    """
+    found: dict[str, float | None] = {f"{name}.human.test_spearman": human}
     for row in table.to_dict("records"):
         for column in ("val_spearman", "test_spearman", "test_mse", *_by_dataset(table)):
             value = row[column]
-            found[f"{track}.{row['model']}.{column}"] = None if np.isnan(value) else value
+            found[f"{name}.{row['model']}.{column}"] = None if np.isnan(value) else value
     return found
 
 
@@ -87,28 +123,32 @@ def _by_dataset(table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if f"{OF_DATASET}_" in column]
 
 
-def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None) -> str:
-    """The leaderboard for a terminal, with what is significantly better than the model `mean`."""
+def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None, *, baseline: str) -> str:
+    """The leaderboard for a terminal, with what is significantly better than the model `baseline`."""
     against_mean = comparisons[
         (comparisons["metric"] == "mse")
-        & ((comparisons["model"] == "mean") | (comparisons["other"] == "mean"))
+        & ((comparisons["model"] == baseline) | (comparisons["other"] == baseline))
     ]
-    beats = set(against_mean["better"]) - {"mean"}
+    beats = set(against_mean["better"]) - {baseline}
+    wide = max(16, *(len(name) for name in table["model"]))
+    mixed = table["trained_on"].nunique() > 1
+    trained = f" {'trained on':11}" if mixed else ""
     lines = [
-        f"{'':2} {'model':16} {'val rho':>8} {'test rho':>9}  {'95 % interval':16} {'test MSE':>9} {'test L1':>8}"
+        f"{'':2} {'model':{wide}}{trained} {'val rho':>8} {'test rho':>9}  {'95 % interval':16} {'test MSE':>9} {'test L1':>8}"
     ]
     for place, row in enumerate(table.to_dict("records"), start=1):
         rho = [f"{row[c]:.3f}" if not np.isnan(row[c]) else "-" for c in ("val_spearman", "test_spearman")]
         ends = [row["test_spearman_low"], row["test_spearman_high"]]
         span = f"{ends[0]:.3f} to {ends[1]:.3f}" if not np.isnan(ends).any() else "-"
         mark = " *" if row["model"] in beats else ""
+        trained = f" {row['trained_on']:11}" if mixed else ""
         lines.append(
-            f"{place:2} {row['model']:16} {rho[0]:>8} {rho[1]:>9}  {span:16} {row['test_mse']:9.4f} {row['test_l1']:8.4f}{mark}"
+            f"{place:2} {row['model']:{wide}}{trained} {rho[0]:>8} {rho[1]:>9}  {span:16} {row['test_mse']:9.4f} {row['test_l1']:8.4f}{mark}"
         )
     lines += _dataset_lines(table)
     if human is not None:
-        lines.append(f"   people, split-half on the test pictures: {human:.3f}")
-    lines.append("Ordered by validation. * lower test MSE than `mean` (paired bootstrap, 95 %).")
+        lines.append(f"   people, split-half on the test split: {human:.3f}")
+    lines.append(f"Ordered by validation. * lower test MSE than `{baseline}` (paired bootstrap, 95 %).")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_all_start_methods
 from typing import Any
 
@@ -22,14 +22,15 @@ from memorability.inputs import Inputs
 class Examples:
     """Some inputs with their truth: scores, float32 [N] (or class numbers, int64 [N]).
 
-    `constant` is what a network's frozen part makes of each, [N, D], once that is known.
+    `more` are further entries of a batch, an array [N, ...] each: "length", the number of frames, and
+    "constant", what a network's frozen part makes of each, once that is known.
     """
 
     x: Inputs
     y: np.ndarray
     rows: np.ndarray  # which of the inputs, [N]
     names: Sequence[str] | None = None  # of all inputs, for errors
-    constant: np.ndarray | None = None
+    more: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -37,6 +38,21 @@ class Examples:
     def name(self, index: int) -> str:
         row = int(self.rows[index])
         return f"input {row}" if self.names is None else self.names[row]
+
+    def part(self, chosen: np.ndarray) -> Examples:
+        """Those at the given places."""
+        more = {name: values[chosen] for name, values in self.more.items()}
+        return replace(self, y=self.y[chosen], rows=self.rows[chosen], more=more)
+
+
+class Nothing:
+    """Inputs of no content, where all that is looked at is among an example's further entries."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.empty(0, np.float32)
 
 
 class _Items(Dataset[dict[str, Any]]):
@@ -48,8 +64,7 @@ class _Items(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         item = {"x": self._examples.x[int(self._examples.rows[index])], "y": self._examples.y[index]}
-        constant = self._examples.constant
-        return item if constant is None else item | {"constant": constant[index]}
+        return item | {name: values[index] for name, values in self._examples.more.items()}
 
 
 def training_order(count: int, *, batch_size: int, processes: int, seed: int) -> list[list[int]]:
@@ -94,8 +109,13 @@ def load(
     )
     for batch in loader:
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        x = batch["x"].float().div(255) if batch["x"].dtype == torch.uint8 else batch["x"].float()
-        yield batch | {"x": x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x}
+        yield batch | {"x": as_floats(batch["x"])}
+
+
+def as_floats(x: Tensor) -> Tensor:
+    """Pixels (uint8) as float in [0, 1], features as float; pictures in the layout convolutions are fastest in."""
+    x = x.float().div(255) if x.dtype == torch.uint8 else x.float()
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _leave_the_group(worker: int) -> None:

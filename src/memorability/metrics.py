@@ -7,6 +7,7 @@ All functions take one-dimensional float arrays of equal length. A statistic tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -73,9 +74,13 @@ METRICS: dict[str, Callable[[Array, Array], float | None]] = {
 }
 
 
-def measure(truth: Array, prediction: Array) -> dict[str, float | None]:
-    """Every metric at once, by name."""
-    return {name: metric(truth, prediction) for name, metric in METRICS.items()}
+ORDER = ("spearman", "pearson")  # of the metrics, those that judge the order of models that rank
+
+
+def measure(truth: Array, prediction: Array, ranking: Array | None = None) -> dict[str, float | None]:
+    """Every metric at once, by name; correlations are those of `ranking`, where a model gives one."""
+    by = {name: prediction if ranking is None or name not in ORDER else ranking for name in METRICS}
+    return {name: metric(truth, by[name]) for name, metric in METRICS.items()}
 
 
 def _correlation(left: Array, right: Array) -> list[float | None]:
@@ -88,7 +93,9 @@ def _correlation(left: Array, right: Array) -> list[float | None]:
     return [None if flat else float(np.clip(v, -1, 1)) for v, flat in zip(r, constant, strict=True)]
 
 
-def resampled(truth: Array, prediction: Array, *, repeats: int, seed: int) -> dict[str, Array]:
+def resampled(
+    truth: Array, prediction: Array, *, repeats: int, seed: int, ranking: Array | None = None
+) -> dict[str, Array]:
     """Every metric on `repeats` bootstrap samples of the pairs (NaN where it does not exist).
 
     The samples depend on N, `repeats` and `seed` alone, so the results of two models on the same
@@ -98,17 +105,18 @@ def resampled(truth: Array, prediction: Array, *, repeats: int, seed: int) -> di
         metric name -> float [repeats].
     """
     truth, prediction = _checked(truth, prediction)
+    ranking = prediction if ranking is None else _checked(truth, ranking)[1]
     rng = np.random.default_rng(seed)
     parts: dict[str, list[Array]] = {name: [] for name in METRICS}
     chunk = max(1, 2_000_000 // len(truth))  # bounds the memory at any N
     for start in range(0, repeats, chunk):
         rows = rng.integers(0, len(truth), (min(chunk, repeats - start), len(truth)))
-        t, p = truth[rows], prediction[rows]
+        t, p, r = truth[rows], prediction[rows], ranking[rows]
         parts["l1"].append(np.abs(t - p).mean(axis=1))
         parts["mse"].append(((t - p) ** 2).mean(axis=1))
-        ranks = stats.rankdata(t, axis=1), stats.rankdata(p, axis=1)
+        ranks = stats.rankdata(t, axis=1), stats.rankdata(r, axis=1)
         parts["spearman"].append(np.array(_correlation(*ranks), float))
-        parts["pearson"].append(np.array(_correlation(t, p), float))
+        parts["pearson"].append(np.array(_correlation(t, r), float))
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
@@ -206,3 +214,30 @@ def spread(truth: Array, prediction: Array) -> dict[str, float | None]:
         "true_high": float(truth.max()),
         "wasserstein": float(stats.wasserstein_distance(truth, prediction)),
     }
+
+
+RANKS = ("halved", "ordinal", "max", "dense")
+
+
+def rank_transform(values: Array, method: Literal["halved", "ordinal", "max", "dense"]) -> Array:
+    """Scores as relative scores, as Tran's report on MediaEval 2018 compares them with the scores themselves.
+
+    Args:
+        values: scores [N].
+        method: `halved` (each score over two), or ranks over the highest one: `ordinal` (equals in the
+            order of their places), `max` (equals share the highest of their ranks), `dense` (equals share
+            a rank, and the next value has the next one).
+
+    Returns:
+        float [N] in (0, 1] (halved: in [0, 0.5]).
+
+    >>> rank_transform(np.array([0.5, 0.9, 0.5, 1.0]), "dense").round(3).tolist()
+    [0.333, 0.667, 0.333, 1.0]
+    """
+    values = np.asarray(values, float)
+    if method not in RANKS:
+        raise DataError(f"rank transform {method!r} is not known; valid: {', '.join(RANKS)}")
+    if method == "halved":
+        return values / 2
+    ranks = stats.rankdata(values, method=method)
+    return ranks / ranks.max()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,15 @@ def optimiser(
     return kind(trained, lr=lr, weight_decay=weight_decay)
 
 
-def descend(loss: Tensor, by: Optimizer, backward: Backward) -> None:
-    """One update: gradients of `loss` (through Fabric's backward, for any precision), then a step.
+def descend(loss: Tensor, by: Optimizer | Sequence[Optimizer], backward: Backward) -> None:
+    """One update: gradients of `loss` (through Fabric's backward, for any precision), then a step of each.
 
     With several processes the gradients are averaged over them.
     """
-    by.zero_grad(set_to_none=True)
+    every = [by] if isinstance(by, Optimizer) else by
+    for optimiser in every:
+        optimiser.zero_grad(set_to_none=True)
     backward(loss)
-    average_gradients(parameter for group in by.param_groups for parameter in group["params"])
-    by.step()
+    for optimiser in every:
+        average_gradients(parameter for group in optimiser.param_groups for parameter in group["params"])
+        optimiser.step()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from memorability import datasets
 from memorability.errors import ParamsError, listing
 from memorability.schedules import rate
+from memorability.tables import TARGETS
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 Track = Literal["images", "videos", "maps"]
@@ -47,14 +48,43 @@ class Acquire(BaseModel):
         return found
 
 
+class Frames(Block):
+    """How frames are taken from the clips of a track (`memorability.video`).
+
+    `fps`: so many a second, at most `count`. `evenly`: `count` of them, in the middles of as many equal
+    parts of the clip. `first_middle_last`: three.
+    """
+
+    input: str
+    method: Literal["fps", "evenly", "first_middle_last"]
+    fps: float = Field(1.0, gt=0, description="frames a second (fps)")
+    count: int = Field(8, ge=1, description="at most (fps), exactly (evenly)")
+    quality: int = Field(2, ge=2, le=31, description="of JPEG, as ffmpeg counts it: 2 is best")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _three(cls, given: Any) -> Any:
+        return {"count": 3} | given if given.get("method") == "first_middle_last" else given
+
+    @model_validator(mode="after")
+    def _count_fits(self) -> Frames:
+        if self.method == "first_middle_last" and self.count != 3:
+            raise ValueError(f"first_middle_last takes 3 frames, received count: {self.count}")
+        return self
+
+
 class Split(Block):
     """How one track is split. `random` and `folds` are drawn here, `published` comes with the data.
+
+    `input` is the index that is split: of pictures `data/raw/TRACK`, of clips `data/frames/NAME`, where
+    it is known which of them can be decoded.
 
     `published`: what the data sets do not publish is drawn, `val` from train for those without one,
     `val` and `test` for those without a split. `on_bad_item`: a row that cannot be used stops the
     stage (`fail`), or is left out and counted in the report (`skip`).
     """
 
+    input: str
     method: Literal["random", "folds", "published"]
     val: float = Field(ge=0, lt=1, description="share of all rows")
     test: float = Field(ge=0, lt=1, description="share of all rows (random)")
@@ -153,15 +183,36 @@ class Backbone(Block):
         return self
 
 
-class Features(Block):
-    """One track through one backbone up to a named layer."""
+class Given(Block):
+    """Features that come with a data set, in text files (`memorability.descriptors` has the formats)."""
 
-    track: Track
-    backbone: str
-    layer: str
-    pool: Literal["mean", "none"] = Field(description="mean over space, or keep the map")
+    name: str = Field(description="their folder's name, as the data set's settings have it")
+    format: Literal["numbers", "pairs", "rows"]
+    size: int = Field(ge=1, description="numbers, bins, or numbers in a row")
+    channels: int = Field(1, ge=1, description="of pairs: lines of bins, one after the other")
+    first: Literal[0, 1] = Field(0, description="of pairs: number of the first bin")
+
+
+class Features(Block):
+    """Pictures or frames through one backbone up to a named layer, or features that come with the data.
+
+    `input`: `data/raw/TRACK` (pictures, and features that come with clips) or `data/frames/NAME`.
+    """
+
+    input: str
+    backbone: str = Field(description="none, where the features are given")
     dtype: Literal["float16", "float32"]
-    batch_size: int = Field(ge=1)
+    layer: str | None = None
+    pool: Literal["mean", "none"] = Field("mean", description="mean over space, or keep the map")
+    batch_size: int = Field(32, ge=1)
+    given: Given | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Features:
+        computed = self.backbone != "none"
+        if computed == (self.given is not None) or computed != (self.layer is not None):
+            raise ValueError("name either a backbone and its layer, or backbone: none and what is given")
+        return self
 
 
 class Evaluate(Block):
@@ -172,15 +223,26 @@ class Evaluate(Block):
 class Model(Block):
     """What every model block has, whatever its family.
 
-    `input` is the one artifact it reads: `data/raw/TRACK` (pictures) or `data/features/NAME`.
-    `backbone` names the network it contains, `none` if it contains none.
+    `input` is the one artifact it reads: `data/raw/TRACK` (pictures, titles), `data/features/NAME`,
+    `data/frames/NAME`, or `data/predictions/TRACK/0` (other models' predictions).
+    `backbone` names the network it contains, a backbone or another model; `none` if it contains none.
+    `level` is 0, and 1 for models that read the predictions of level 0 (Wolpert, Stacked
+    Generalization, 1992).
     """
 
     family: str
     track: Track
-    target: Literal["score"]
+    target: Literal["score", "short_term", "long_term"]
     input: str
     backbone: str
+    level: int = Field(0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _target_of_track(self) -> Model:
+        if self.target not in TARGETS.get(self.track, ()):
+            valid = ", ".join(TARGETS.get(self.track, ())) or "none yet"
+            raise ValueError(f"target {self.target!r} is none of track {self.track}: {valid}")
+        return self
 
 
 class GradientModel(Model, Gradient):
@@ -188,7 +250,7 @@ class GradientModel(Model, Gradient):
 
 
 class PictureModel(GradientModel):
-    """A gradient model of pictures: shorter side to `resize`, then the central `crop` (pixels)."""
+    """A gradient model of pictures or frames: shorter side to `resize`, then the central `crop` (pixels)."""
 
     resize: int = Field(256, ge=8)
     crop: int = Field(227, ge=8)
@@ -211,6 +273,7 @@ class Params(Block):
     epochs: int | None = Field(ge=1)
     batch_size: int | None = Field(ge=2)
     acquire: dict[Track, Acquire]
+    frames: dict[str, Frames] = Field(default_factory=dict)
     split: dict[Track, Split]
     backbones: dict[str, Backbone]
     features: dict[str, Features]
@@ -219,13 +282,15 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
-        for name in (*self.backbones, *self.features, *self.models):
-            if not name.replace("_", "").replace("-", "").isalnum() or name in ("none", "backbones"):
-                raise ValueError(
-                    f"{name!r} is no name: use letters, digits, _ and -, not 'none' or 'backbones'"
-                )
+        for name in (*self.frames, *self.backbones, *self.features, *self.models):
+            if not name.replace("_", "").replace("-", "").isalnum() or name == "none":
+                raise ValueError(f"{name!r} is no name: use letters, digits, _ and -, not 'none'")
+        for name in set(self.backbones) & set(self.models):
+            raise ValueError(
+                f"{name!r} is a backbone and a model; both lie in models/, so name one otherwise"
+            )
         for name, block in self.features.items():
-            if block.backbone not in self.backbones:
+            if block.backbone not in ("none", *self.backbones):
                 raise ValueError(
                     f"features.{name}.backbone: {block.backbone!r} is none of {list(self.backbones)}"
                 )
@@ -246,9 +311,10 @@ class Params(Block):
             if value is not None and key in schema.model_fields:
                 block[key] = value
         settings: Model = checked(schema, block, at=f"models.{name}")
-        if settings.backbone not in ("none", *self.backbones):
+        valid = ["none", *self.backbones, *(other for other in self.models if other != name)]
+        if settings.backbone not in valid:
             raise ParamsError(
-                f"models.{name}.backbone: received {settings.backbone!r}; valid: none, {', '.join(self.backbones)}"
+                f"models.{name}.backbone: received {settings.backbone!r}; valid: {', '.join(valid)}"
             )
         return settings
 

@@ -97,16 +97,18 @@ def perceptual_hash(picture: Image.Image) -> str:
     return str(imagehash.phash(picture))
 
 
-def find_pictures(path: Path) -> list[Path]:
-    """The picture itself, or every picture below a folder in sorted order.
+def find_files(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """The file itself, or every file below a folder whose name ends so, in sorted order.
 
     Raises:
-        DataError: nothing is there, or the folder holds no picture.
+        DataError: nothing is there, or the folder holds no such file.
     """
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         if not found:
-            raise DataError(f"{path}: no pictures in this folder; valid endings are {', '.join(SUFFIXES)}")
+            raise DataError(
+                f"{path}: nothing to score in this folder; valid endings are {', '.join(suffixes)}"
+            )
         return found
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder")

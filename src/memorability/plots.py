@@ -47,12 +47,22 @@ def density(values: np.ndarray) -> np.ndarray:
 
 
 def model_plots(
-    name: str, joined: pd.DataFrame, history: pd.DataFrame, *, tables_to: Path, figures_to: Path
+    name: str,
+    joined: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    tables_to: Path,
+    figures_to: Path,
+    predicted: pd.DataFrame | None = None,
 ) -> None:
-    """Density, scatter and history of one model: CSV below `tables_to`, PDF and SVG below `figures_to`."""
+    """Density, scatter and history of one model: CSV below `tables_to`, PDF and SVG below `figures_to`.
+
+    Args:
+        predicted: the model's table of predictions; what it says of each frame is drawn, if it does.
+    """
     test = joined[joined["split"] == "test"]
     if test.empty:
-        raise DataError(f"{name}: no test pictures to plot; split.TRACK.test must leave some")
+        raise DataError(f"{name}: no test rows to plot; split.TRACK.test must leave some")
     truth, prediction = test["score"].to_numpy(float), test["prediction"].to_numpy(float)
     curves = pd.DataFrame({"score": GRID, "truth": density(truth), "prediction": density(prediction)})
     tables.write(curves.round(5), tables_to / "density.csv")
@@ -63,7 +73,7 @@ def model_plots(
         axes = figure.subplots()
         _draw_density(axes, curves, prediction)
         axes.set(
-            title=f"{name}: scores of {len(test)} test pictures",
+            title=f"{name}: {len(test)} scores of the test split",
             xlabel="memorability score",
             ylabel="density",
         )
@@ -75,6 +85,37 @@ def model_plots(
         _save(figure, folder / "scatter")
         if len(history) > 1:
             _save(_history(name, history), folder / "history")
+        for kind in ("attention", "score"):
+            columns = (
+                [] if predicted is None else [c for c in map(str, predicted) if c.startswith(f"{kind}_")]
+            )
+            if predicted is not None and len(columns) > 1:
+                shown = predicted[columns][predicted["id"].isin(test["id"])].to_numpy(float)
+                _save(_by_frame(name, kind, shown), folder / f"{kind}_by_frame")
+
+
+def _by_frame(name: str, kind: str, values: np.ndarray) -> Figure:
+    """What a model says of each frame, [N, T] with NaN: its mean and spread over clips, and single clips."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    frames = np.arange(values.shape[1])
+    quarters = np.nanquantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    left.fill_between(frames, quarters[0], quarters[4], color=PREDICTION, alpha=0.15, label="90 % of clips")
+    left.fill_between(frames, quarters[1], quarters[3], color=PREDICTION, alpha=0.3, label="half of them")
+    left.plot(frames, quarters[2], color=PREDICTION, marker="o", markersize=3, label="median")
+    if kind == "attention":
+        left.axhline(1 / len(frames), color="0.5", linestyle="--", linewidth=1, label="equal attention")
+    left.set(title=f"{name}: {kind} by frame, test", xlabel="frame", xticks=frames)
+    left.legend(fontsize=8)
+    spread = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
+    shown = values[np.argsort(spread)[::-1][:24]]
+    mesh = right.imshow(shown, aspect="auto", cmap="magma", interpolation="nearest")
+    right.set(
+        title="the clips with the widest range", xlabel="frame", ylabel="clip", xticks=frames, yticks=[]
+    )
+    right.grid(False)
+    figure.colorbar(mesh, ax=right)
+    return figure
 
 
 def _draw_density(axes: Axes, curves: pd.DataFrame, prediction: np.ndarray) -> None:
@@ -117,15 +158,15 @@ def _history(name: str, history: pd.DataFrame) -> Figure:
 def comparison(
     joined: dict[str, pd.DataFrame], board: pd.DataFrame, human: float | None, *, to: Path
 ) -> None:
-    """All models of a track in one figure: test Spearman with intervals, and the densities.
+    """All models of a track in one figure: test Spearman with intervals, and the first ones' densities.
 
     Written below `to` as `models.pdf`, `.svg` and, for pages that show pictures, `.png`.
     """
     with mpl.rc_context(STYLE), staged_folder(to) as folder:
-        figure = Figure(figsize=(10, 3.8), layout="constrained")
+        figure = Figure(figsize=(10, max(3.8, 1 + 0.24 * len(board))), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _draw_board(left, board, human)
-        _draw_densities(right, joined, list(board["model"]))
+        _draw_densities(right, joined, list(board["model"])[: len(MODELS)])
         figure.savefig(folder / "models.png", dpi=110, metadata={"Software": None})
         _save(figure, folder / "models")
 
@@ -163,7 +204,7 @@ def _draw_densities(axes: Axes, joined: dict[str, pd.DataFrame], order: list[str
         prediction = tests[name]["prediction"].to_numpy(float)
         if np.ptp(prediction) > 0:
             axes.plot(GRID, density(prediction), color=colour, label=name)
-    axes.set(title="Scores of the test pictures", xlabel="memorability score", ylabel="density", xlim=(0, 1))
+    axes.set(title="Scores of the test split", xlabel="memorability score", ylabel="density", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left", fontsize=9)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -263,18 +264,24 @@ def render(scene: Scene, *, size: int) -> tuple[Image.Image, Image.Image]:
 
     The mask's values are 0 for the background and 1 + index in `CATEGORIES` for a thing.
     """
+    return next(film([scene], size=size))
+
+
+def film(moments: Sequence[Scene], *, size: int) -> Iterator[tuple[Image.Image, Image.Image]]:
+    """As `render`, for the moments of one scene, which differ in where their things are."""
     side = 2 * size  # drawn at twice the size, then reduced, which smooths the edges
-    picture = Image.fromarray(_background(scene, side))
-    mask = Image.new("L", (side, side), 0)
-    paint, stencil = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
-    _furnish(paint, scene, side)
-    for thing in scene.things:
-        _draw_thing(paint, stencil, thing, side)
-    picture = picture.resize((size, size), Image.Resampling.LANCZOS)
-    picture = ImageEnhance.Color(picture).enhance(scene.saturation)
-    picture = ImageEnhance.Contrast(picture).enhance(scene.contrast)
-    picture = ImageEnhance.Brightness(picture).enhance(scene.light)
-    return picture, mask.resize((size, size), Image.Resampling.NEAREST)
+    backdrop = Image.fromarray(_background(moments[0], side))
+    _furnish(ImageDraw.Draw(backdrop), moments[0], side)
+    for scene in moments:
+        picture, mask = backdrop.copy(), Image.new("L", (side, side), 0)
+        paint, stencil = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
+        for thing in scene.things:
+            _draw_thing(paint, stencil, thing, side)
+        picture = picture.resize((size, size), Image.Resampling.LANCZOS)
+        picture = ImageEnhance.Color(picture).enhance(scene.saturation)
+        picture = ImageEnhance.Contrast(picture).enhance(scene.contrast)
+        picture = ImageEnhance.Brightness(picture).enhance(scene.light)
+        yield picture, mask.resize((size, size), Image.Resampling.NEAREST)
 
 
 HORIZON = {"meadow": 0.55, "sea": 0.45, "mountains": 0.65, "street": 0.60, "room": 0.68, "hall": 0.58}

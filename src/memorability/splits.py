@@ -20,14 +20,14 @@ def split(rows: pd.DataFrame, settings: params.Split) -> tuple[pd.DataFrame, pd.
     """Checks a raw index and splits it.
 
     Returns:
-        the split table (`memorability.tables.SPLIT`); id, fold and split of each row, for git; and a
+        the split table (see `memorability.tables`); id, fold and split of each row, for git; and a
         report: rows per split, rows left out and why, groups of near-duplicates, which of them
         straddle a published split.
 
     Raises:
         DataError: rows cannot be used and `on_bad_item` is `fail`, or none is left.
     """
-    if settings.method == "published":
+    if settings.method == "published" and "split_scores" in rows:
         rows = rows.assign(score=published_scores(rows, fold=settings.fold))
     offences = problems(rows)
     if offences and settings.on_bad_item == "fail":
@@ -56,7 +56,7 @@ def split(rows: pd.DataFrame, settings: params.Split) -> tuple[pd.DataFrame, pd.
             )
         else:
             names[labelled] = random_split(groups[labelled], **shares, seed=seed)
-    table = rows.assign(split=names)[tables.SPLIT]
+    table = rows.assign(split=names)[tables.split(rows)]
     ids = pd.DataFrame({"id": rows["id"], "fold": folds, "split": names})
     sizes = np.bincount(groups)
     report = {
@@ -75,20 +75,28 @@ def problems(rows: pd.DataFrame) -> list[tuple[int, str]]:
     """Every row of a raw index that cannot be used: its number and why, in order.
 
     Offences: a picture that is missing or undecodable, an id that appears twice, a score outside
-    [0, 1], no score outside `unlabelled`, an unknown split name.
+    [0, 1], no score at all outside `unlabelled`, an unknown split name.
     """
     unlabelled = _unlabelled(rows)
     unknown = rows["split"].map(_strange_names, na_action="ignore")
-    score, counts = rows["score"].to_numpy(float), rows["id"].map(rows["id"].value_counts())
+    counts, targets = rows["id"].map(rows["id"].value_counts()), tables.targets(rows)
+    scores = {target: rows[target].to_numpy(float) for target in targets}
+    none = np.all([np.isnan(score) for score in scores.values()], axis=0)
     found = []
     for mask, text in (
         (rows["problem"].notna(), rows["problem"]),
         (counts > 1, "this id appears " + counts.astype(str) + " times"),
-        (
-            (score < 0) | (score > 1),
-            "score " + rows["score"].astype(str) + " is outside [0, 1]" + _hint(score),
+        *(
+            (
+                (score < 0) | (score > 1),
+                f"{target.replace('_', '-')} "
+                + rows[target].astype(str)
+                + " is outside [0, 1]"
+                + _hint(score),
+            )
+            for target, score in scores.items()
         ),
-        (np.isnan(score) & ~unlabelled & rows["problem"].isna().to_numpy(), "no score"),
+        (none & ~unlabelled & rows["problem"].isna().to_numpy(), "no score"),
         (unknown.fillna("") != "", "split " + unknown + f" is none of {', '.join(tables.SPLITS)}"),
     ):
         texts = text if isinstance(text, pd.Series) else pd.Series(text, index=rows.index)
@@ -199,13 +207,11 @@ def fold_split(groups: np.ndarray, fold: np.ndarray, *, test_fold: int, val: flo
 
 
 def published_scores(rows: pd.DataFrame, *, fold: int) -> pd.Series:
-    """The scores in the published split `fold`, where a data set has some for each; else its only ones.
+    """The scores in the published split `fold` of sets with some for each; the only ones of the others.
 
     Returns:
         score of each row, [N]; of a picture that is not in that split the mean of its others.
     """
-    if "split_scores" not in rows:
-        return rows["score"]
     texts = [_of_fold(texts.split(), fold) for texts in rows["split_scores"].astype("string").fillna("-")]
     scores = [mean if text == "-" else float(text) for text, mean in zip(texts, rows["score"], strict=True)]
     return pd.Series(scores, index=rows.index, dtype=float)

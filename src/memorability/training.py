@@ -12,23 +12,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from memorability import distributed, runtime, states
+from memorability import distributed, layers, runtime, states
 from memorability.checkpoint import Checkpoint
 from memorability.errors import TrainingError
 from memorability.files import digest, staged
-from memorability.loading import Examples, in_turn, load, training_order
+from memorability.loading import Examples, Nothing, in_turn, load, training_order
 from memorability.progress import bar
 
 CHECK_STEPS = 50  # between two looks at the losses, each of which waits for the device
 CONSTANT_ROWS = 512  # pictures whose frozen part is computed and kept together
 DIVERGED = 1e4  # a loss so many times its first value leads nowhere
+
+
+class Outcome(NamedTuple):
+    """Predictions of some examples, [N], and what the task says of each frame, [N, T], if it does."""
+
+    prediction: np.ndarray
+    by_frame: np.ndarray | None
 
 
 def fit(
@@ -38,13 +45,13 @@ def fit(
     *,
     train: Examples,
     val: Examples,
-    everything: Examples,
+    judged: Sequence[Examples],
     fabric: Fabric,
     seed: int,
     state: Path,
     log: Callable[[dict[str, Any]], None],
     compiled: bool = False,
-) -> tuple[nn.Module, np.ndarray]:
+) -> tuple[nn.Module, list[Outcome]]:
     """Trains `net`; returns it with the weights of its best validation epoch, and its predictions.
 
     On Ctrl-C or SIGTERM the state is saved after the step in hand; it is also saved every minute.
@@ -53,7 +60,8 @@ def fit(
         task: a gradient family (or anything with its functions).
         settings: a `params.Gradient`, whatever else it has.
         net: what `task.build` gave.
-        everything: what is predicted once at the end, test pictures among it.
+        judged: what is predicted once at the end, test pictures among it; each part by itself, since
+            some methods compare what they are given with each other.
         state: this run's folder from `states.unfinished`, where it goes on from if it was stopped.
         log: receives one line of numbers per epoch.
         compiled: whether to compile the network (`torch.compile`).
@@ -66,7 +74,7 @@ def fit(
         raise TrainingError(f"training needs train and val pictures; received {len(train)} and {len(val)}")
     with memory_explained(settings), runtime.Stopping() as stopping:
         run = _Run(task, settings, net, fabric, seed, state, stopping, compiled)
-        train, val = (replace(part, constant=run.constants(part)) for part in (train, val))
+        train, val = run.with_constants(train), run.with_constants(val)
         progress = run.progress
         for line in progress.lines:
             log(line)
@@ -92,7 +100,7 @@ def fit(
                 print(", ".join(shown), flush=True)
         run.checkpoint.save()  # what follows may be long, or fail for want of room
         run.net.load_state_dict(progress.best_net)
-        return net, run.predict(replace(everything, constant=run.constants(everything)))
+        return net, [run.outcome(part) for part in judged]
 
 
 @contextmanager
@@ -121,7 +129,7 @@ class _Run:
         self.task, self.settings, self.fabric, self.seed = task, settings, fabric, seed
         self._state = state
         self._known: dict[int, np.ndarray] = {}
-        net = net.to(memory_format=torch.channels_last)  # convolutions are faster in this layout
+        net = layers.channels_last(net)
         optimisers = task.optimisers(settings, net)
         ready: Any = torch.compile(net) if compiled else net
         placed = fabric.setup(ready, *optimisers.values())
@@ -177,30 +185,49 @@ class _Run:
         distributed.average_buffers(self.net)
         return {n: float(v) / len(order) for n, v in progress.totals.items()}
 
-    @torch.inference_mode()
     def predict(self, examples: Examples) -> np.ndarray:
         """The task's predictions in order: float32 [N] (or [N, ...]); each made by one process."""
+        predicted = self._asked(self.task.predict, examples)
+        if hasattr(self.task, "together"):
+            with torch.inference_mode():
+                outputs = torch.from_numpy(predicted).to(self.fabric.device)
+                predicted = self.task.together(self.settings, self.net, outputs).float().cpu().numpy()
+        return predicted
+
+    def outcome(self, examples: Examples) -> Outcome:
+        examples = self.with_constants(examples)
+        frames = hasattr(self.task, "by_frame")
+        by_frame = self._asked(self.task.by_frame, examples) if frames else None
+        return Outcome(self.predict(examples), by_frame)
+
+    @torch.inference_mode()
+    def _asked(self, question: Callable[..., Tensor], examples: Examples) -> np.ndarray:
         self.net.eval()
 
         def compute(batch: dict[str, Tensor]) -> Tensor:
-            return self.task.predict(self.settings, self.net, batch)
+            return question(self.settings, self.net, batch)
 
-        (predicted,) = self._each_once(examples, [range(len(examples))], compute)
-        return predicted
+        (answers,) = self._each_once(examples, [range(len(examples))], compute)
+        return answers
+
+    def with_constants(self, examples: Examples) -> Examples:
+        """The examples with what the task's frozen part makes of them, where it has one."""
+        if not hasattr(self.task, "constant") or not getattr(self.settings, "frozen", True):
+            return examples
+        x = Nothing() if getattr(self.task, "ONLY_CONSTANT", False) else examples.x
+        return replace(examples, x=x, more=examples.more | {"constant": self._constants(examples)})
 
     @torch.inference_mode()
-    def constants(self, examples: Examples) -> np.ndarray | None:
-        """What the frozen part makes of every picture, for tasks that have one: float32 [N, D].
+    def _constants(self, examples: Examples) -> np.ndarray:
+        """What the frozen part makes of every input: float32 [N, ...].
 
-        A picture is computed once in a run, so all examples of a run have the same `x`. Parts of
+        An input is computed once in a run, so all examples of a run have the same `x`. Parts of
         `CONSTANT_ROWS` are kept on disk until the run ends, as its state is.
         """
-        if not hasattr(self.task, "constant"):
-            return None
 
         def compute(batch: dict[str, Tensor]) -> Tensor:
             with self.fabric.autocast():
-                return self.task.constant(self.net.module, batch["x"])
+                return self.task.constant(self.net.module, batch)
 
         self.net.eval()
         new = [int(row) for row in examples.rows if int(row) not in self._known]
@@ -212,7 +239,9 @@ class _Run:
                 self._known.update(zip(rows, np.load(path), strict=True))
             else:
                 missing.append((places, path))
-        unknown = Examples(examples.x, np.zeros(len(new), np.float32), np.array(new, int))
+        position = {int(row): place for place, row in enumerate(examples.rows)}
+        chosen = np.array([position[row] for row in new], int)
+        unknown = examples.part(chosen)
         computed = self._each_once(unknown, [places for places, _ in missing], compute)
         unit = f"{CONSTANT_ROWS} pictures"
         parts = bar(computed, of="frozen part", unit=unit, leave=False, total=len(missing))

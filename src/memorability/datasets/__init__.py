@@ -1,13 +1,17 @@
 """Data sets: one adapter per file, found by its name.
 
 An adapter has `Params`, its settings, and `read(params, work=, seed=)`, which turns the data set's
-own layout into a table with one row a picture:
+own layout into a table with one row a picture or clip:
 
     path      where it is within the data set; together with the data set's name, its id
     file      where it lies now
-    score     memorability in [0, 1]
     problem   why the row cannot be used                                  optional, as are
-    split, split_scores (see `tables`), category, subcategory, mask, responses, hits, false_alarms
+    mask      where the file of its mask lies
+    and the columns of the track's raw index (see `tables`): `score` of pictures, `short_term` and
+    `long_term` of clips, split, category, counts of answers, ...
+
+A set that comes with files of features has `given(params, names)`, which gives for each folder of
+features that is asked for the files of each named path, in the order of frames.
 
 `work` is a folder for adapters that generate their data; what a stopped run left is still there.
 Adapters whose data lie in a folder (`common.Folder`) say in `ACCESS` where to get them.
@@ -25,6 +29,7 @@ import pandas as pd
 from memorability.downloads import install
 from memorability.errors import DataError, ParamsError
 
+GIVEN = "given:"  # begins the columns of such files in the table that `read` returns
 _NOT_ADAPTERS = {"__init__", "common"}
 
 
@@ -62,4 +67,10 @@ def read(name: str, settings: Any, *, work: Path, store: Path, seed: int) -> pd.
     elif root is not None and not root.is_dir():
         raise DataError(f"acquire.{name}.root: no folder {root}. {found.ACCESS}")
     rows: pd.DataFrame = found.read(settings, work=work, seed=seed)
+    for folder, files in (found.given(settings, list(rows["path"])) if _brings(settings) else {}).items():
+        rows[f"{GIVEN}{folder}"] = files
     return rows.assign(dataset=name, id=name + "/" + rows["path"].astype(str))
+
+
+def _brings(settings: Any) -> bool:
+    return bool(getattr(settings, "features", ()))

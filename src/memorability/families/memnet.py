@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import augment, layers, params
+from memorability.backbones import Network
 from memorability.metrics import measure as measure
 from memorability.optim import Backward, descend, optimiser
 
@@ -55,7 +56,7 @@ class MemNet(nn.Module):
         return self.head(self.trunk(x)).squeeze(1).float().sigmoid()
 
 
-def build(settings: Params, backbone: nn.Module | None) -> MemNet:
+def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> MemNet:
     return MemNet(size=settings.crop, width=settings.width, hidden=settings.hidden, dropout=settings.dropout)
 
 

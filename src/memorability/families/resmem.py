@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import layers, params
+from memorability.backbones import Network
 from memorability.errors import ParamsError
 from memorability.metrics import measure as measure
 from memorability.optim import Backward, descend, optimiser
@@ -81,14 +82,14 @@ class ResMem(nn.Module):
         return self
 
 
-def build(settings: Params, backbone: nn.Module | None) -> ResMem:
+def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> ResMem:
     if backbone is None:
         raise ParamsError("resmem needs a backbone; received none")
-    return ResMem(backbone=backbone, size=settings.crop, hidden=settings.hidden, dropout=settings.dropout)
+    return ResMem(backbone=backbone.net, size=settings.crop, hidden=settings.hidden, dropout=settings.dropout)
 
 
-def constant(net: ResMem, x: Tensor) -> Tensor:
-    return net.features(x)
+def constant(net: ResMem, batch: dict[str, Tensor]) -> Tensor:
+    return net.features(batch["x"])
 
 
 def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:

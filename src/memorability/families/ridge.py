@@ -24,7 +24,7 @@ class Params(params.Model):
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """Args: x float [N, D], y float [N]. Returns: `weight` [D], `bias` [] and the chosen `alpha` []."""
+    """Args: x float [N, D] (of clips the mean over frames), y float [N]. Returns: `weight` [D], `bias` [] and the chosen `alpha` []."""
     x = x.astype(np.float64)
     scaler = StandardScaler().fit(x)
     ridge = RidgeCV(list(settings.alphas)).fit(scaler.transform(x), y)

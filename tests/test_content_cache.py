@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memorability.content_cache import ContentCache
 from memorability.errors import StorageError
-from memorability.feature_cache import FeatureCache
 from memorability.files import cache_root
 
 
 @pytest.fixture
 def cache(tmp_path):
-    made = FeatureCache(tmp_path, "space")
+    made = ContentCache(tmp_path, "space")
     yield made
     made.close()
 
@@ -42,15 +42,15 @@ def test_a_later_value_replaces_an_earlier(cache):
 
 
 def test_values_outlive_the_process_that_put_them(tmp_path):
-    first = FeatureCache(tmp_path / "new" / "folder", "space")
+    first = ContentCache(tmp_path / "new" / "folder", "space")
     first.put([("a", b"one")])
     first.close()
-    assert FeatureCache(tmp_path / "new" / "folder", "space").get("a") == b"one"
+    assert ContentCache(tmp_path / "new" / "folder", "space").get("a") == b"one"
 
 
 def test_namespaces_are_apart(cache, tmp_path):
     cache.put([("a", b"one")])
-    assert FeatureCache(tmp_path, "other").get("a") is None
+    assert ContentCache(tmp_path, "other").get("a") is None
 
 
 @pytest.mark.parametrize("change", ["crc = crc + 1", "value = x'00'", "value = x''"])
@@ -72,7 +72,7 @@ PAIRS = {f"{i:064x}": bytes([i]) * (200 + i) for i in range(60)}
 
 def filled(folder):
     """The file of a cache that holds PAIRS."""
-    cache = FeatureCache(folder, "space")
+    cache = ContentCache(folder, "space")
     cache.put(PAIRS.items())
     cache.close()
     return folder / "space.sqlite"
@@ -80,7 +80,7 @@ def filled(folder):
 
 def used(folder):
     """What a cache finds, if it lets everything that is missing be stored again."""
-    cache = FeatureCache(folder, "space")
+    cache = ContentCache(folder, "space")
     found = {key: cache.get(key) for key in PAIRS}
     assert all(value in (None, PAIRS[key]) for key, value in found.items())
     cache.put((key, value) for key, value in PAIRS.items() if found[key] is None)
@@ -103,7 +103,7 @@ def test_the_value_of_another_key_is_damage_too(tmp_path):
     one, other = (f"{i:064x}".encode() for i in (7, 8))
     content = path.read_bytes()
     path.write_bytes(content.replace(one, b"x" * 64).replace(other, one).replace(b"x" * 64, other))
-    cache = FeatureCache(tmp_path, "space")
+    cache = ContentCache(tmp_path, "space")
     assert cache.get(one.decode()) is cache.get(other.decode()) is None
 
 
@@ -141,14 +141,14 @@ def test_a_truncated_file_is_filled_again(tmp_path, share):
 
 def test_what_another_process_has_mended_stays(tmp_path):
     path = filled(tmp_path)
-    slow = FeatureCache(tmp_path, "space")
+    slow = ContentCache(tmp_path, "space")
     with path.open("r+b") as file:
         file.truncate(5000)
     used(tmp_path)  # moves the file aside and begins a new one
     slow.put([("new", b"value")])  # finds the damage as well
     slow.close()
     assert used(tmp_path) == PAIRS.keys()
-    assert FeatureCache(tmp_path, "space").get("new") == b"value"
+    assert ContentCache(tmp_path, "space").get("new") == b"value"
 
 
 def test_a_file_that_may_not_be_written(tmp_path):
@@ -156,7 +156,7 @@ def test_a_file_that_may_not_be_written(tmp_path):
     content = bytearray(path.read_bytes())
     content[18] = 9  # the header's way to say: to be read alone (root may write any file)
     path.write_bytes(content)
-    cache = FeatureCache(tmp_path, "space")
+    cache = ContentCache(tmp_path, "space")
     assert cache.get(f"{3:064x}") == PAIRS[f"{3:064x}"]
     with pytest.raises(StorageError, match=r"space\.sqlite: cannot be written .* MEMORABILITY_CACHE"):
         cache.put([("a", b"one")])
@@ -168,7 +168,7 @@ def test_a_lock_is_no_damage(tmp_path, monkeypatch):
     other.execute("BEGIN EXCLUSIVE")
     monkeypatch.setattr(sqlite3, "connect", lambda path, timeout, connect=sqlite3.connect: connect(path, 0))
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        FeatureCache(tmp_path, "space")
+        ContentCache(tmp_path, "space")
     other.close()
     assert used(tmp_path) == PAIRS.keys()
 
@@ -186,9 +186,9 @@ def test_an_interrupted_put_stores_nothing(cache):
 WRITER = """
 import sys
 from pathlib import Path
-from memorability.feature_cache import FeatureCache
+from memorability.content_cache import ContentCache
 sys.stdin.readline()  # both start at once
-cache = FeatureCache(Path(sys.argv[1]), "space")
+cache = ContentCache(Path(sys.argv[1]), "space")
 for batch in range(40):
     keys = [f"{who}-{batch}-{i}" for who in ("both", sys.argv[2]) for i in range(8)]
     cache.put((key, key.encode() * 20) for key in keys)
@@ -207,7 +207,7 @@ def test_two_processes_write_at_once(tmp_path):
     for process in running:
         process.communicate(timeout=60)
     assert [process.returncode for process in running] == [0, 0]
-    cache = FeatureCache(tmp_path, "space")
+    cache = ContentCache(tmp_path, "space")
     for key in [f"{who}-{batch}-{i}" for who in ("both", *names) for batch in range(40) for i in range(8)]:
         assert cache.get(key) == key.encode() * 20
 

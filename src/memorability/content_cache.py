@@ -24,7 +24,7 @@ _OUTSIDE = {
 _UNWRITABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
-class FeatureCache:
+class ContentCache:
     """Bytes by content hash within one namespace.
 
     A damaged value, or one on a damaged page, is as if it were not there. A file that nothing more can

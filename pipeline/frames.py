@@ -1,0 +1,27 @@
+"""frames@NAME: the clips of a track as JPEG frames, packed: data/frames/NAME."""
+
+from pathlib import Path
+
+from memorability import frames, runtime, tables, video
+from memorability.files import cache_root, staged_folder
+from memorability.params import Params
+from pipeline.common import FRAMES, run
+
+
+def main(params: Params, name: str) -> None:
+    block = params.frames[name]
+    rows = tables.read(Path(block.input) / "index.csv")
+    sampling = video.Sampling(method=block.method, fps=block.fps, count=block.count, quality=block.quality)
+    with staged_folder(FRAMES / name) as out:
+        decoded = frames.extract(
+            rows, Path(block.input), sampling, out=out, cache_root=cache_root(), threads=runtime.cores()
+        )
+        index = tables.read(out / "index.csv")
+    unusable = int(index["problem"].notna().sum())
+    print(
+        f"{len(index)} clips, {index['frames'].sum()} frames: {decoded} clips decoded here, {unusable} unusable"
+    )
+
+
+if __name__ == "__main__":
+    run("frames", main)

@@ -1,0 +1,105 @@
+"""A picture network and an LSTM in one: frames to a score.
+
+Harvey's CNN + RNN in one network (Five Video Classification Methods, 2017), as in Tran's report on
+MediaEval 2018. The backbone's last layer is taken off and its mean and std are applied; frozen, its
+features are computed once for each clip; else it is trained along, at a rate of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from memorability import backbones, layers, params
+from memorability.errors import ParamsError
+from memorability.metrics import measure as measure
+from memorability.optim import Backward, descend, optimiser
+
+READS = "frames"
+SELECTION = "spearman"
+ONLY_CONSTANT = True
+
+
+class Params(params.PictureModel):
+    """`frozen`: whether the backbone stays as it is; if not, its rate is `lr` x `backbone_lr`."""
+
+    frozen: bool = True
+    backbone_lr: float = Field(0.1, gt=0, le=1)
+    hidden: int = Field(512, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class CNNLSTM(nn.Module):
+    """Frames float [B, T, 3, h, w] in [0, 1], of which the first `length` [B] are there -> score [B] in [0, 1]."""
+
+    def __init__(self, *, trunk: nn.Module, width: int, hidden: int, dropout: float, frozen: bool) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.trunk = trunk.requires_grad_(not frozen)
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, 1)
+
+    def features(self, x: Tensor, length: Tensor) -> Tensor:
+        """The trunk's features of each frame: [B, T, D]. Frames that are not there never enter it."""
+        there = layers.shown(x, length)
+        found = self.trunk(x[there].contiguous(memory_format=torch.channels_last))  # [M, D]
+        features = found.new_zeros(*there.shape, found.shape[1])
+        features[there] = found
+        return features
+
+    def forward(self, x: Tensor, length: Tensor, features: Tensor | None = None) -> Tensor:
+        """`features` [B, T, D], where they are known already, spare running the trunk."""
+        features = self.features(x, length) if features is None else features
+        outputs, _ = self.lstm(self.dropout(features))
+        return self.head(self.dropout(layers.last_frame(outputs, length))).squeeze(1).float().sigmoid()
+
+    def train(self, mode: bool = True) -> CNNLSTM:
+        super().train(mode)
+        if self.frozen:
+            self.trunk.eval()  # its batch statistics as well as its weights
+        return self
+
+
+def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Network | None) -> CNNLSTM:
+    if backbone is None:
+        raise ParamsError("cnn_lstm needs a backbone; received none")
+    trunk, width = backbones.trunk(backbone)
+    return CNNLSTM(
+        trunk=trunk, width=width, hidden=settings.hidden, dropout=settings.dropout, frozen=settings.frozen
+    )
+
+
+def constant(net: CNNLSTM, batch: dict[str, Tensor]) -> Tensor:
+    return net.features(batch["x"], batch["length"])
+
+
+def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
+    options = settings.optimiser_options()
+    slow = options | {"lr": settings.lr * settings.backbone_lr}
+    inside = {id(p) for p in net.get_submodule("trunk").parameters()}
+    found = {"net": optimiser([p for p in net.parameters() if id(p) not in inside], **options)}
+    return (
+        found
+        if settings.frozen
+        else found | {"backbone": optimiser(net.get_submodule("trunk").parameters(), **slow)}
+    )
+
+
+def step(
+    settings: Params,
+    net: nn.Module,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    loss = F.mse_loss(predict(settings, net, batch), batch["y"])
+    descend(loss, list(optimisers.values()), backward)
+    return {"loss": loss.detach()}
+
+
+def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return net(batch["x"], batch["length"], batch.get("constant"))

@@ -1,0 +1,78 @@
+"""An LSTM over frame features whose first state comes from the mean over time.
+
+Tran, internship report on MediaEval 2018: h0 and c0 of every layer are linear in the mean of the
+frames' features, 1 to 3 layers of 1024 units, squared error, Adam at 1e-4. What the report leaves open
+is set here: the score is a sigmoid of the last output. On pictures it is a sequence of one.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from memorability import layers, params
+from memorability.backbones import Network
+from memorability.metrics import measure as measure
+from memorability.optim import Backward, descend, optimiser
+
+READS = "features"
+SELECTION = "spearman"
+
+
+class Params(params.GradientModel):
+    """`hidden` units in each of `layers` layers; `dropout` between layers and before the score."""
+
+    hidden: int = Field(1024, ge=1)
+    layers: int = Field(1, ge=1, le=3)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class LSTMRegressor(nn.Module):
+    """Features [B, T, D] of the first `length` [B] frames -> score [B] in [0, 1]."""
+
+    def __init__(self, *, width: int, hidden: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.depth, self.hidden = depth, hidden
+        self.h0, self.c0 = nn.Linear(width, depth * hidden), nn.Linear(width, depth * hidden)
+        # Of a single layer, nn.LSTM would ignore it and warn.
+        self.lstm = nn.LSTM(width, hidden, depth, batch_first=True, dropout=dropout if depth > 1 else 0.0)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, 1))
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:
+        mean = layers.mean_over_frames(x, length)
+        first = [
+            start(mean).view(len(x), self.depth, self.hidden).transpose(0, 1).contiguous()
+            for start in (self.h0, self.c0)
+        ]
+        outputs, _ = self.lstm(
+            x, (first[0], first[1])
+        )  # [B, T, H]; what follows the last frame is not looked at
+        return self.head(layers.last_frame(outputs, length)).squeeze(1).float().sigmoid()
+
+
+def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> LSTMRegressor:
+    return LSTMRegressor(
+        width=shape[1], hidden=settings.hidden, depth=settings.layers, dropout=settings.dropout
+    )
+
+
+def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
+    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
+
+
+def step(
+    settings: Params,
+    net: nn.Module,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    loss = F.mse_loss(net(batch["x"], batch["length"]), batch["y"])
+    descend(loss, optimisers["net"], backward)
+    return {"loss": loss.detach()}
+
+
+def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return net(batch["x"], batch["length"])

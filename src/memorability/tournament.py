@@ -1,0 +1,40 @@
+"""Tournaments: everyone meets everyone, and one of the two wins. From wins to an order.
+
+The strong components of a tournament stand in one order, in which everyone of an earlier one beats
+everyone of a later one (its condensation is a path). Who stands in an earlier component therefore has
+more wins: sorted by wins, a tournament is in the topological order of its condensation, and wins decide
+inside a cycle. So the N (N - 1) / 2 results need not be kept, their sums do
+(Moon, Topics on Tournaments, 1968; Landau, On Dominance Relations III, 1953).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def ranking(wins: np.ndarray) -> np.ndarray:
+    """The place of each of N in the order, from 0 (last) to 1 (first); equals share the mean place.
+
+    Args:
+        wins: against the N - 1 others, [N]; a draw is half a win.
+
+    >>> ranking(np.array([2, 0, 1])).tolist()
+    [1.0, 0.0, 0.5]
+    """
+    return (rankdata(wins) - 1) / max(1, len(wins) - 1) if len(wins) > 1 else np.full(len(wins), 0.5)
+
+
+def components(wins: np.ndarray) -> list[int]:
+    """The sizes of the strong components, from the last of the order to the first.
+
+    The k with fewest wins are a union of components where their wins sum to k (k - 1) / 2, that is,
+    where they have won against each other alone.
+
+    >>> components(np.array([1, 1, 1, 3]))
+    [3, 1]
+    """
+    total = np.cumsum(np.sort(wins), dtype=float)  # of halves and wholes: exact
+    k = np.arange(1, len(wins) + 1)
+    ends = k[total == k * (k - 1) / 2]
+    return np.diff(ends, prepend=0).tolist()
