@@ -91,16 +91,17 @@ def prepare(clone: Path, size: int) -> None:
     run(clone, sys.executable, "-c", WEIGHTS)
     params = yaml.safe_load((clone / "params.yaml").read_text())
     small = {"arch": "squeezenet1_1", "source": "file", "path": "external/weights.pt", "transform": TRANSFORM}
-    features = {"track": "images", "backbone": "small", "layer": "features", "pool": "mean"}
+    features = {"input": "data/raw/images", "backbone": "small", "layer": "features", "pool": "mean"}
     models = {name: params["models"][name] for name in ("mean", "ridge")}
     models["ridge"]["input"] = "data/features/small"
     params |= {
         "acquire": {"images": {"datasets": ["lamem"], "lamem": {"root": "external/lamem"}}},
+        "frames": {},
+        "split": {"images": params["split"]["images"] | {"method": "published"}},
         "backbones": {"small": small},
         "features": {"small": features | {"dtype": "float32", "batch_size": 64}},
         "models": models,
     }
-    params["split"]["images"] |= {"method": "published"}
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     run(clone, "git", "init", "-q")
     run(clone, "git", "add", "--all")

@@ -30,6 +30,27 @@ def contact_sheet(track: str = "images") -> Image.Image:
     return sheet
 
 
+def film_strips(frames: str = "demo_videos", clips: int = 6) -> Image.Image:
+    """The frames of clips at equal steps of short-term rank, a row each, with both scores."""
+    table = tables.read(Path("data/splits/videos.csv")).sort_values("short_term", kind="stable")
+    table = table.iloc[np.linspace(0, len(table) - 1, clips).round().astype(int)]
+    folder = Path("data/frames", frames)
+    listed = tables.read(folder / "frames.csv")
+    sheet = Image.new("RGB", (8 * (SIDE + GAP) + GAP, clips * (SIDE + LABEL + GAP) + GAP), "white")
+    paint = ImageDraw.Draw(sheet)
+    for row, clip in enumerate(table.itertuples()):
+        own = Pictures(listed[listed["id"] == clip.id], folder)
+        y = GAP + row * (SIDE + LABEL + GAP)
+        for t in range(len(own)):
+            sheet.paste(own.picture(t).resize((SIDE, SIDE)), (GAP + t * (SIDE + GAP), y))
+        text = f"short-term {clip.short_term:.2f}, long-term {clip.long_term:.2f}: {clip.title}"
+        paint.text((GAP, y + SIDE + 1), text, fill="black")
+    return sheet
+
+
 if __name__ == "__main__":
     contact_sheet().save(DOCS / "demo.jpg", quality=88)
-    shutil.copy("plots/figures/compare/images/models.png", DOCS / "models.png")
+    film_strips().save(DOCS / "clips.jpg", quality=88)
+    compared = Path("plots/figures/compare")
+    shutil.copy(compared / "images/score/models.png", DOCS / "models.png")
+    shutil.copy(compared / "videos/short_term/models.png", DOCS / "videos.png")

@@ -66,6 +66,8 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     params["acquire"]["videos"]["demo_videos"] |= {"clips": 24, "size": 48}
     demo = params["backbones"]["demo_resnet18"]
     demo["demo"] |= {"pictures": 100, "epochs": 1}
+    demo["transform"] |= {"resize": 36, "crop": 32}
+    params["frames"]["demo_videos"]["count"] = 4
     params["models"] = {name: params["models"][name] for names in MODELS.values() for name in names}
     params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
     params["models"]["time_distributed_short"] |= {"epochs": 2, "hidden": 16}

@@ -62,7 +62,7 @@ def test_a_table():
 @pytest.mark.usefixtures("here")
 def test_the_default_model_is_the_first_of_the_leaderboard():
     assert scored(run("predict", "pictures/a.png", "--json")) == {"pictures/a.png": (0.75, "two")}
-    assert cli.best_model(cli.BOARDS / cli.OF_PICTURES) == "two"
+    assert cli.ranked_models(cli.BOARDS / cli.OF_PICTURES)[0] == "two"
 
 
 def test_a_model_by_its_folder(here):

@@ -244,3 +244,15 @@ def test_the_command_writes_measures_and_figures(world, tmp_path, monkeypatch, c
     assert table["mse"].between(0, 1).all()
     assert list((tmp_path / "plots" / "figures" / "crossval" / model).iterdir())
     assert "6 folds, each by itself" in capsys.readouterr().out
+
+
+def test_models_of_other_models_predictions_have_seen_the_folds(world, tmp_path):
+    block = {"family": "ensemble", "track": "images", "target": "score", "input": "x", "backbone": "none"}
+    ensemble = params.checked(
+        params.family("ensemble").Params, block | {"level": 1, "members": ["one"]}, at="models.x"
+    )
+    with pytest.raises(ParamsError, match="cannot be cross-validated"):
+        cross_validate(
+            ensemble, world.index, place(world, "mean", "x"), COMPUTE,
+            split=SPLIT, folds=2, seeds=1, state=tmp_path / "state",
+        )  # fmt: skip

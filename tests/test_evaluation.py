@@ -155,3 +155,13 @@ def test_a_row_without_a_prediction_is_named():
     predictions = rows()[["id", "prediction"]].iloc[1:]
     with pytest.raises(DataError, match=r"1 of 240 rows have no prediction, such as demo/0\.jpg"):
         evaluation.join(predictions, table)
+
+
+def test_rows_with_under_two_answers_have_no_halves():
+    joined = rows()
+    some = joined.assign(responses=joined["responses"].where(np.arange(len(joined)) % 9 > 0, 1))
+    some["hits"], some["false_alarms"] = some[["hits", "responses"]].min(axis=1), 0
+    kept = some[some["responses"] >= 2]
+    assert evaluation.human_consistency(some, repeats=5, seed=0) == evaluation.human_consistency(
+        kept, repeats=5, seed=0
+    )

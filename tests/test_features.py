@@ -310,3 +310,9 @@ def test_what_was_computed_before_an_error_is_kept(run):
     with pytest.raises(DataError, match="h: cannot be decoded"):
         run(keys, picture)
     assert run(keys, pictures)[1] == 4
+
+
+def test_a_network_of_clips_gives_no_features_of_pictures(tmp_path):
+    folder = save(tmp_path / "r3d", arch="r3d_18")
+    with pytest.raises(BackboneError, match="r3d_18 reads clips"):
+        Extractor(folder, layer="avgpool", pool="mean", dtype="float32", batch_size=2, device="cpu")

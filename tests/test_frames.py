@@ -14,7 +14,7 @@ from PIL import Image
 from memorability import acquire, frames, params, splits, tables, video
 from memorability.datasets import demo_videos, mediaeval
 from memorability.errors import DataError
-from memorability.files import read_json, staged_folder
+from memorability.files import digest, read_json, staged_folder
 from memorability.shards import Place, ShardReader, ShardWriter
 
 CLIPS = 20
@@ -128,7 +128,10 @@ def test_frames_are_those_of_the_clips(source, whole):
 
 
 def test_the_config_says_how_frames_were_taken(whole):
-    assert read_json(whole / "config.json") == FEW._asdict() | {"version": video.VERSION}
+    config = read_json(whole / "config.json")
+    contents = config.pop("sha256")  # of all frames, so that what is made of them knows them
+    assert contents == digest(*tables.read(whole / "frames.csv")["sha256"])
+    assert config == FEW._asdict() | {"version": video.VERSION}
 
 
 def test_the_perceptual_hash_is_of_the_middle_frame(whole):
@@ -164,9 +167,7 @@ def damaged(source, tmp_path_factory):
     Image.new("RGB", (32, 32)).save(clips / "video20.webm", format="PNG")
     out = root.with_name("raw")
     said = {2: "damaged", 4: "an empty file", 7: "no video stream", 11: "not a clip", 13: "No such file"}
-    return (out, packed(root, out)), {
-        f"video{n}.webm": text for n, text in (said | {20: "no clip"}).items()
-    }
+    return (out, packed(root, out)), {f"video{n}.webm": text for n, text in (said | {20: "no clip"}).items()}
 
 
 def sound(path):

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from memorability.errors import ParamsError
-from memorability.layers import Normalised, channels_last, flat_width, last_frame, mean_over_frames, shown
+from memorability.layers import (
+    Normalised,
+    channels_last,
+    flat_width,
+    last_frame,
+    mean_over_frames,
+    outputs_of,
+    shown,
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -78,3 +86,14 @@ def test_frames_that_are_there(lengths, seed):
 
 def test_the_last_of_one_number_a_frame():
     assert last_frame(torch.arange(6).view(2, 3), torch.tensor([3, 1])).tolist() == [2, 3]
+
+
+def test_an_lstm_under_mixed_precision_on_a_cpu():
+    torch.manual_seed(0)
+    lstm, x = nn.LSTM(6, 4, 2, batch_first=True), torch.rand(3, 5, 6)
+    state = (torch.rand(2, 3, 4), torch.rand(2, 3, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert outputs_of(lstm, x.bfloat16(), state).dtype == torch.float32
+        mixed = outputs_of(lstm, x)
+    assert mixed.equal(lstm(x)[0])
+    assert outputs_of(lstm, x, state).equal(lstm(x, state)[0])

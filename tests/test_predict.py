@@ -188,7 +188,12 @@ def test_every_failure_is_listed(constant, pictures):
     paths = [pictures / name for name in ("a.jpg", "no.jpg", "broken.jpg", "cut.png", "empty")]
     with pytest.raises(DataError, match="4 of 5 cannot be scored") as error:
         Predictor(constant).predict(paths)
-    for text in ("no.jpg: no such", "broken.jpg: not a picture", "cut.png: cannot be", "empty: nothing to score"):
+    for text in (
+        "no.jpg: no such",
+        "broken.jpg: not a picture",
+        "cut.png: cannot be",
+        "empty: nothing to score",
+    ):
         assert text in str(error.value)
     found = list(Predictor(constant).scores(paths))
     assert found[0] == Score(paths[0], 0.625)

@@ -215,6 +215,7 @@ def block(name: str, settings: dict[str, object]) -> str:
         "target": "score",
         "input": "data/features/demo_resnet18",
         "backbone": "none",
+        "level": 0,
     }
     lines = [f"    {key}: {json.dumps(value)}\n" for key, value in (settings | common).items()]
     return f"  {name}:\n" + "".join(lines)

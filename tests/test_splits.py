@@ -563,3 +563,9 @@ def test_a_group_too_large_for_test_does_not_close_it():
     for seed in range(5):
         names = pd.Series(splits.random_split(groups, val=0.15, test=0.25, seed=seed))
         assert names.value_counts().to_dict() == {"train": 60, "test": 25, "val": 15}
+
+
+def test_clips_are_split_where_it_is_known_which_can_be_decoded():
+    clips = raw_index(20).drop(columns=["score"]).assign(phash=pd.NA, short_term=0.5, long_term=0.5)
+    with pytest.raises(DataError, match="no perceptual hash: split"):
+        splits.split(clips, split_settings())

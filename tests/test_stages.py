@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
+OF_BLOCK = {"train": "models", "evaluate": "models", "compare": "split"}  # of stages not named like theirs
+
 # Modules that cannot change what a stage writes, and why. The search does not go through them.
 EXEMPT = {
     "memorability": "re-exports one name",
@@ -71,7 +73,8 @@ def missing(stage: str, needed: set[Path], deps: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dependencies_cover_the_imported_modules(stage: str) -> None:
-    needed = closure(ROOT / "pipeline" / f"{stage}.py")
+    found_by_name = ROOT.glob("src/memorability/datasets/*.py") if stage == "acquire" else []
+    needed = closure(ROOT / "pipeline" / f"{stage}.py", *found_by_name)
     assert missing(stage, needed, body(stage)["deps"]) == []
 
 
@@ -95,3 +98,10 @@ def test_commands_run_the_module_of_the_same_name(stage: str) -> None:
 def test_every_dependency_on_code_exists() -> None:
     code = [d for stage in STAGES for d in body(stage)["deps"] if d.startswith(("src/", "pipeline/"))]
     assert [d for d in code if "${" not in d and not (ROOT / d).exists()] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_runs_once_for_each_entry_of_a_block_of_the_params(stage: str) -> None:
+    block = STAGES[stage]["foreach"].removeprefix("${").removesuffix("}")
+    assert block == OF_BLOCK.get(stage, stage)
+    assert body(stage)["cmd"].endswith(" ${key}")

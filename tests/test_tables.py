@@ -120,3 +120,31 @@ def test_floats_are_exact(scores):
         path = Path(folder) / "scores.csv"
         tables.write(pd.DataFrame({"id": [str(i) for i in range(len(scores))], "score": scores}), path)
         assert list(tables.read(path)["score"]) == scores
+
+
+def clips():
+    return pd.DataFrame(
+        {
+            "id": ["a", "b", "c"],
+            "split": ["train", "val", "unlabelled"],
+            "short_term": [0.5, 0.75, np.nan],
+            "short_term_responses": pd.array([10, 8, pd.NA], dtype="Int64"),
+            "long_term": [np.nan, 0.5, np.nan],
+            "long_term_responses": pd.array([pd.NA, 4, pd.NA], dtype="Int64"),
+        }
+    )
+
+
+def test_what_has_no_score_at_all_is_no_target():
+    assert tables.targets(clips()) == ["short_term", "long_term"]
+    assert tables.targets(clips().assign(long_term=np.nan)) == ["short_term"]
+
+
+def test_a_table_as_models_of_one_target_see_it():
+    short, long = (tables.for_target(clips(), target) for target in ("short_term", "long_term"))
+    assert list(short["split"]) == ["train", "val", "unlabelled"]
+    assert list(short["hits"][:2]) == [5, 6]
+    assert list(short["false_alarms"][:2]) == [0, 0]
+    assert list(long["split"]) == ["unlabelled", "val", "unlabelled"]  # without a score there is no label
+    with pytest.raises(DataError, match="'score': the table has short_term, long_term"):
+        tables.for_target(clips(), "score")

@@ -181,6 +181,8 @@ def trunk(network: Network) -> tuple[nn.Module, int]:
     net, arch = network.net, network.config["arch"]
     if arch in OF_CLIPS:
         raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
+    if arch == "inception_v3":  # its second head, which its own training alone would use
+        net.aux_logits, net.AuxLogits = False, None  # type: ignore[assignment]
     last: Any = net.get_submodule(ARCHITECTURES[arch])
     width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution
     net.set_submodule(ARCHITECTURES[arch], nn.Identity())

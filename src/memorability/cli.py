@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorability.errors import DataError, MemorabilityError
+from memorability.errors import DataError, GivenFeaturesError, MemorabilityError
 
 if TYPE_CHECKING:
-    from memorability.predict import Score
+    from memorability.predict import Predictor, Score
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
@@ -41,17 +41,17 @@ def predict(
     from memorability import runtime
     from memorability.predict import Failure, Predictor, Score
 
-    if title is not None and len(paths) != 1:
-        raise DataError(f"--title is that of one clip, received {len(paths)} paths")
+    if title is not None and (len(paths) != 1 or paths[0].is_dir()):
+        received = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
+        raise DataError(f"--title is that of one clip, received {received}")
     titles = {} if title is None else {paths[0]: title}
     device = None
     if runtime.world() > 1:
         device = str(runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False).device)
-    names = iter(ranked_models(board_for(paths)) if model is None else [model])
-    folder = _folder(next(names), models)
-    predictor = Predictor(folder, device=device)
-    while model is None and predictor.needs_title and not titles:  # the best one that reads no title
-        folder = _folder(next(names), models)
+    if model is None:
+        folder, predictor = _best(board_for(paths), models, device, titled=title is not None)
+    else:
+        folder = _folder(model, models)
         predictor = Predictor(folder, device=device)
     if runtime.world() == 1:
         results = list(predictor.scores(paths, titles=titles))
@@ -73,6 +73,23 @@ def predict(
     if failures:
         lines = "\n".join(f"  {failure.reason}" for failure in failures)
         raise DataError(f"{len(failures)} of {len(results)} could not be scored:\n{lines}")
+
+
+def _best(board: Path, models: Path, device: str | None, *, titled: bool) -> tuple[Path, Predictor]:
+    """The first model of a leaderboard that can score files as they are: it may need a title."""
+    from memorability.predict import Predictor
+
+    for name in ranked_models(board):
+        folder = _folder(name, models)
+        try:
+            predictor = Predictor(folder, device=device)
+        except GivenFeaturesError:
+            continue
+        if titled or not predictor.needs_title:
+            return folder, predictor
+    raise DataError(
+        f"{board}: its models read titles or features of their data set; give a title with --title"
+    )
 
 
 def _folder(name: str, models: Path) -> Path:

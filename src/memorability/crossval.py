@@ -43,6 +43,11 @@ def cross_validate(
         fold seed; and the rows with these predictions under the first seed.
     """
     draws = _draws(rows, split, folds=folds, seeds=seeds)
+    if settings.level > 0:
+        raise ParamsError(
+            f"family {settings.family} reads predictions of models that were fitted on one split; they have seen "
+            "what other folds would judge, so it cannot be cross-validated"
+        )
     key = (
         settings.model_dump_json(),
         draws[0].model_dump_json(),  # what the draws differ in names their files

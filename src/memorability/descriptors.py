@@ -279,5 +279,5 @@ def gather(
     np.save(out / "features.npy", x.astype(dtype))
     pd.DataFrame({"id": ids, "length": lengths}).to_csv(out / "ids.csv", index=False)
     read = {"name": name, "format": format, "size": size, "channels": channels, "first": first}
-    write_json(out / "config.json", {"given": read | {"sha256": contents.hexdigest()}})
+    write_json(out / "config.json", {"given": read | {"dtype": dtype, "sha256": contents.hexdigest()}})
     return len(files)

@@ -19,6 +19,10 @@ class BackboneError(MemorabilityError):
     """A backbone's name, layer or weights do not fit."""
 
 
+class GivenFeaturesError(DataError):
+    """A model of features that came with its data set is asked for scores of other files."""
+
+
 class TrainingError(MemorabilityError):
     """Training cannot start or go on."""
 

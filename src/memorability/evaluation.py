@@ -77,7 +77,11 @@ def _measure(part: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> d
 
 
 def human_consistency(part: pd.DataFrame, *, repeats: int, seed: int) -> float | None:
-    """Mean split-half Spearman of the participants; None where answers are not counted."""
+    """Mean split-half Spearman of the participants; None where answers are not counted.
+
+    Rows with under two answers, which have no halves, are left out.
+    """
+    part = part[part["responses"].isna() | (part["responses"] >= 2)]
     counts = part[["hits", "false_alarms", "responses"]]
     if counts.isna().any(axis=None) or len(part) < 2:
         return None

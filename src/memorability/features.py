@@ -49,6 +49,8 @@ class Extractor:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name = folder.name
         net, self.config = backbones.load(folder, head=False)
+        if self.config["arch"] in backbones.OF_CLIPS:
+            raise BackboneError(f"{self.config['arch']} reads clips; features need a network of pictures")
         last = backbones.ARCHITECTURES[self.config["arch"]]
         _, nodes = get_graph_node_names(net)
         head = next(i for i, node in enumerate(nodes) if node.startswith(last.split(".")[0]))

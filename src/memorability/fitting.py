@@ -56,20 +56,22 @@ def fit(settings: params.Model, rows: pd.DataFrame, place: Place, compute: Compu
         rows: a split table (`memorability.tables`).
     """
     task = params.family(settings.family)
+    published = rows["split"].to_numpy(str)  # as it is whichever score a row lacks
     rows = tables.for_target(rows, settings.target).reset_index(drop=True)
     fitted_on = getattr(task, "FIT_ON", "train")
     if not (rows["split"] == fitted_on).any():
         raise TrainingError(f"no row of the {settings.track} split is {fitted_on!r}")
     if hasattr(task, "fit"):
         if runtime.rank() == 0:
-            _closed_form(task, settings, rows, place, fitted_on)
+            _closed_form(task, settings, rows, published, place, fitted_on)
     else:
-        _gradient(task, settings, rows, place, compute)
+        _gradient(task, settings, rows, published, place, compute)
 
 
 def _write(
     settings: params.Model,
     rows: pd.DataFrame,
+    published: np.ndarray,
     place: Place,
     *,
     origin: dict[str, Any],
@@ -78,14 +80,17 @@ def _write(
 ) -> None:
     config = {"settings": settings.model_dump(mode="json"), **origin}
     artifacts.save(place.model, config=config, arrays=arrays)
-    tables.write(rows[["id", "split", "score"]].assign(**columns), place.predictions)
+    written = rows[["id", "split", "score"]].assign(split=published, **columns)
+    tables.write(written, place.predictions)
 
 
 def _frame_columns(task: Any, values: np.ndarray | None) -> dict[str, np.ndarray]:
     return {} if values is None else {f"{task.BY_FRAME}_{t}": column for t, column in enumerate(values.T)}
 
 
-def _closed_form(task: Any, settings: Any, rows: pd.DataFrame, place: Place, fitted_on: str) -> None:
+def _closed_form(
+    task: Any, settings: Any, rows: pd.DataFrame, published: np.ndarray, place: Place, fitted_on: str
+) -> None:
     x, origin = _matrix(task.READS, settings, rows, place)
     truth, split = rows["score"].to_numpy(float), rows["split"].to_numpy(str)
     state = task.fit(settings, x[split == fitted_on], truth[split == fitted_on])
@@ -96,7 +101,7 @@ def _closed_form(task: Any, settings: Any, rows: pd.DataFrame, place: Place, fit
         measured = measure(truth[val], prediction[val]) if val.any() else {}
         history.log({"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}})
     columns = {"prediction": prediction, **_frame_columns(task, frames)}
-    _write(settings, rows, place, origin=origin, arrays=state, columns=columns)
+    _write(settings, rows, published, place, origin=origin, arrays=state, columns=columns)
 
 
 def _matrix(reads: str, settings: Any, rows: pd.DataFrame, place: Place) -> tuple[np.ndarray, dict[str, Any]]:
@@ -112,13 +117,16 @@ def _matrix(reads: str, settings: Any, rows: pd.DataFrame, place: Place) -> tupl
             raise ParamsError(f"family {settings.family} reads titles; track {settings.track} has none")
         return rows["title"].fillna("").to_numpy(str), {}
     if reads == "predictions":
-        tables_read = [tables.read(place.input / f"{member}.csv") for member in settings.members]
-        return np.stack(
-            [t.set_index("id")["prediction"][ids].to_numpy(float) for t in tables_read], axis=1
-        ), {}
+        return np.stack([_predictions(place.input / f"{name}.csv", ids) for name in settings.members], 1), {}
     if reads == "frame_scores":
         return _frame_scores(settings, ids, place), {"frames": inputs.Listed(place.input).frames}
     return np.empty((len(rows), 0)), {}
+
+
+def _predictions(path: Path, ids: list[str]) -> np.ndarray:
+    """Another model's predictions of the named rows: float [N]."""
+    table = tables.read(path)
+    return table["prediction"].to_numpy(float)[inputs.positions(list(table["id"]), ids, path)]
 
 
 def _frame_scores(settings: Any, ids: list[str], place: Place) -> np.ndarray:
@@ -142,7 +150,9 @@ def _frame_scores(settings: Any, ids: list[str], place: Place) -> np.ndarray:
     return found[inputs.positions(listed.ids, ids, place.input)]
 
 
-def _gradient(task: Any, settings: Any, rows: pd.DataFrame, place: Place, compute: Compute) -> None:
+def _gradient(
+    task: Any, settings: Any, rows: pd.DataFrame, published: np.ndarray, place: Place, compute: Compute
+) -> None:
     import torch
 
     from memorability import backbones, training
@@ -158,8 +168,8 @@ def _gradient(task: Any, settings: Any, rows: pd.DataFrame, place: Place, comput
     truth, split = rows["score"].to_numpy(np.float32), rows["split"].to_numpy(str)
     more = {} if lengths is None else {"length": lengths}
     everything = Examples(x, truth, np.arange(len(rows)), names=list(rows["id"]), more=more)
-    parts = {name: np.flatnonzero(split == name) for name in tables.SPLITS}
-    judged = [chosen for chosen in parts.values() if len(chosen)]
+    parts = {name: np.flatnonzero(split == name) for name in ("train", "val")}
+    judged = [chosen for name in tables.SPLITS if len(chosen := np.flatnonzero(published == name))]
     used = rows[["id", "sha256", "score", "split"]].to_csv(index=False)
     key = (settings.model_dump_json(), json.dumps(origin), used, repr(compute), fabric.device.type)
     with (
@@ -189,13 +199,14 @@ def _gradient(task: Any, settings: Any, rows: pd.DataFrame, place: Place, comput
                 curve = calibration.isotonic(prediction[split == "val"], truth[split == "val"])
                 columns = {"prediction": curve(prediction), "ranking": prediction}
                 origin |= {"calibration": curve.as_dict()}
-                reference = parts["val"][:REFERENCES]
+                ranked = parts["val"][np.argsort(prediction[parts["val"]], kind="stable")]
+                reference = ranked[np.unique(np.linspace(0, len(ranked) - 1, REFERENCES).round().astype(int))]
                 arrays[f"{artifacts.REFERENCE}x"] = np.stack([x[int(row)] for row in reference])
                 arrays[f"{artifacts.REFERENCE}length"] = (
                     np.ones(len(reference), np.int64) if lengths is None else lengths[reference]
                 )
             columns |= _frame_columns(task, np.concatenate(frames)[back] if frames else None)
-            _write(settings, rows, place, origin=origin, arrays=arrays, columns=columns)
+            _write(settings, rows, published, place, origin=origin, arrays=arrays, columns=columns)
 
 
 def _inputs(

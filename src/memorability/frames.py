@@ -13,7 +13,7 @@ import pandas as pd
 from memorability import video
 from memorability.content_cache import ContentCache
 from memorability.errors import DataError
-from memorability.files import write_json
+from memorability.files import digest, write_json
 from memorability.parallel import map_ahead
 from memorability.pictures import decode, perceptual_hash
 from memorability.progress import bar
@@ -64,7 +64,8 @@ def extract(
     write(index, out / "index.csv")
     columns = ["id", "frame", "time", "sha256", "shard", "offset", "size"]
     write(pd.DataFrame(frames, columns=columns), out / "frames.csv")
-    write_json(out / "config.json", sampling._asdict() | {"version": video.VERSION})
+    contents = digest(*(frame["sha256"] for frame in frames))
+    write_json(out / "config.json", sampling._asdict() | {"version": video.VERSION, "sha256": contents})
     return decoded
 
 

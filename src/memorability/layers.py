@@ -66,6 +66,14 @@ def mean_over_frames(x: Tensor, length: Tensor) -> Tensor:
     return (x * shown(x, length)[..., None]).sum(1) / length[:, None].to(x.dtype)
 
 
+def outputs_of(lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """The outputs [B, T, H] of an LSTM; on a CPU in full precision, since its kernels know no other everywhere."""
+    if x.is_cuda:
+        return lstm(x, state)[0]
+    with torch.autocast("cpu", enabled=False):
+        return lstm(x.float(), None if state is None else (state[0].float(), state[1].float()))[0]
+
+
 def last_frame(x: Tensor, length: Tensor) -> Tensor:
     """What is at the last frame that is there: [B, ...] of x [B, T, ...]."""
     return x[torch.arange(len(x), device=x.device), length - 1]

@@ -82,7 +82,8 @@ def cross(
         boards, pairs: by target, of `board` and `comparisons`.
         twins: models that differ in nothing but their target.
     """
-    lines = [f"{'':34} {'target':11} {'own rho':>8} {'other':>7}  difference (95 %)"]
+    wide = max(len(f"{one} | {other}") for one, other in twins)
+    lines = [f"{'own | other':{wide}}  {'target':11} {'own rho':>8} {'other':>7}  difference (95 %)"]
     for one, other in twins:
         for target, table in boards.items():
             rows = table.set_index("model")
@@ -100,7 +101,8 @@ def cross(
             ends = sorted((sign * row["low"], sign * row["high"]))
             span = f"{sign * row['difference']:+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
             lines.append(
-                f"{own} | {foreign}".ljust(34) + f" {target:11} {rho[own]:8.3f} {rho[foreign]:7.3f}  {span}"
+                f"{own} | {foreign}".ljust(wide)
+                + f"  {target:11} {rho[own]:8.3f} {rho[foreign]:7.3f}  {span}"
             )
     return "\n".join(lines)
 

@@ -231,12 +231,19 @@ def rank_transform(values: Array, method: Literal["halved", "ordinal", "max", "d
     Returns:
         float [N] in (0, 1] (halved: in [0, 0.5]).
 
+    Raises:
+        DataError: no such method, no values, or one that is not finite.
+
     >>> rank_transform(np.array([0.5, 0.9, 0.5, 1.0]), "dense").round(3).tolist()
     [0.333, 0.667, 0.333, 1.0]
     """
     values = np.asarray(values, float)
     if method not in RANKS:
         raise DataError(f"rank transform {method!r} is not known; valid: {', '.join(RANKS)}")
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+        raise DataError(
+            f"values must be finite, non-empty and one-dimensional; received shape {values.shape}"
+        )
     if method == "halved":
         return values / 2
     ranks = stats.rankdata(values, method=method)

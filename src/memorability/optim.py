@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +24,12 @@ def optimiser(
     return kind(trained, lr=lr, weight_decay=weight_decay)
 
 
-def descend(loss: Tensor, by: Optimizer | Sequence[Optimizer], backward: Backward) -> None:
-    """One update: gradients of `loss` (through Fabric's backward, for any precision), then a step of each.
+def descend(loss: Tensor, by: Optimizer, backward: Backward) -> None:
+    """One update: gradients of `loss` (through Fabric's backward, for any precision), then a step.
 
     With several processes the gradients are averaged over them.
     """
-    every = [by] if isinstance(by, Optimizer) else by
-    for optimiser in every:
-        optimiser.zero_grad(set_to_none=True)
+    by.zero_grad(set_to_none=True)
     backward(loss)
-    for optimiser in every:
-        average_gradients(parameter for group in optimiser.param_groups for parameter in group["params"])
-        optimiser.step()
+    average_gradients(parameter for group in by.param_groups for parameter in group["params"])
+    by.step()

@@ -57,14 +57,15 @@ class Frames(Block):
 
     input: str
     method: Literal["fps", "evenly", "first_middle_last"]
-    fps: float = Field(1.0, gt=0, description="frames a second (fps)")
-    count: int = Field(8, ge=1, description="at most (fps), exactly (evenly)")
+    fps: float = Field(1.0, gt=0, le=1000, description="frames a second (fps)")
+    count: int = Field(8, ge=1, le=1000, description="at most (fps), exactly (evenly)")
     quality: int = Field(2, ge=2, le=31, description="of JPEG, as ffmpeg counts it: 2 is best")
 
     @model_validator(mode="before")
     @classmethod
     def _three(cls, given: Any) -> Any:
-        return {"count": 3} | given if given.get("method") == "first_middle_last" else given
+        three = isinstance(given, Mapping) and given.get("method") == "first_middle_last"
+        return {"count": 3, **given} if three else given
 
     @model_validator(mode="after")
     def _count_fits(self) -> Frames:

@@ -22,6 +22,7 @@ from memorability.files import staged_folder
 
 TRUTH, PREDICTION = "#2b6cb0", "#dd7a1f"
 MODELS = (PREDICTION, "#b83280", "#2f855a", "#6b46c1", "#975a16", "#c53030", "#319795", "#4a5568")
+DENSITIES = 6  # curves that can still be told apart
 GRID = np.linspace(0, 1, 201)  # scores
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -105,13 +106,13 @@ def _by_frame(name: str, kind: str, values: np.ndarray) -> Figure:
     left.plot(frames, quarters[2], color=PREDICTION, marker="o", markersize=3, label="median")
     if kind == "attention":
         left.axhline(1 / len(frames), color="0.5", linestyle="--", linewidth=1, label="equal attention")
-    left.set(title=f"{name}: {kind} by frame, test", xlabel="frame", xticks=frames)
+    left.set(title=f"{name}: {kind}, test", xlabel="frame", xticks=frames)
     left.legend(fontsize=8)
     spread = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
     shown = values[np.argsort(spread)[::-1][:24]]
     mesh = right.imshow(shown, aspect="auto", cmap="magma", interpolation="nearest")
     right.set(
-        title="the clips with the widest range", xlabel="frame", ylabel="clip", xticks=frames, yticks=[]
+        title=f"{len(shown)} clips, widest range", xlabel="frame", ylabel="clip", xticks=frames, yticks=[]
     )
     right.grid(False)
     figure.colorbar(mesh, ax=right)
@@ -143,7 +144,8 @@ def _history(name: str, history: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(history["epoch"], history["train_loss"], color=TRUTH, label="training loss")
-    left.plot(history["epoch"], history["val_mse"], color=PREDICTION, label="validation MSE")
+    if "val_mse" in history:
+        left.plot(history["epoch"], history["val_mse"], color=PREDICTION, label="validation MSE")
     left.set(title=f"{name}: loss", xlabel="epoch", yscale="log")
     left.legend()
     right.plot(history["epoch"], history["val_spearman"], color=PREDICTION)
@@ -166,7 +168,7 @@ def comparison(
         figure = Figure(figsize=(10, max(3.8, 1 + 0.24 * len(board))), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _draw_board(left, board, human)
-        _draw_densities(right, joined, list(board["model"])[: len(MODELS)])
+        _draw_densities(right, joined, list(board["model"])[:DENSITIES])
         figure.savefig(folder / "models.png", dpi=110, metadata={"Software": None})
         _save(figure, folder / "models")
 

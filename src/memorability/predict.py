@@ -12,12 +12,15 @@ import numpy as np
 from PIL import Image
 
 from memorability import artifacts, calibration, params, video
-from memorability.errors import DataError, listing
+from memorability.errors import DataError, GivenFeaturesError, listing
 from memorability.files import read_json
 from memorability.inputs import mean_over_frames
 from memorability.pictures import SUFFIXES, decode, find_files, resize_and_crop
 
 BATCH = 32  # pictures, or frames of clips, at a time
+# What is decoded of a clip for models that read no frame: what is no clip has no score.
+ANY = video.Sampling("first_middle_last", count=3)
+Titles = Mapping[Path, str] | Mapping[str, str]  # of clips, by path
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,7 @@ class Predictor:
         closed_form = hasattr(self._task, "fit")
         self._answer = self._closed_form(read) if closed_form else self._network(read)
 
-    def predict(
-        self, paths: Iterable[str | Path], *, titles: Mapping[Path, str] | None = None
-    ) -> list[Score]:
+    def predict(self, paths: Iterable[str | Path], *, titles: Titles | None = None) -> list[Score]:
         """Scores files, and every picture (or clip) below a folder, in sorted order.
 
         Args:
@@ -114,19 +115,19 @@ class Predictor:
         return [result for result in results if isinstance(result, Score)]
 
     def scores(
-        self, paths: Iterable[str | Path], *, titles: Mapping[Path, str] | None = None
+        self, paths: Iterable[str | Path], *, titles: Titles | None = None
     ) -> Iterator[Score | Failure]:
         """As `predict`, batch after batch, with a `Failure` for whatever cannot be scored."""
-        yield from self._scored(self._found(paths), titles or {})
+        yield from self._scored(self._found(paths), _by_path(titles))
 
     def scores_together(
-        self, paths: Iterable[str | Path], *, titles: Mapping[Path, str] | None = None
+        self, paths: Iterable[str | Path], *, titles: Titles | None = None
     ) -> list[Score | Failure]:
         """As `scores`, the work shared by the processes that `torchrun` started; all know all results."""
         from memorability import distributed
 
         found = self._found(paths)
-        return distributed.interleaved(list(self._scored(distributed.share(found), titles or {})))
+        return distributed.interleaved(list(self._scored(distributed.share(found), _by_path(titles))))
 
     def of_pictures(self, pictures: Iterable[Image.Image]) -> Iterator[float]:
         """The scores of decoded pictures, one after the other."""
@@ -159,7 +160,7 @@ class Predictor:
                     f"{path}: this model ({self._settings.family}) reads titles; give one (--title)"
                 )
             item = Item(path, title=titles.get(path, ""))
-            for sampling in self._samplings:
+            for sampling in self._samplings or (ANY,):
                 item.frames(sampling)
         except (DataError, OSError) as error:
             return Failure(path, str(error))
@@ -230,7 +231,7 @@ class Predictor:
 
         made = dict(self._config["features"])
         if "given" in made:
-            raise DataError(
+            raise GivenFeaturesError(
                 f"this model reads features that came with its data set ({made['given']['name']}); "
                 "they cannot be computed of other files"
             )
@@ -304,15 +305,17 @@ class Predictor:
                 batch["length"] = torch.from_numpy(lengths).to(place)
             return question(settings, net, batch).float()
 
+        others_of = list[torch.Tensor]()  # the validation files' outputs, once they are asked for
+
         def ranked(outputs: torch.Tensor) -> np.ndarray:
             """The place of each among the validation files, whose ranks the curve to scores is made for."""
-            x, lengths = (self._arrays[f"{artifacts.REFERENCE}{name}"] for name in ("x", "length"))
-            others = torch.cat(
-                [asked(task.predict, x[i : i + 64], lengths[i : i + 64]) for i in range(0, len(x), 64)]
-            )
-            places = [task.together(settings, net, torch.cat([others, one[None]]))[-1] for one in outputs]
+            if not others_of:
+                x, lengths = (self._arrays[f"{artifacts.REFERENCE}{name}"] for name in ("x", "length"))
+                parts = [slice(i, i + 64) for i in range(0, len(x), 64)]
+                others_of.append(torch.cat([asked(task.predict, x[part], lengths[part]) for part in parts]))
+            (others,) = others_of
             curve = calibration.Curve(**{k: tuple(v) for k, v in self._config["calibration"].items()})
-            return curve(np.array(places))
+            return curve(task.against(settings, net, outputs, others).cpu().numpy())
 
         @torch.inference_mode()
         def answer(items: Sequence[Item]) -> Answer:
@@ -325,6 +328,10 @@ class Predictor:
             return ranked(outputs) if hasattr(task, "together") else outputs.cpu().numpy(), by_frame
 
         return answer
+
+
+def _by_path(titles: Titles | None) -> dict[Path, str]:
+    return {Path(path): title for path, title in (titles or {}).items()}
 
 
 def _padded(arrays: list[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:

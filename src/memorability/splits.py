@@ -40,6 +40,8 @@ def split(rows: pd.DataFrame, settings: params.Split) -> tuple[pd.DataFrame, pd.
     rows = rows[~np.isin(np.arange(received), list(left_out))].reset_index(drop=True)
     if len(rows) == 0:
         raise DataError(f"none of {received} rows can be used:\n{listing(text for _, text in offences)}")
+    if rows["phash"].isna().any():
+        raise DataError("these rows have no perceptual hash: split.TRACK.input of clips is data/frames/NAME")
     groups = near_duplicates(list(rows["phash"]), bits=settings.near_duplicate_bits)
     folds = np.full(len(rows), -1)
     straddling: list[str] = []

@@ -55,8 +55,9 @@ def split(rows: pd.DataFrame) -> list[str]:
 
 
 def targets(rows: pd.DataFrame) -> list[str]:
-    """What can be predicted of the rows of an index or a split table."""
-    return [target for names in TARGETS.values() for target in names if target in rows.columns]
+    """What can be predicted of the rows of an index or a split table: of what they have any score."""
+    named = [target for names in TARGETS.values() for target in names if target in rows.columns]
+    return [target for target in named if rows[target].notna().any()]
 
 
 def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:

@@ -67,10 +67,8 @@ def read(name: str, settings: Any, *, work: Path, store: Path, seed: int) -> pd.
     elif root is not None and not root.is_dir():
         raise DataError(f"acquire.{name}.root: no folder {root}. {found.ACCESS}")
     rows: pd.DataFrame = found.read(settings, work=work, seed=seed)
-    for folder, files in (found.given(settings, list(rows["path"])) if _brings(settings) else {}).items():
-        rows[f"{GIVEN}{folder}"] = files
+    if getattr(settings, "features", ()):
+        sound = rows.index[rows["problem"].isna()]
+        for folder, files in found.given(settings, list(rows["path"][sound])).items():
+            rows[f"{GIVEN}{folder}"] = pd.Series(files, index=sound, dtype=object)
     return rows.assign(dataset=name, id=name + "/" + rows["path"].astype(str))
-
-
-def _brings(settings: Any) -> bool:
-    return bool(getattr(settings, "features", ()))

@@ -31,7 +31,8 @@ where x of features is a sequence [T, D] (of a picture: T = 1); and may have
     ONLY_CONSTANT = True             nothing but that constant is then looked at: x is not loaded
     together(settings, net, outputs) -> scores [N] from the outputs of predict [N, ...] of all that is
                                      judged together, for methods that compare inputs with each other
-    RANKS = True                     its scores are ranks: calibrated on validation before L1 and MSE
+    RANKS = True                     its scores are ranks: calibrated on validation before L1 and MSE; then it has
+    against(settings, net, outputs, others) -> the places [N] of some among others, for files that come alone
     BY_FRAME, by_frame(settings, net, batch)   the name of what it says of each frame, and the values [B, T]
 
 A batch is a dict: "x" float (pixels in [0, 1]), "y" float [B] (in training), "length" int [B] (frames that

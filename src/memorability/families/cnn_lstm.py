@@ -54,7 +54,7 @@ class CNNLSTM(nn.Module):
     def forward(self, x: Tensor, length: Tensor, features: Tensor | None = None) -> Tensor:
         """`features` [B, T, D], where they are known already, spare running the trunk."""
         features = self.features(x, length) if features is None else features
-        outputs, _ = self.lstm(self.dropout(features))
+        outputs = layers.outputs_of(self.lstm, self.dropout(features))
         return self.head(self.dropout(layers.last_frame(outputs, length))).squeeze(1).float().sigmoid()
 
     def train(self, mode: bool = True) -> CNNLSTM:
@@ -78,15 +78,12 @@ def constant(net: CNNLSTM, batch: dict[str, Tensor]) -> Tensor:
 
 
 def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    options = settings.optimiser_options()
-    slow = options | {"lr": settings.lr * settings.backbone_lr}
-    inside = {id(p) for p in net.get_submodule("trunk").parameters()}
-    found = {"net": optimiser([p for p in net.parameters() if id(p) not in inside], **options)}
-    return (
-        found
-        if settings.frozen
-        else found | {"backbone": optimiser(net.get_submodule("trunk").parameters(), **slow)}
-    )
+    trunk = list(net.get_submodule("trunk").parameters())
+    inside = {id(p) for p in trunk}
+    own = optimiser([p for p in net.parameters() if id(p) not in inside], **settings.optimiser_options())
+    if not settings.frozen:  # one optimiser, so that mixed precision has one scale of gradients
+        own.add_param_group({"params": trunk, "lr": settings.lr * settings.backbone_lr})
+    return {"net": own}
 
 
 def step(
@@ -97,7 +94,7 @@ def step(
     backward: Backward,
 ) -> dict[str, Tensor]:
     loss = F.mse_loss(predict(settings, net, batch), batch["y"])
-    descend(loss, list(optimisers.values()), backward)
+    descend(loss, optimisers["net"], backward)
     return {"loss": loss.detach()}
 
 

@@ -47,7 +47,7 @@ class LSTMClassifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden * (steps if flat else 1), classes))
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        outputs, _ = self.lstm(x)  # [B, T, H]
+        outputs = layers.outputs_of(self.lstm, x)  # [B, T, H]
         if self.flat:
             return self.head((outputs * layers.shown(x, length)[..., None]).flatten(1)).float()
         return self.head(layers.last_frame(outputs, length)).float()

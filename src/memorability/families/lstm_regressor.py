@@ -46,9 +46,8 @@ class LSTMRegressor(nn.Module):
             start(mean).view(len(x), self.depth, self.hidden).transpose(0, 1).contiguous()
             for start in (self.h0, self.c0)
         ]
-        outputs, _ = self.lstm(
-            x, (first[0], first[1])
-        )  # [B, T, H]; what follows the last frame is not looked at
+        # What follows the last frame is not looked at.
+        outputs = layers.outputs_of(self.lstm, x, (first[0], first[1]))  # [B, T, H]
         return self.head(layers.last_frame(outputs, length)).squeeze(1).float().sigmoid()
 
 

@@ -3,7 +3,8 @@
 Tran, internship report on MediaEval 2018: the features of two clips side by side -> 2048 -> 128 -> which
 is more memorable, dropout 0.75, the clips of a batch compared with each other. A clip is the mean of its
 frames' features. The clips that are judged together (those of one split) play a tournament; its order
-(`memorability.tournament`) gives ranks from 0 to 1. L1 and MSE are of scores made from ranks by a
+(`memorability.tournament`) gives ranks from 0 to 1. A clip that comes alone, to be scored, plays against
+those of validation. L1 and MSE are of scores made from ranks by a
 monotone curve that is fitted on validation (`memorability.calibration`).
 """
 
@@ -19,7 +20,7 @@ from torch.optim import Optimizer
 
 from memorability import layers, params, tournament
 from memorability.backbones import Network
-from memorability.metrics import measure as measure
+from memorability.metrics import METRICS, ORDER, Array
 from memorability.optim import Backward, descend, optimiser
 
 READS = "features"
@@ -34,6 +35,11 @@ class Params(params.GradientModel):
     hidden: int = Field(2048, ge=1)
     second: int = Field(128, ge=1)
     dropout: float = Field(0.75, ge=0, lt=1)
+
+
+def measure(truth: Array, prediction: Array) -> dict[str, float | None]:
+    """Of ranks, which have no L1 and MSE, the correlations alone."""
+    return {name: METRICS[name](truth, prediction) for name in ORDER}
 
 
 class PairwiseRanker(nn.Module):
@@ -112,6 +118,16 @@ def together(settings: Params, net: nn.Module, outputs: Tensor) -> Tensor:
         won = (first > second).float() + 0.5 * (first == second)
         wins.append(won.sum(1) - 0.5)  # against itself it has drawn
     return torch.from_numpy(tournament.ranking(torch.cat(wins).cpu().numpy()))
+
+
+def against(settings: Params, net: nn.Module, outputs: Tensor, others: Tensor) -> Tensor:
+    """The share of the others that each clip beats, from 0 to 1: [N] of outputs [N, 2, hidden]."""
+    compare = _inner(net).compare
+    shares = list[Tensor]()
+    for clip in outputs:
+        first, second = compare(clip[None, 0], others[:, 1]), compare(others[:, 0], clip[None, 1])
+        shares.append((first > second).float().mean() + 0.5 * (first == second).float().mean())
+    return torch.stack(shares)
 
 
 def _inner(net: nn.Module) -> PairwiseRanker:

@@ -41,7 +41,7 @@ class TimeDistributed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * self.dropout(torch.ones_like(x[:, :1]))  # one mask [B, 1, D] for all steps
-        outputs, _ = self.lstm(x)
+        outputs = layers.outputs_of(self.lstm, x)
         return self.dense(outputs).squeeze(2).float().sigmoid()
 
 
