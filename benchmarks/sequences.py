@@ -21,7 +21,7 @@ from memorability import inputs, loading, params, runtime, training
 from memorability.families import time_distributed
 from memorability.loading import Examples
 
-FRAMES, WIDTH, BATCH, REPEATS = 8, 2048, 128, 3
+FRAMES, WIDTH, BATCH, REPEATS = 8, 2048, 128, 2
 
 
 def artifact(folder: Path, clips: int) -> Path:
@@ -86,7 +86,7 @@ def main(units: int = 1024, clips: int = 6000) -> None:
         epoch, model = statistics.median(ours[1:]), statistics.median(bare[1:])  # the first ones warm up
         print(
             f"time_distributed, {units} units, [{clips}, {FRAMES}, {WIDTH}], batch {BATCH}, "
-            f"{fabric.device.type}, {threads} threads, median of {REPEATS}"
+            f"{fabric.device.type}, {threads} threads, mean of {REPEATS}"
         )
         print(f"  an epoch, features from disk  {epoch:7.2f} s")
         print(f"  its steps alone               {model:7.2f} s")

@@ -28,7 +28,7 @@ def main(params: Params, track: Track) -> None:
         tables.write(board, to / f"{target}.leaderboard.csv")
         tables.write(found, to / f"{target}.pairs.csv")
         means = [name for name in heads if heads[name].family == "mean" and heads[name].target == target]
-        text = leaderboard.text(board, found, human, baseline=means[0] if means else "mean")
+        text = leaderboard.text(board, found, human, baseline=means[0] if means else None)
         write_text(to / f"{target}.txt", text + "\n")
         plots.comparison(joined, board, human, to=FIGURES / "compare" / track / target)
         named = track if len(tables.targets(table)) == 1 else f"{track}.{target}"
@@ -47,7 +47,8 @@ def main(params: Params, track: Track) -> None:
 def _twins(params: Params, names: list[str]) -> list[tuple[str, str]]:
     """Models that differ in nothing but their target."""
     rest = {name: {**params.models[name], "target": None} for name in names}
-    return [pair for pair in itertools.combinations(names, 2) if rest[pair[0]] == rest[pair[1]]]
+    alike = [pair for pair in itertools.combinations(names, 2) if rest[pair[0]] == rest[pair[1]]]
+    return [pair for pair in alike if params.head(pair[0]).target != params.head(pair[1]).target]
 
 
 if __name__ == "__main__":

@@ -66,7 +66,10 @@ def add_features(world: World) -> None:
     extractor = Extractor(world.backbone, **CUT, device="cpu")
     pictures = Pictures(rows, world.root / "raw")
     cache = world.root / "cache"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(COMPUTE.threads)  # the last bits of features depend on it
     extract(list(rows["sha256"]), pictures.picture, extractor, out=out, cache_root=cache, threads=1)
+    torch.set_num_threads(threads)
 
 
 def settings(family: str, **changes: object) -> params.Model:

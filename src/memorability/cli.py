@@ -152,16 +152,13 @@ def crossval(
 
 
 def board_for(paths: list[Path]) -> Path:
-    """The leaderboard of pictures or, where the paths are clips or hold no picture, of clips."""
-    from memorability.pictures import SUFFIXES
+    """The leaderboard of clips, where the paths hold clips and no picture, else that of pictures."""
+    from memorability.pictures import SUFFIXES as PICTURES
+    from memorability.video import SUFFIXES as CLIPS
 
-    endings = {
-        file.suffix.lower()
-        for path in paths
-        for file in ([path] if not path.is_dir() else path.rglob("*"))
-        if file.suffix
-    }
-    return BOARDS / (OF_PICTURES if not endings or endings & set(SUFFIXES) else OF_CLIPS)
+    files = (file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]))
+    endings = {file.suffix.lower() for file in files}
+    return BOARDS / (OF_CLIPS if endings & set(CLIPS) and not endings & set(PICTURES) else OF_PICTURES)
 
 
 def ranked_models(board: Path) -> list[str]:

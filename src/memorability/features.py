@@ -26,6 +26,8 @@ from memorability.files import digest, write_json
 from memorability.pictures import VERSION, resize_and_crop
 from memorability.progress import bar
 
+LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
+
 
 class Extractor:
     """A backbone cut at a layer: pictures in, features out.
@@ -75,9 +77,13 @@ class Extractor:
         return settings | {"backbone": {"name": self.name, **self.config}}
 
     def namespace(self) -> str:
-        """The cache's namespace: all of `describe` but the backbone's name, the decoding, the kind of device."""
+        """The cache's namespace: all of `describe` but the backbone's name, the decoding, the kind of device.
+
+        And, on a CPU, the number of threads, on which the last bits of convolutions in this layout depend.
+        """
         described = self.describe() | {"backbone": self.config}
-        return digest(json.dumps(described, sort_keys=True), self.device.type, str(VERSION))[:32]
+        device = f"{self.device.type} {torch.get_num_threads() if self.device.type == 'cpu' else ''}"
+        return digest(json.dumps(described, sort_keys=True), device, str(VERSION), LAYOUT)[:32]
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """uint8 [3, crop, crop]: the part of the transform that runs in the decoding threads."""

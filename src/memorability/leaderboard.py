@@ -125,8 +125,8 @@ def _by_dataset(table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if f"{OF_DATASET}_" in column]
 
 
-def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None, *, baseline: str) -> str:
-    """The leaderboard for a terminal, with what is significantly better than the model `baseline`."""
+def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None, *, baseline: str | None) -> str:
+    """The leaderboard for a terminal, with what is significantly better than the model `baseline`, if there is one."""
     against_mean = comparisons[
         (comparisons["metric"] == "mse")
         & ((comparisons["model"] == baseline) | (comparisons["other"] == baseline))
@@ -147,20 +147,21 @@ def text(table: pd.DataFrame, comparisons: pd.DataFrame, human: float | None, *,
         lines.append(
             f"{place:2} {row['model']:{wide}}{trained} {rho[0]:>8} {rho[1]:>9}  {span:16} {row['test_mse']:9.4f} {row['test_l1']:8.4f}{mark}"
         )
-    lines += _dataset_lines(table)
+    lines += _dataset_lines(table, wide)
     if human is not None:
         lines.append(f"   people, split-half on the test split: {human:.3f}")
-    lines.append(f"Ordered by validation. * lower test MSE than `{baseline}` (paired bootstrap, 95 %).")
+    against = f" * lower test MSE than `{baseline}` (paired bootstrap, 95 %)." if baseline else ""
+    lines.append(f"Ordered by validation.{against}")
     return "\n".join(lines)
 
 
-def _dataset_lines(table: pd.DataFrame) -> list[str]:
+def _dataset_lines(table: pd.DataFrame, wide: int) -> list[str]:
     """Test Spearman and MSE by data set, a line a model; nothing where there is only one."""
     columns = _by_dataset(table)
     if not columns:
         return []
-    lines = ["   by data set", f"   {'model':16} " + " ".join(f"{column:>22}" for column in columns)]
+    lines = ["   by data set", f"   {'model':{wide}} " + " ".join(f"{column:>22}" for column in columns)]
     for row in table.to_dict("records"):
         values = ("-" if np.isnan(row[column]) else f"{row[column]:.4f}" for column in columns)
-        lines.append(f"   {row['model']:16} " + " ".join(f"{value:>22}" for value in values))
+        lines.append(f"   {row['model']:{wide}} " + " ".join(f"{value:>22}" for value in values))
     return lines
