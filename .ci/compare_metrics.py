@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 CORRELATION, LOSSES = "spearman", ("l1", "mse")
+NO_STAGE = ("metrics/crossval/", "metrics/ablations/")  # made by commands of their own
 ABSOLUTE, RELATIVE = 0.02, 0.05
 
 
@@ -51,7 +52,7 @@ def differences(path: str) -> list[str]:
 
 def main() -> int:
     listed = subprocess.run(["git", "ls-files", "metrics"], capture_output=True, text=True, check=True)
-    paths = [p for p in listed.stdout.split() if not p.startswith("metrics/crossval/")]
+    paths = [p for p in listed.stdout.split() if not p.startswith(NO_STAGE)]
     machines = [p for p in paths if Path(p).name == "processor.json"]
     lost = [p for p in paths if not Path(p).is_file()]
     if not paths or lost:

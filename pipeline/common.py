@@ -27,6 +27,7 @@ def place_of(name: str, settings: params.Model) -> fitting.Place:
     """Where a model reads and writes."""
     return fitting.Place(
         input=Path(settings.input),
+        raw=RAW / settings.track,
         backbone=None if settings.backbone == "none" else MODELS / settings.backbone,
         model=MODELS / name,
         predictions=predictions_of(name, settings),
@@ -37,7 +38,7 @@ def place_of(name: str, settings: params.Model) -> fitting.Place:
 
 def predictions_of(name: str, settings: params.Model) -> Path:
     """A model's table of predictions. Models of level 1 read the folder of those of level 0."""
-    return PREDICTIONS / settings.track / str(settings.level) / f"{name}.csv"
+    return PREDICTIONS / settings.track / str(settings.level) / name / "predictions.csv"
 
 
 def compute_of(settings: params.Params) -> fitting.Compute:

@@ -31,6 +31,7 @@ def main(params: Params, name: str) -> None:
         pool=block.pool,
         dtype=block.dtype,
         batch_size=block.batch_size,
+        size=block.size,
         device=str(fabric.device),
     )
     with staged_folder(FEATURES / name) if runtime.rank() == 0 else nullcontext(Path()) as scratch:

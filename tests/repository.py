@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 MODELS = {
     "images": ("mean", "ridge", "resmem"),
     "videos": ("mean_short", "ridge_short", "time_distributed_short", "ensemble_short"),
+    "maps": ("mean_map", "ridge_map", "pix2pix"),
 }
 NOT_COPIED = ("metrics/", "plots/", "dvc.lock", "docs/")
 
@@ -64,6 +65,8 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     """The committed params with a tiny demo: the same stages, seconds instead of minutes."""
     params["acquire"]["images"]["demo"] |= {"pictures": 60, "size": 72}
     params["acquire"]["videos"]["demo_videos"] |= {"clips": 24, "size": 48}
+    params["acquire"]["maps"]["demo_maps"] |= {"pictures": 40, "size": 48}
+    params["features"]["demo_maps_places"]["size"] = 64
     demo = params["backbones"]["demo_resnet18"]
     demo["demo"] |= {"pictures": 100, "epochs": 1}
     demo["transform"] |= {"resize": 36, "crop": 32}
@@ -71,6 +74,8 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     params["models"] = {name: params["models"][name] for names in MODELS.values() for name in names}
     params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
     params["models"]["time_distributed_short"] |= {"epochs": 2, "hidden": 16}
+    params["models"]["pix2pix"] |= {"epochs": 2, "width": 4, "discriminator": {"width": 4}}
+    params["ablations"] = {}
     params["models"]["ensemble_short"]["members"] = ["ridge_short", "time_distributed_short"]
     params["evaluate"]["bootstrap"] = 100
     return params

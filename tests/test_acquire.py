@@ -34,7 +34,8 @@ class Stop(Exception):
 def acquire(sources, out, *, seed=0, threads=THREADS):
     """Into `out`, with unfinished work beside it."""
     work, store = work_of(out), out.with_name("store")
-    return packing.acquire("images", sources, out, work=work, store=store, seed=seed, threads=threads)
+    track = "maps" if set(sources) & {"pairs", "vischema", "demo_maps"} else "images"
+    return packing.acquire(track, sources, out, work=work, store=store, seed=seed, threads=threads)
 
 
 def work_of(out):

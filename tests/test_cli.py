@@ -105,6 +105,57 @@ def test_what_cannot_be_scored_comes_after_what_can(here):
     assert "no.png: no such file" in text
 
 
+# Maps: what goes with what (tests/test_predict_maps.py has the maps themselves)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--frames"], "--frames"),
+        (["--title", "a cat"], "--title"),
+        (["--frames", "--title", "a cat"], "--frames and --title"),
+    ],
+)
+def test_maps_go_with_nothing_of_clips(options, said):
+    result = run("predict", "pictures/a.png", "--map", "-o", "map.png", *options)
+    assert isinstance(result.exception, DataError)
+    assert f"--map is of pictures, {said} of scores of clips" in str(result.exception)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-o", "map.png"], "--out without --map"),
+        (["--overlay"], "--overlay without --map"),
+        (["--out", "map.png", "--overlay"], "--out and --overlay without --map"),
+        (["--map"], "--map needs --out (-o): the .png of one picture, or a folder"),
+        (["--map", "--overlay"], "--map needs --out (-o)"),
+    ],
+)
+def test_maps_need_a_place_and_scores_none(options, said):
+    result = run("predict", "pictures/a.png", *options)
+    assert isinstance(result.exception, DataError)
+    assert said in str(result.exception)
+
+
+def test_the_mean_map_needs_no_torch(here):
+    settings = {"family": "mean", **HEAD, "track": "maps", "target": "map"}
+    mean = np.linspace(0, 1, 64).reshape(1, 8, 8)
+    artifacts.save(here / "models" / "mean_map", config={"settings": settings}, arrays={"mean": mean})
+    options = ["--map", "-o", "out", "--overlay", "--model", "mean_map"]
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT, "predict", "pictures", *options],
+        cwd=here,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in done.stdout.splitlines()[-1].split()
+    assert (here / "out" / "more" / "c.overlay.png").is_file()
+
+
 @pytest.mark.usefixtures("here")
 def test_leaderboards_are_printed():
     result = run("leaderboard")

@@ -90,7 +90,7 @@ def world(tmp_path):
     rows["split"] = ["train", "val", "test"] * 30
     for seed, name in enumerate(("good", "poor")):
         table = rows[["id", "split"]].assign(score=y, prediction=x[:, seed])
-        tables.write(table.sample(frac=1, random_state=seed), tmp_path / "0" / f"{name}.csv")
+        tables.write(table.sample(frac=1, random_state=seed), tmp_path / "0" / name / "predictions.csv")
     return tmp_path, rows, x
 
 
@@ -134,7 +134,7 @@ def test_no_row_to_validate_on(world):
 
 
 def test_a_member_without_predictions(world):
-    with pytest.raises(DataError, match=r"none\.csv: no such table"):
+    with pytest.raises(DataError, match=r"none/predictions\.csv: no such table"):
         fit(world, members=["good", "none"])
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memorability import leaderboard, metrics
+from memorability import leaderboard, map_leaderboard, metrics
 from memorability.files import write_json
+from memorability.map_leaderboard import MAPS
 
 
 def numbers(spearman, mse):
@@ -34,7 +35,8 @@ def joined(noise, *, n=300, seed=1):
 
 
 def compare(models, split="test", seed=0):
-    return leaderboard.comparisons(models, split=split, bootstrap=300, seed=seed)
+    prepared = leaderboard.of_scores(models, split=split, bootstrap=300, seed=seed)
+    return leaderboard.comparisons(*prepared)
 
 
 MODELS = {"mean": joined(None), "poor": joined(0.30), "good": joined(0.05, seed=2)}
@@ -302,3 +304,151 @@ def test_twins_are_compared_on_each_target_with_their_own_first(twins):
 
 def test_twins_of_which_one_is_constant_are_left_out():
     assert len(cross_of([("a_long", "flat")])[0].splitlines()) == 1
+
+
+# Maps
+
+
+def map_numbers(cc, kl=1.0, *, sharpness=0.9, **further):
+    found = {"cc": cc, "kl": kl, "l1": 0.05, "sharpness_ratio": sharpness, "variety": 0.8}
+    for name, value in list(found.items()):
+        ends = (None, None) if value is None else (value - 0.05, value + 0.05)
+        found |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
+    return found | further
+
+
+def collapsed(**said):
+    return {"variety": 0.8, "outputs_lost_their_variety": False, "text": "what was seen."} | said
+
+
+MAP_REPORTS = {
+    "mean_map": {"val": map_numbers(0.3), "test": map_numbers(0.31, sharpness=0.4)},
+    "lucky": {"val": map_numbers(0.5, 0.9), "test": map_numbers(0.9, 0.1)},
+    "sound": {"val": map_numbers(0.7), "test": map_numbers(0.65, sharpness=0.7499)},
+    "tied": {"val": map_numbers(0.5, 0.8), "test": map_numbers(0.45), "collapse": collapsed()},
+    "flat": {"val": map_numbers(None), "test": map_numbers(None, sharpness=0.0)},
+}
+
+
+def map_board(reports):
+    return leaderboard.board(reports, dict.fromkeys(reports, "map"), kind=MAPS)
+
+
+def single_maps(*, shift=0.0, n=80, seed=1):
+    """Measures of single maps; a CC that is higher by `shift`."""
+    rng = np.random.default_rng(0)
+    difficulty, own = rng.normal(0, 0.2, n), np.random.default_rng(seed).normal(0, 0.05, n)
+    values = dict.fromkeys(("mse", "spearman", "sim", "sharpness", "true_sharpness"), np.full(n, 0.5))
+    cc = np.clip(0.4 + shift + difficulty + own, -1, 1)
+    ids = [f"demo/{i}.png" for i in range(n)]
+    return pd.DataFrame({"id": ids, **values, "cc": cc, "kl": 1.5 - cc, "l1": 0.1 - 0.05 * cc})
+
+
+SINGLE = {
+    "mean_map": single_maps(),
+    "sound": single_maps(shift=0.3, seed=2),
+    "lucky": single_maps(shift=0.1, seed=3),
+}
+
+
+def map_pairs(tables, seed=0):
+    return leaderboard.comparisons(*map_leaderboard.of_maps(tables, bootstrap=300, seed=seed), kind=MAPS)
+
+
+def map_text(reports, pairs, **baselines):
+    given = {"mean": "mean_map", "baseline": None} | baselines
+    return map_leaderboard.text(map_board(reports), pairs, reports, **given)
+
+
+def test_maps_are_ordered_by_cc_then_kl_on_validation():
+    table = map_board(MAP_REPORTS)
+    assert list(table["model"]) == ["sound", "tied", "lucky", "mean_map", "flat"]
+    assert list(table.columns[2:5]) == ["val_cc", "val_kl", "val_l1"]
+    row = table.set_index("model").loc["lucky"]
+    assert (row["test_cc"], row["test_kl"], row["test_sharpness_ratio"]) == (0.9, 0.1, 0.9)
+    assert (row["test_cc_low"], row["test_cc_high"]) == pytest.approx((0.85, 0.95))
+
+
+def test_the_frechet_distance_has_a_column_where_there_is_one():
+    assert not any("fid" in column for column in map_board(MAP_REPORTS))
+    reports = MAP_REPORTS | {"sound": {"val": map_numbers(0.7), "test": map_numbers(0.6, fid_small=12.5)}}
+    table = map_board(reports).set_index("model")
+    assert table.loc["sound", "test_fid_small"] == 12.5
+    assert np.isnan(table.loc["lucky", "test_fid_small"])
+    text = map_text(reports, map_pairs(SINGLE))
+    assert "12.50" in text
+    assert "FID: with the features of small." in text
+    assert map_leaderboard.summary("maps", map_board(reports))["maps.sound.test_fid_small"] == 12.5
+
+
+def test_maps_are_compared_by_cc_kl_and_l1():
+    table = map_pairs(SINGLE)
+    assert list(table["metric"]) == ["cc"] * 3 + ["kl"] * 3 + ["l1"] * 3
+    row = table[(table["model"] == "mean_map") & (table["other"] == "sound")].set_index("metric")
+    assert list(row["better"]) == ["sound"] * 3
+    assert row.loc["cc", "difference"] < 0 < row.loc["kl", "difference"]
+    expected = SINGLE["mean_map"]["cc"].mean() - SINGLE["sound"]["cc"].mean()
+    assert row.loc["cc", "difference"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_pairing_over_maps_makes_differences_narrow():
+    row = map_pairs(SINGLE).iloc[0]
+    alone = metrics.interval(map_leaderboard.of_maps(SINGLE, bootstrap=300, seed=0)[1]["sound"]["cc"])
+    assert row["high"] - row["low"] < 0.7 * np.ptp(alone)
+
+
+def test_the_text_of_maps_marks_blur_and_what_is_better_than_the_baselines():
+    pairs = map_pairs(SINGLE)
+    lines = map_text(MAP_REPORTS, pairs, baseline="lucky").splitlines()
+    of = {line.split()[1]: line for line in lines[1:6]}
+    assert list(of) == ["sound", "tied", "lucky", "mean_map", "flat"]
+    assert "0.650*+" in of["sound"]
+    assert "0.900*" in of["lucky"]
+    assert "+" not in of["lucky"]
+    assert "0.310 " in of["mean_map"]
+    assert [name for name, line in of.items() if line.endswith("blur")] == ["sound", "mean_map", "flat"]
+    assert "nan" not in "".join(lines)
+    assert "* higher test CC than `mean_map`, + higher test CC than `lucky`" in "".join(lines)
+    assert "+" not in map_text(MAP_REPORTS, pairs)
+
+
+def test_the_text_of_maps_has_a_line_for_each_collapse():
+    reports = {
+        **MAP_REPORTS,
+        "sound": {**MAP_REPORTS["sound"], "collapse": collapsed(discriminator_wins_from_epoch=4)},
+        "lucky": {**MAP_REPORTS["lucky"], "collapse": collapsed(outputs_lost_their_variety=True)},
+        "tied": {**MAP_REPORTS["tied"], "collapse": collapsed(discriminator_wins_from_epoch=None)},
+    }
+    lines = map_text(reports, map_pairs(SINGLE)).splitlines()
+    assert lines[-2:] == ["sound: what was seen.", "lucky: what was seen."]
+    assert "what was seen" not in map_text(MAP_REPORTS, map_pairs(SINGLE))
+
+
+def test_the_text_of_maps_has_the_data_sets_and_what_was_trained_on():
+    def report(cc):
+        test = map_numbers(cc) | {"by_dataset": {"osie": map_numbers(cc), "vischema": map_numbers(0.2)}}
+        return {"val": map_numbers(cc), "test": test}
+
+    reports = {"one": report(0.6), "two": report(0.5)}
+    board = leaderboard.board(reports, {"one": "map", "two": "composite"}, kind=MAPS)
+    lines = map_leaderboard.text(board, map_pairs(SINGLE), reports, mean=None, baseline=None).splitlines()
+    assert [line.split()[2] for line in lines[1:3]] == ["map", "composite"]
+    assert "osie.test_cc" in lines[lines.index("   by data set") + 1]
+    assert map_leaderboard.summary("maps", board)["maps.two.osie.test_cc"] == 0.5
+
+
+def test_the_summary_of_maps_is_flat():
+    found = map_leaderboard.summary("maps", map_board(MAP_REPORTS))
+    assert found["maps.sound.val_cc"] == 0.7
+    assert found["maps.sound.test_sharpness_ratio"] == 0.7499
+    assert found["maps.flat.test_cc"] is None
+    assert len(found) == 6 * len(MAP_REPORTS)
+    assert not any("human" in name for name in found)
+
+
+def test_single_maps_of_all_models_are_a_table_unless_it_is_large():
+    table = map_leaderboard.of_single_maps(SINGLE)
+    columns = [f"{name}.{measure}" for name in SINGLE for measure in ("cc", "kl", "l1")]
+    assert list(table) == ["id", *columns]
+    assert table["sound.cc"].tolist() == SINGLE["sound"]["cc"].round(4).tolist()
+    assert map_leaderboard.of_single_maps({"sound": single_maps(n=9000)}) is None

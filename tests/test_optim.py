@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import map_world
 import pytest
 import torch
 from torch import nn
 
 from memorability import params
+from memorability.errors import ParamsError
 from memorability.optim import descend, optimiser
+
+NAMES = get_args(params.OptimiserName)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
+    ("name", "kind"),
+    [
+        ("adam", torch.optim.Adam),
+        ("adamw", torch.optim.AdamW),
+        ("sgd", torch.optim.SGD),
+        ("adagrad", torch.optim.Adagrad),
+        ("adadelta", torch.optim.Adadelta),
+    ],
 )
 def test_kinds_and_their_numbers(name, kind):
     made = optimiser(nn.Linear(2, 1).parameters(), name=name, lr=0.3, momentum=0.7, weight_decay=0.01)
@@ -21,11 +34,63 @@ def test_kinds_and_their_numbers(name, kind):
     assert group.get("momentum", 0.7) == 0.7
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("name", NAMES)
 def test_params_name_every_kind(name):
     settings = params.Gradient(lr=0.1, epochs=1, batch_size=2, optimiser=name)
     made = optimiser(nn.Linear(2, 1).parameters(), **settings.optimiser_options())
     assert made.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_descends(name):
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    by = optimiser([weight], name=name, lr=0.05, momentum=0.5, weight_decay=0.0)
+    losses = []
+    for _ in range(20):
+        losses.append(float((weight**2).sum().detach()))
+        descend((weight**2).sum(), by, torch.Tensor.backward)
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == 20
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_betas_are_those_of_the_params(name):
+    settings = params.Gradient(lr=0.1, epochs=1, batch_size=2, optimiser=name, betas=(0.5, 0.9))
+    made = optimiser(nn.Linear(2, 1).parameters(), **settings.optimiser_options())
+    assert made.param_groups[0]["betas"] == (0.5, 0.9)
+    plain = optimiser(nn.Linear(2, 1).parameters(), name=name, lr=0.1, momentum=0, weight_decay=0)
+    assert plain.param_groups[0]["betas"] == (0.9, 0.999)
+
+
+@pytest.mark.parametrize("betas", [(0.5, 1.0), (-0.1, 0.9), (0.9,), 0.9])
+def test_betas_out_of_range(betas):
+    with pytest.raises(ParamsError, match=r"m\.betas"):
+        params.checked(params.Gradient, {"lr": 0.1, "epochs": 1, "batch_size": 2, "betas": betas}, at="m")
+
+
+def gradient_families():
+    """Every family that is trained by gradients, whatever its track."""
+    families = {name: params.family(name) for name in params.family_names()}
+    return [name for name, family in families.items() if not hasattr(family, "fit")]
+
+
+def test_every_gradient_family_takes_every_optimiser():
+    families = gradient_families()
+    assert {"memnet", "conv3d", "pairwise_ranker", "unet", "palette"} <= set(families)
+    for name in families:
+        schema = params.family(name).Params
+        field = schema.model_fields["optimiser"]
+        assert get_args(field.annotation) == NAMES, name
+        assert issubclass(schema, params.Gradient), name  # whose options name betas and momentum too
+
+
+@pytest.mark.parametrize("family", map_world.GRADIENT)
+@pytest.mark.parametrize("name", ["adagrad", "adadelta"])
+def test_a_model_is_made_with_the_optimiser_it_names(family, name):
+    settings = map_world.made(family, optimiser=name)
+    by = params.family(family).optimisers(settings, map_world.build(settings))
+    first = by.get("generator", by.get("net"))
+    assert type(first).__name__.lower() == name
 
 
 def test_frozen_parameters_are_left_out():

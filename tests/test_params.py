@@ -343,4 +343,10 @@ def test_params_are_frozen():
 def test_a_gradient_block_gives_its_rate_and_optimiser():
     block = params.Gradient(lr=0.1, epochs=10, batch_size=4, schedule="step", step_epochs=4, optimiser="sgd")
     assert [round(block.rate(epoch), 6) for epoch in (0, 3, 4, 9)] == [1, 1, 0.1, 0.01]
-    assert block.optimiser_options() == {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+    assert block.optimiser_options() == {
+        "name": "sgd",
+        "lr": 0.1,
+        "betas": (0.9, 0.999),
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+    }

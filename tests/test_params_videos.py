@@ -240,7 +240,7 @@ def test_the_features_of_a_data_set_are_named_in_its_settings():
         ("videos", "score", "short_term, long_term"),
         ("images", "short_term", "score"),
         ("images", "long_term", "score"),
-        ("maps", "score", "none yet"),
+        ("maps", "score", "map, composite"),
     ],
 )
 def test_a_target_is_one_of_its_track(track, target, valid):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from repository import MODELS, copy, ran, run
 from safetensors.numpy import load_file
 
@@ -42,7 +43,8 @@ def test_every_target_has_a_leaderboard_of_all_models_of_its_track(clone: Path) 
             assert {line.split(",")[0] for line in board[1:]} == set(MODELS[track])
             assert (clone / f"plots/figures/compare/{track}/{target}/models.png").is_file()
             named = track if len(targets) == 1 else f"{track}.{target}"
-            assert all(f"{named}.{name}.test_spearman" in summary for name in MODELS[track])
+            measure = "test_cc" if track == "maps" else "test_spearman"
+            assert all(f"{named}.{name}.{measure}" in summary for name in MODELS[track])
 
 
 def test_a_model_of_level_1_has_the_predictions_of_its_members(clone: Path) -> None:
@@ -50,8 +52,8 @@ def test_a_model_of_level_1_has_the_predictions_of_its_members(clone: Path) -> N
     assert {path.stem for path in (level / "1").iterdir()} == {"ensemble_short"}
     assert {path.stem for path in (level / "0").iterdir()} == set(MODELS["videos"]) - {"ensemble_short"}
     weight = load_file(clone / "models/ensemble_short/model.safetensors")["weight"]
-    members = [pd.read_csv(level / "0" / f"{name}.csv")["prediction"] for name in MEMBERS]
-    found = pd.read_csv(level / "1" / "ensemble_short.csv")["prediction"]
+    members = [pd.read_csv(level / "0" / name / "predictions.csv")["prediction"] for name in MEMBERS]
+    found = pd.read_csv(level / "1" / "ensemble_short" / "predictions.csv")["prediction"]
     np.testing.assert_allclose(found, np.stack(members, axis=1) @ weight)
 
 
@@ -62,14 +64,26 @@ def test_a_clip_is_scored_from_its_file(clone: Path, tmp_path: Path) -> None:
         (tmp_path / "clip.webm").write_bytes(shard.read(index["size"]))
     command = (sys.executable, "-m", "memorability.cli", "predict", str(tmp_path / "clip.webm"), "--json")
     (found,) = json.loads(run(clone, *command, "--model", "ensemble_short"))
-    table = pd.read_csv(clone / "data/predictions/videos/1/ensemble_short.csv").set_index("id")
+    table = pd.read_csv(clone / "data/predictions/videos/1/ensemble_short/predictions.csv").set_index("id")
     assert found["score"] == pytest.approx(table["prediction"][index["id"]], abs=1e-5)
+
+
+def test_a_picture_has_a_map_from_its_file(clone: Path, tmp_path: Path) -> None:
+    index = pd.read_csv(clone / "data/raw/maps/index.csv").iloc[3]
+    with (clone / "data/raw/maps" / index["shard"]).open("rb") as shard:
+        shard.seek(index["offset"])
+        (tmp_path / "photo.jpg").write_bytes(shard.read(index["size"]))
+    out = tmp_path / "map.png"
+    command = (sys.executable, "-m", "memorability.cli", "predict", "--map", str(tmp_path / "photo.jpg"))
+    run(clone, *command, "-o", str(out), "--model", "pix2pix")
+    with Image.open(out) as found:
+        assert (found.mode, found.size) == ("RGB", (index["width"], index["height"]))
 
 
 def test_git_holds_metrics_and_no_data(clone: Path) -> None:
     files = run(clone, "git", "ls-files").splitlines()
-    assert {"metrics/images.json", "metrics/videos.json"} <= set(files)
-    assert {"data/splits/images.ids.csv", "data/splits/videos.ids.csv"} <= set(files)
+    assert {f"metrics/{track}.json" for track in TARGETS} <= set(files)
+    assert {f"data/splits/{track}.ids.csv" for track in TARGETS} <= set(files)
     assert not [f for f in files if f.startswith(tuple(f"data/{name}" for name in NOT_IN_GIT))]
     assert [f for f in files if f.startswith("models/")] == ["models/none/config.json"]
     assert max((clone / f).stat().st_size for f in files) < 2**20

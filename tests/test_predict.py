@@ -15,6 +15,7 @@ from memorability import predict as module
 from memorability.errors import BackboneError, DataError, ParamsError
 from memorability.families import mean, memnet, resmem, ridge, svr
 from memorability.features import Extractor
+from memorability.pictures import resize_and_crop
 from memorability.predict import Failure, Predictor, Score
 
 HEAD = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
@@ -136,7 +137,7 @@ def test_a_network(tmp_path, pictures, family):
     folder = save(tmp_path / "m", family, arrays, settings=own, shape=[3, 67, 67], backbone=made)
     files = [pictures / "a.jpg", pictures / "d.png"]
     found = Predictor(folder, device="cpu").predict(files)
-    pixels = [module.resize_and_crop(Image.open(file).convert("RGB"), **SIDES) for file in files]
+    pixels = [resize_and_crop(Image.open(file).convert("RGB"), **SIDES) for file in files]
     with torch.no_grad():
         expected = net(torch.from_numpy(np.stack(pixels)) / 255)
     assert np.allclose([score.score for score in found], expected, atol=1e-6)

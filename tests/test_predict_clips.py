@@ -93,7 +93,7 @@ class World:
         return dict(zip(self.clips, self.rows["title"].fillna(""), strict=True))
 
     def table(self, family):
-        return tables.read(self.root / "predictions" / f"{family}.csv")
+        return tables.read(self.root / "predictions" / family / "predictions.csv")
 
 
 def short_clip(path, count):
@@ -164,7 +164,7 @@ def fit(world, family, *, name=None, **changes):
         input=world.root / reads,
         backbone=None if settings.backbone == "none" else world.root / "models" / settings.backbone,
         model=world.root / "models" / name,
-        predictions=world.root / "predictions" / f"{name}.csv",
+        predictions=world.root / "predictions" / name / "predictions.csv",
         history=world.root / "history" / name,
         state=world.root / "states" / name,
     )

@@ -108,7 +108,7 @@ def fit(root, rows, name, own):
         input=root / "raw",
         backbone=None,
         model=root / "models" / name,
-        predictions=root / "predictions" / "videos" / "0" / f"{name}.csv",
+        predictions=root / "predictions" / "videos" / "0" / name / "predictions.csv",
         history=root / "history" / name,
         state=root / "states" / name,
     )
@@ -119,7 +119,7 @@ def test_clips_that_the_table_lacks_are_unlabelled(world):
     root, rows = world
     assert rows["split"].value_counts()["unlabelled"] == 4
     for name in ("mean_short", "titles_long"):
-        found = tables.read(root / "predictions" / "videos" / "0" / f"{name}.csv")
+        found = tables.read(root / "predictions" / "videos" / "0" / name / "predictions.csv")
         assert list(found["id"]) == list(rows["id"])
         assert found["score"].isna().sum() == 4
         assert np.isfinite(found["prediction"]).all()
@@ -135,7 +135,7 @@ def test_the_command_writes_a_run(world, tmp_path, name):
         lines = list(csv.reader(stream))
     assert [line[0] for line in lines] == ["video2.webm", "video9.webm", "video19.webm", "video20.webm"]
     assert {line[2] for line in lines} == {"1"}
-    table = tables.read(root / "predictions" / "videos" / "0" / f"{name}.csv")
+    table = tables.read(root / "predictions" / "videos" / "0" / name / "predictions.csv")
     expected = table["prediction"][table["split"] == "unlabelled"].clip(0, 1)
     np.testing.assert_allclose([float(line[1]) for line in lines], expected, atol=1e-6)
     assert (expected.nunique() > 1) == (name == "titles_long")
@@ -143,8 +143,8 @@ def test_the_command_writes_a_run(world, tmp_path, name):
 
 def test_the_command_finds_models_of_both_levels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    predictions(tmp_path / "data" / "predictions" / "videos" / "1" / "ensemble.csv", ROWS)
-    predictions(tmp_path / "data" / "predictions" / "videos" / "0" / "ridge.csv", ROWS[:1])
+    predictions(tmp_path / "data" / "predictions" / "videos" / "1" / "ensemble" / "predictions.csv", ROWS)
+    predictions(tmp_path / "data" / "predictions" / "videos" / "0" / "ridge" / "predictions.csv", ROWS[:1])
     assert run("ensemble", "--out", "me.csv").stdout == "2 clips in me.csv\n"
     assert (tmp_path / "me.csv").is_file()
 

@@ -54,7 +54,7 @@ def outputs(clone: Path) -> list[Path]:
     for track, models in MODELS.items():
         names += [f"data/raw/{track}/index.csv", f"data/splits/{track}.csv"]
         names += [f"models/{name}/model.safetensors" for name in models]
-        names += [f"data/predictions/{track}/{LEVEL.get(name, 0)}/{name}.csv" for name in models]
+        names += [f"data/predictions/{track}/{LEVEL.get(name, 0)}/{name}/predictions.csv" for name in models]
     return [clone / name for name in names]
 
 

@@ -569,3 +569,54 @@ def test_clips_are_split_where_it_is_known_which_can_be_decoded():
     clips = raw_index(20).drop(columns=["score"]).assign(phash=pd.NA, short_term=0.5, long_term=0.5)
     with pytest.raises(DataError, match="no perceptual hash: split"):
         splits.split(clips, split_settings())
+
+
+# Maps
+
+
+def pairs(n=60):
+    """A raw index of pictures with maps, the last three of them unlabelled ones without."""
+    rows = raw_index(n).reindex(columns=tables.raw("maps"))
+    rows["map"] = pd.array([f"{i:064x}" for i in range(n)], dtype="string")
+    rows.loc[n - 3 :, "map"] = pd.NA
+    rows.loc[n - 3 :, "split"] = "unlabelled"
+    return rows
+
+
+def test_a_picture_without_a_map_is_an_offence_unless_it_is_unlabelled():
+    rows = pairs()
+    assert splits.problems(rows) == []
+    rows.loc[4, "map"] = pd.NA
+    rows.loc[5, ["map", "problem"]] = [pd.NA, "map 5.png: not a picture"]
+    rows.loc[6, ["map", "split"]] = [pd.NA, "train"]
+    assert splits.problems(rows) == [
+        (5, "demo/0005.jpg: map 5.png: not a picture"),
+        (4, "demo/0004.jpg: no map"),
+        (6, "demo/0006.jpg: no map"),
+    ]
+
+
+def test_a_track_without_any_map_is_refused():
+    rows = pairs().assign(
+        map=pd.array([pd.NA] * 60, dtype="string"), split=pd.array([pd.NA] * 60, dtype="string")
+    )
+    with pytest.raises(DataError, match=r"60 problems in 60 rows:\n  demo/0000\.jpg: no map"):
+        splits.split(rows, split_settings())
+
+
+@pytest.mark.parametrize("method", ["random", "folds", "published"])
+def test_pictures_with_maps_are_split_as_others_are(method, tmp_path):
+    scored, rows = raw_index(60, duplicates=4), pairs()
+    published = ["train", "val", "test"] * 19 + ["unlabelled"] * 3
+    scored["split"] = rows["split"] = published if method == "published" else rows["split"]
+    rows["phash"] = scored["phash"]
+    tables.write(rows, tmp_path / "index.csv")
+    settings = split_settings(method=method, fold=1)
+    table, ids, report = splits.split(tables.read(tmp_path / "index.csv"), settings)
+    _, of_scored, report_of_scored = splits.split(scored, settings)
+    assert list(ids["split"]) == list(of_scored["split"])
+    assert list(ids["fold"]) == list(of_scored["fold"])
+    assert report == report_of_scored
+    assert list(table) == tables.split(rows)
+    assert list(table["map"].fillna("")) == list(rows["map"].fillna(""))
+    assert (table["split"][-3:] == "unlabelled").all()

@@ -148,3 +148,34 @@ def test_a_table_as_models_of_one_target_see_it():
     assert list(long["split"]) == ["unlabelled", "val", "unlabelled"]  # without a score there is no label
     with pytest.raises(DataError, match="'score': the table has short_term, long_term"):
         tables.for_target(clips(), "score")
+
+
+def pairs():
+    return pd.DataFrame(
+        {
+            "id": ["a", "b", "c"],
+            "map": pd.array(["0" * 64, pd.NA, "12" * 32], dtype="string"),
+            "split": ["train", "val", "unlabelled"],
+        }
+    )
+
+
+def test_maps_are_named_by_text(tmp_path):
+    rows = pairs().reindex(columns=tables.raw("maps"))
+    tables.write(rows, tmp_path / "index.csv")
+    found = tables.read(tmp_path / "index.csv")
+    assert list(found) == tables.raw("maps")
+    assert found["map"].dtype == "string"
+    assert list(found["map"].fillna("")) == ["0" * 64, "", "12" * 32]
+
+
+def test_a_table_of_maps_as_models_see_it():
+    assert tables.targets(pairs()) == ["map"]
+    assert tables.targets(pairs().assign(map=pd.NA)) == []
+    found = tables.for_target(pairs(), "map")
+    assert list(found) == list(pairs())
+    assert list(found["split"]) == ["train", "unlabelled", "unlabelled"]
+    with pytest.raises(DataError, match="'score': the table has map"):
+        tables.for_target(pairs(), "score")
+    with pytest.raises(DataError, match="'map': the table has short_term, long_term"):
+        tables.for_target(clips(), "map")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,13 @@ import pandas as pd
 from memorability import datasets, states, tables
 from memorability.errors import DataError
 from memorability.files import full_disk_named, staged_folder, write_text
+from memorability.maps import decode_map
 from memorability.parallel import map_ahead
 from memorability.pictures import decode, perceptual_hash
 from memorability.progress import bar
 from memorability.shards import Place, ShardWriter
+
+OTHER_SHAPE = 0.02  # how far width / height of a map may be off that of its picture
 
 
 def acquire(
@@ -33,10 +37,13 @@ def acquire(
     once, by the frames stage.
 
     Args:
-        track: `images` or `videos`.
+        track: `images`, `videos` or `maps`.
         sources: data set name -> its adapter's settings.
         work: where unfinished work is kept: a run that was stopped goes on at the next picture.
         store: where downloaded files are kept.
+
+    Raises:
+        DataError: in track maps, no data set has maps, or some have maps of 1 channel and others of 3.
     """
     wanted = json.dumps({name: settings.model_dump(mode="json") for name, settings in sources.items()})
     with states.unfinished(work, track, wanted, repr(seed)) as folder:
@@ -45,17 +52,21 @@ def acquire(
             for name, settings in sources.items()
         ]
         rows = pd.concat(read, ignore_index=True)
+        channels = _channels(rows) if track == "maps" else None
         packed = folder / "packed"
         packed.mkdir(exist_ok=True)
         # A row that an adapter finds a problem in is not packed.
         sound = rows[rows["problem"].isna()] if "problem" in rows else rows
-        examine, kind = _EXAMINE[track], "pictures" if track == "images" else "clips"
+        examine, kind = _EXAMINE[track], "clips" if track == "videos" else "pictures"
         files = _pack(sound["id"], sound["file"], examine, packed, kind, threads=threads)
         files.index = sound.index
         found = files.pop("problem")
         rows["problem"] = rows["problem"].fillna(found) if "problem" in rows else found
-        index = rows.join(files).reindex(columns=tables.raw(track))
         beside = {name: _beside(others, name, packed, threads) for name, others in _others(rows)}
+        rows = rows.join(files)
+        if channels is not None:
+            rows, beside["maps"] = _with_maps(rows, packed, channels=channels, threads=threads)
+        index = rows.reindex(columns=tables.raw(track))
         with staged_folder(out) as part:
             for shard in packed.glob("*.tar"):
                 _link_or_copy(shard, part / shard.name)
@@ -80,6 +91,45 @@ def _beside(files: pd.DataFrame, name: str, folder: Path, threads: int) -> pd.Da
     files = files.reset_index(drop=True)
     packed = _pack(files["id"], files["file"], _whole, folder, name, threads=threads)
     return pd.concat([files.drop(columns="file"), packed[list(Place._fields)]], axis=1)
+
+
+def _with_maps(
+    rows: pd.DataFrame, folder: Path, *, channels: int, threads: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Packs the maps of pictures without a problem; returns the rows with `map`, and the table of the maps' places.
+
+    A map's shape is compared here and not where it is packed: that would be out of date if a run that
+    was stopped went on with another picture.
+    """
+    paired = rows[rows["map_file"].notna() & rows["problem"].isna()]
+    examine = partial(_map, channels=channels)
+    files = _pack(paired["id"], paired["map_file"], examine, folder, "maps", threads=threads)
+    files.index = paired.index
+    problem = files["problem"].fillna(_other_shape(files, paired))
+    sound = files[problem.isna()]
+    rows = rows.assign(problem=rows["problem"].fillna(problem), map=sound["sha256"])
+    table = pd.DataFrame({"id": rows["id"][sound.index], "channels": channels})
+    return rows, table.join(sound[list(Place._fields)])
+
+
+def _channels(rows: pd.DataFrame) -> int:
+    """How many channels the maps of the combined data sets have."""
+    if "map_file" not in rows:
+        lacking = ", ".join(rows["dataset"].unique())
+        raise DataError(f"track maps: {lacking} has no maps; valid are data sets of pairs, such as `pairs`")
+    of = rows.dropna(subset="channels").groupby("dataset", sort=False)["channels"].first().astype(int)
+    if of.nunique() > 1:
+        listed = ", ".join(f"{name} has {channels}" for name, channels in of.items())
+        raise DataError(f"maps of one track must have the same number of channels; received: {listed}")
+    return int(of.iloc[0])
+
+
+def _other_shape(maps: pd.DataFrame, pictures: pd.DataFrame) -> pd.Series:
+    """What is wrong with maps of another shape than their pictures; another size is fine. Missing where nothing is."""
+    wide, high = maps["width"] * pictures["height"], maps["height"] * pictures["width"]
+    size = [f["width"].astype("string") + " x " + f["height"].astype("string") for f in (maps, pictures)]
+    texts = "the map has " + size[0] + " pixels, another shape than the picture's " + size[1]
+    return texts.where((wide - high).abs() > OTHER_SHAPE * high)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -115,7 +165,18 @@ def _picture(file: Path) -> Examined:
     return Examined(content, facts | seen)
 
 
-_EXAMINE: dict[str, Callable[[Path], Examined]] = {"images": _picture, "videos": _clip}
+_EXAMINE: dict[str, Callable[[Path], Examined]] = {"images": _picture, "videos": _clip, "maps": _picture}
+
+
+def _map(file: Path, *, channels: int) -> Examined:
+    content, facts = _clip(file)
+    try:
+        if content is None:
+            raise DataError(f"map {file.name}: {facts['problem']}")
+        decoded = decode_map(content, channels=channels, name=f"map {file.name}")
+    except DataError as error:
+        return Examined(None, {"problem": str(error)})
+    return Examined(content, facts | {"width": decoded.width, "height": decoded.height})
 
 
 def _whole(file: Path) -> Examined:

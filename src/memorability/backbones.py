@@ -15,6 +15,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from memorability import layers
 from memorability.errors import BackboneError
@@ -187,3 +188,58 @@ def trunk(network: Network) -> tuple[nn.Module, int]:
     width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution
     net.set_submodule(ARCHITECTURES[arch], nn.Identity())
     return layers.Normalised(net, network.config["transform"]), width
+
+
+def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list[int]]:
+    """A backbone as the encoder of a U-Net: what it has found at each halving of the picture.
+
+    A stage is the last layer before the next halving, and the last one before the classifier.
+
+    Args:
+        side: of the pictures, in pixels.
+        finest: side of the finest stage that is of use.
+
+    Returns:
+        a network from float [B, 3, side, side] in [0, 1] to the stages, from fine to coarse, [B, D_i, h_i, h_i]
+        each; and D_i of each.
+
+    Raises:
+        BackboneError: the network reads clips, or has under two such stages.
+    """
+    net, arch = network.net, network.config["arch"]
+    if arch in OF_CLIPS:
+        raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
+    names = before_head(net, arch)
+    probe = create_feature_extractor(net, {name: name for name in names}).eval()
+    with torch.no_grad():
+        shapes = {name: out.shape for name, out in probe(torch.zeros(1, 3, side, side)).items()}
+    last = {shape[-1]: name for name, shape in shapes.items() if len(shape) == 4}  # of each side
+    taken: list[int] = []
+    for height in sorted(last):
+        if 1 < height <= finest and height >= 1.5 * (taken[-1] if taken else 1):
+            taken.append(height)
+    if len(taken) < 2:
+        raise BackboneError(
+            f"{arch} has stages of {sorted(last)} pixels for pictures of {side}; two of at most {finest} are needed"
+        )
+    chosen = [last[height] for height in reversed(taken)]
+    cut = create_feature_extractor(net, {name: name for name in chosen})
+    return layers.Normalised(_Listed(cut), network.config["transform"]), [shapes[name][1] for name in chosen]
+
+
+def before_head(net: nn.Module, arch: str) -> list[str]:
+    """The nodes of a network's graph before its classifier."""
+    _, nodes = get_graph_node_names(net)
+    head = next(i for i, node in enumerate(nodes) if node.startswith(ARCHITECTURES[arch].split(".")[0]))
+    return nodes[1:head]  # the first is the input
+
+
+class _Listed(nn.Module):
+    """A feature extractor whose outputs are a list rather than a dict."""
+
+    def __init__(self, cut: nn.Module) -> None:
+        super().__init__()
+        self.cut = cut
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return list(self.cut(x).values())

@@ -26,6 +26,7 @@ class Progress:
     epoch: int = 0
     step: int = 0  # within the epoch
     totals: dict[str, Tensor] = field(default_factory=dict)  # of the losses of this epoch
+    counts: dict[str, int] = field(default_factory=dict)  # of the steps that had each: not all have all
     first: dict[str, float] = field(default_factory=dict)  # losses of the very first step
     waited: int = 0  # epochs since the best one
     best_value: float = -math.inf
@@ -35,6 +36,7 @@ class Progress:
     def end_step(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():
             self.totals[name] = self.totals[name] + value if name in self.totals else value.clone()
+            self.counts[name] = self.counts.get(name, 0) + 1
         self.step += 1
 
     def end_epoch(self, line: dict[str, Any], selected: float | None, net: nn.Module) -> None:
@@ -45,7 +47,7 @@ class Progress:
             self.best_net = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
         else:
             self.waited += 1
-        self.epoch, self.step, self.totals = self.epoch + 1, 0, {}
+        self.epoch, self.step, self.totals, self.counts = self.epoch + 1, 0, {}, {}
         self.lines.append(line)
 
 

@@ -12,13 +12,14 @@ import typer
 from memorability.errors import DataError, GivenFeaturesError, MemorabilityError
 
 if TYPE_CHECKING:
-    from memorability.predict import Predictor, Score
+    from memorability.predict import Failure, Predictor, Score
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
 )
 BOARDS = Path("metrics/compare")
 OF_PICTURES, OF_CLIPS = "images/score.leaderboard.csv", "videos/short_term.leaderboard.csv"
+OF_MAPS = "maps/map.leaderboard.csv"
 
 
 @app.command()
@@ -35,24 +36,35 @@ def predict(
     frames: Annotated[
         bool, typer.Option("--frames", help="Also what the model says of each frame, if it does.")
     ] = False,
+    to_maps: Annotated[
+        bool,
+        typer.Option("--map", help="Which regions of pictures are remembered: a picture each, to --out."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Of --map: the .png of one picture, or a folder for those of several."
+        ),
+    ] = None,
+    overlay: Annotated[
+        bool,
+        typer.Option("--overlay", help="Of --map: also NAME.overlay.png, the map laid over its picture."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
-    """Scores pictures or clips: how likely people are to remember them."""
+    """Scores pictures or clips: how likely people are to remember them; or maps what they remember of pictures."""
+    _check_options(to_maps=to_maps, out=out, overlay=overlay, frames=frames, title=title)
+    if out is not None:
+        _predict_maps(paths, out, model, models, overlay=overlay, as_json=as_json)
+        return
     from memorability import runtime
-    from memorability.predict import Failure, Predictor, Score
+    from memorability.predict import Failure, Score
 
     if title is not None and (len(paths) != 1 or paths[0].is_dir()):
         received = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
         raise DataError(f"--title is that of one clip, received {received}")
     titles = {} if title is None else {paths[0]: title}
-    device = None
-    if runtime.world() > 1:
-        device = str(runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False).device)
-    if model is None:
-        folder, predictor = _best(board_for(paths), models, device, titled=title is not None)
-    else:
-        folder = _folder(model, models)
-        predictor = Predictor(folder, device=device)
+    folder, predictor = _opened(model, models, paths, titled=title is not None)
     if runtime.world() == 1:
         results = list(predictor.scores(paths, titles=titles))
     else:
@@ -70,9 +82,75 @@ def predict(
             print(f"{s.path!s:{width}}  {s.score:.3f}")
             if frames and s.by_frame is not None:
                 print(f"{'':{width}}  {s.kind} by frame: {' '.join(f'{value:.3f}' for value in s.by_frame)}")
+    _report(failures, of=len(results), done="scored")
+
+
+def _check_options(
+    *, to_maps: bool, out: Path | None, overlay: bool, frames: bool, title: str | None
+) -> None:
+    given = [name for name, value in (("--frames", frames), ("--title", title is not None)) if value]
+    if to_maps and given:
+        raise DataError(
+            f"--map is of pictures, {' and '.join(given)} of scores of clips; give one or the other"
+        )
+    if to_maps and out is None:
+        raise DataError("--map needs --out (-o): the .png of one picture, or a folder for those of several")
+    given = [name for name, value in (("--out", out is not None), ("--overlay", overlay)) if value]
+    if given and not to_maps:
+        raise DataError(f"{' and '.join(given)} without --map: scores are printed; maps are written by --map")
+
+
+def _report(failures: list[Failure], *, of: int, done: str) -> None:
     if failures:
         lines = "\n".join(f"  {failure.reason}" for failure in failures)
-        raise DataError(f"{len(failures)} of {len(results)} could not be scored:\n{lines}")
+        raise DataError(f"{len(failures)} of {of} could not be {done}:\n{lines}")
+
+
+def _predict_maps(
+    paths: list[Path], out: Path, model: str | None, models: Path, *, overlay: bool, as_json: bool
+) -> None:
+    """Writes maps, of several processes each its share; the first one says what was written."""
+    from memorability import map_files, runtime
+    from memorability.predict import Failure
+
+    targets, failures = map_files.targets(paths, out, overlays=overlay)
+    folder, predictor = _opened(model, models, paths, to_maps=True)
+    if runtime.world() == 1:
+        results = list(map_files.written(predictor, targets, model=folder.name))
+    else:
+        from memorability import distributed
+
+        share = distributed.share(targets)
+        results = distributed.interleaved(list(map_files.written(predictor, share, model=folder.name)))
+        if runtime.rank() > 0:
+            return
+    written = [result for result in results if not isinstance(result, Failure)]
+    failures += [result for result in results if isinstance(result, Failure)]
+    if as_json:
+        print(json.dumps(written, indent=2))
+    else:
+        width, wide = (max([len(str(one[name])) for one in written], default=4) for name in ("path", "map"))
+        print(f"{'path':{width}}  {'map':{wide}}  ({folder.name})")
+        for one in written:
+            print(f"{one['path']:{width}}  {one['map']}")
+    _report(failures, of=len(failures) + len(written), done="mapped")
+
+
+def _opened(
+    model: str | None, models: Path, paths: list[Path], *, titled: bool = False, to_maps: bool = False
+) -> tuple[Path, Predictor]:
+    """A model and its folder; without a name, the best one for the paths, or for maps of them."""
+    from memorability import runtime
+    from memorability.predict import Predictor
+
+    device = None
+    if runtime.world() > 1:
+        device = str(runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False).device)
+    if model is not None:
+        folder = _folder(model, models)
+        return folder, Predictor(folder, device=device)
+    board = BOARDS / OF_MAPS if to_maps else board_for(paths)
+    return _best(board, models, device, titled=titled)
 
 
 def _best(board: Path, models: Path, device: str | None, *, titled: bool) -> tuple[Path, Predictor]:
@@ -114,10 +192,10 @@ def run(
     """Writes the predictions of the unlabelled clips as a MediaEval run: video,score,confidence."""
     from memorability import runs
 
-    found = next((path for path in sorted(predictions.glob("*")) if (path / f"{model}.csv").is_file()), None)
-    if found is None:
+    tables = sorted(predictions.glob(f"*/{model}/predictions.csv"))
+    if not tables:
         raise DataError(f"{predictions}: no predictions of {model!r}; run dvc repro train@{model}")
-    print(f"{runs.write(found / f'{model}.csv', out)} clips in {out}")
+    print(f"{runs.write(tables[0], out)} clips in {out}")
 
 
 @app.command()
@@ -129,7 +207,8 @@ def leaderboard(
     if not texts:
         raise DataError(f"{board}: no leaderboard; run dvc repro (or make repro) first")
     for text in texts:
-        name = text.parent.name if text.stem == "score" else f"{text.parent.name} {text.stem}"
+        named = text.stem not in ("score", "map")  # those of the only target of their track
+        name = f"{text.parent.name} {text.stem}" if named else text.parent.name
         print(f"{name}\n{text.read_text(encoding='utf-8')}")
     print("metrics: metrics/    plots: plots/figures/    models: models/    wall times: logs/times.csv")
 
@@ -143,12 +222,24 @@ def crossval(
     seeds: Annotated[int, typer.Option(min=1, help="How often the folds are drawn anew.")] = 5,
 ) -> None:
     """Cross-validates a model: mean, spread and pooled out-of-fold measures. In the repository."""
+    _in_the_repository("crossval", model, str(folds), str(seeds))
+
+
+@app.command()
+def ablate(
+    ablation: Annotated[str, typer.Argument(help="Its name in the ablations of params.yaml.")],
+) -> None:
+    """Trains the variants of a model of maps and compares them. In the repository."""
+    _in_the_repository("ablate", ablation)
+
+
+def _in_the_repository(module: str, *arguments: str) -> None:
+    """Runs what knows the repository's paths, which this package does not, and ends as it does."""
     import subprocess
 
-    if not Path("pipeline/crossval.py").is_file():
+    if not Path("pipeline", f"{module}.py").is_file():
         raise DataError(f"{Path.cwd()}: no pipeline/ here; run this from the repository's root")
-    command = [sys.executable, "-m", "pipeline.crossval", model, str(folds), str(seeds)]
-    raise typer.Exit(subprocess.run(command).returncode)
+    raise typer.Exit(subprocess.run([sys.executable, "-m", f"pipeline.{module}", *arguments]).returncode)
 
 
 def board_for(paths: list[Path]) -> Path:

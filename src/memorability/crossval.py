@@ -42,6 +42,11 @@ def cross_validate(
         the measures on each fold and, where `fold` is `pooled`, on all out-of-fold predictions of a
         fold seed; and the rows with these predictions under the first seed.
     """
+    if settings.track == "maps":
+        raise ParamsError(
+            f"family {settings.family} predicts maps; cross-validation is of scores. For another fold of maps "
+            "set split.maps.method: folds and its fold, then dvc repro compare@maps"
+        )
     draws = _draws(rows, split, folds=folds, seeds=seeds)
     if settings.level > 0:
         raise ParamsError(

@@ -23,7 +23,7 @@ from memorability import backbones, distributed, runtime
 from memorability.content_cache import ContentCache
 from memorability.errors import BackboneError
 from memorability.files import digest, write_json
-from memorability.pictures import VERSION, resize_and_crop
+from memorability.pictures import VERSION, resize_and_crop, stretch
 from memorability.progress import bar
 
 LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
@@ -38,6 +38,8 @@ class Extractor:
         pool: `mean` averages over space; `none` keeps the layer's shape (spatial maps of one pixel
             lose their last two dimensions all the same).
         dtype: `float16` or `float32`, of the result.
+        size: brings the whole picture to a square of so many pixels, in place of the backbone's resize
+            and crop.
         batch_size: every batch is padded to this size, because the last bits of a result depend on
             the size of its batch, and the result must not depend on what was computed before.
 
@@ -46,23 +48,32 @@ class Extractor:
     """
 
     def __init__(
-        self, folder: Path, *, layer: str, pool: str, dtype: str, batch_size: int, device: str | None = None
+        self,
+        folder: Path,
+        *,
+        layer: str,
+        pool: str,
+        dtype: str,
+        batch_size: int,
+        size: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name = folder.name
         net, self.config = backbones.load(folder, head=False)
         if self.config["arch"] in backbones.OF_CLIPS:
             raise BackboneError(f"{self.config['arch']} reads clips; features need a network of pictures")
-        last = backbones.ARCHITECTURES[self.config["arch"]]
-        _, nodes = get_graph_node_names(net)
-        head = next(i for i, node in enumerate(nodes) if node.startswith(last.split(".")[0]))
-        nodes = nodes[1 : head if self.config["headless"] else None]  # the first is the input
+        headless = self.config["headless"]
+        nodes = (
+            backbones.before_head(net, self.config["arch"]) if headless else get_graph_node_names(net)[1][1:]
+        )
         if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
             raise BackboneError(f"layer {layer!r} is not in {self.config['arch']}; valid: {', '.join(nodes)}")
         cut = create_feature_extractor(net, {layer: "out"}).eval().to(self.device)
         self._net = cut.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
         self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
         transform = self.config["transform"]
+        self._whole, self._side = size is not None, transform["crop"] if size is None else size
         self._mean = torch.tensor(transform["mean"], device=self.device).view(3, 1, 1)
         self._std = torch.tensor(transform["std"], device=self.device).view(3, 1, 1)
 
@@ -74,7 +85,8 @@ class Extractor:
             "dtype": self.dtype,
             "batch_size": self.batch_size,
         }
-        return settings | {"backbone": {"name": self.name, **self.config}}
+        whole = {"size": self._side} if self._whole else {}
+        return settings | whole | {"backbone": {"name": self.name, **self.config}}
 
     def namespace(self) -> str:
         """The cache's namespace: all of `describe` but the backbone's name, the decoding, the kind of device.
@@ -87,14 +99,14 @@ class Extractor:
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """uint8 [3, crop, crop]: the part of the transform that runs in the decoding threads."""
-        transform = self.config["transform"]
-        return resize_and_crop(picture, resize=transform["resize"], crop=transform["crop"])
+        if self._whole:
+            return stretch(picture, size=self._side)
+        return resize_and_crop(picture, resize=self.config["transform"]["resize"], crop=self._side)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of one picture's features: (D,), or (D, h, w) unpooled."""
-        crop = self.config["transform"]["crop"]
-        return self._compute(np.zeros((1, 3, crop, crop), np.uint8)).shape[1:]
+        return self._compute(np.zeros((1, 3, self._side, self._side), np.uint8)).shape[1:]
 
     def size(self) -> int:
         """Bytes of one picture's features."""

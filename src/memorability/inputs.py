@@ -17,7 +17,7 @@ from PIL import Image
 from memorability import tables
 from memorability.errors import DataError, ParamsError
 from memorability.files import read_json
-from memorability.pictures import decode, resize_and_crop
+from memorability.pictures import decode, resize_and_crop, stretch
 from memorability.shards import Place, ShardReader
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
@@ -49,14 +49,16 @@ class Pictures:
 
 
 class Pixels:
-    """`Pictures` resized and cropped: uint8 [3, crop, crop] each.
+    """`Pictures` resized and cropped, or brought whole to a square of `crop`: uint8 [3, crop, crop] each.
 
     A set that fits in a share of the free memory is decoded once and kept, in memory that forked
     loading processes fill and read together; a larger one is decoded at every access.
     """
 
-    def __init__(self, pictures: Pictures, *, resize: int, crop: int, memory: int | None = None) -> None:
-        self._pictures, self._resize, self._crop = pictures, resize, crop
+    def __init__(
+        self, pictures: Pictures, *, resize: int, crop: int, whole: bool = False, memory: int | None = None
+    ) -> None:
+        self._pictures, self._resize, self._crop, self._whole = pictures, resize, crop, whole
         self._kept: np.ndarray | None = None
         shape = (len(pictures), 3, crop, crop)
         if 0 < math.prod(shape) <= (_memory_to_use() if memory is None else memory):
@@ -70,7 +72,11 @@ class Pixels:
     def __getitem__(self, index: int) -> np.ndarray:
         if self._kept is not None and self._known[index]:
             return self._kept[index]
-        pixels = resize_and_crop(self._pictures.picture(index), resize=self._resize, crop=self._crop)
+        picture = self._pictures.picture(index)
+        if self._whole:
+            pixels = stretch(picture, size=self._crop)
+        else:
+            pixels = resize_and_crop(picture, resize=self._resize, crop=self._crop)
         if self._kept is not None:
             self._kept[index] = pixels
             self._known[index] = True

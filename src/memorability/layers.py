@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from memorability.errors import ParamsError
+
+Normalisation = Literal["batch", "instance", "layer", "none"]
 
 
 def flat_width(trunk: Callable[[Tensor], Tensor], size: int) -> int:
@@ -43,6 +45,18 @@ class Normalised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net((x - self.mean) / self.std)
+
+
+def normalisation(kind: Normalisation, channels: int) -> nn.Module:
+    """Of [B, channels, H, W]: over the batch, over each map by itself, over each picture, or none.
+
+    Ioffe and Szegedy (2015); Ulyanov, Vedaldi, Lempitsky (2016); Ba, Kiros, Hinton (2016, as one group).
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    return nn.GroupNorm(1, channels) if kind == "layer" else nn.Identity()
 
 
 def channels_last(net: nn.Module) -> nn.Module:

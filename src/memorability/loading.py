@@ -20,7 +20,7 @@ from memorability.inputs import Inputs
 
 @dataclass(frozen=True)
 class Examples:
-    """Some inputs with their truth: scores, float32 [N] (or class numbers, int64 [N]).
+    """Some inputs with their truth: scores, float32 [N] (or class numbers, int64 [N]), or maps, uint8 [N, C, S, S].
 
     `more` are further entries of a batch, an array [N, ...] each: "length", the number of frames, and
     "constant", what a network's frozen part makes of each, once that is known.
@@ -94,7 +94,7 @@ def in_turn(indices: Sequence[int], *, batch_size: int) -> list[list[int]]:
 def load(
     examples: Examples, batches: list[list[int]], *, device: torch.device, workers: int | None
 ) -> Iterator[dict[str, Tensor]]:
-    """The batches on the device; pixels (uint8) become float in [0, 1] there."""
+    """The batches on the device; pixels and maps (uint8) become float in [0, 1] there."""
     gpu = device.type == "cuda"
     count = automatic_workers(gpu) if workers is None else workers
     loader = DataLoader(
@@ -109,7 +109,8 @@ def load(
     )
     for batch in loader:
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        yield batch | {"x": as_floats(batch["x"])}
+        y = batch["y"]
+        yield batch | {"x": as_floats(batch["x"]), "y": as_floats(y) if y.dtype == torch.uint8 else y}
 
 
 def as_floats(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ All functions take one-dimensional float arrays of equal length. A statistic tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -106,11 +106,8 @@ def resampled(
     """
     truth, prediction = _checked(truth, prediction)
     ranking = prediction if ranking is None else _checked(truth, ranking)[1]
-    rng = np.random.default_rng(seed)
     parts: dict[str, list[Array]] = {name: [] for name in METRICS}
-    chunk = max(1, 2_000_000 // len(truth))  # bounds the memory at any N
-    for start in range(0, repeats, chunk):
-        rows = rng.integers(0, len(truth), (min(chunk, repeats - start), len(truth)))
+    for rows in draws(len(truth), repeats=repeats, seed=seed):
         t, p, r = truth[rows], prediction[rows], ranking[rows]
         parts["l1"].append(np.abs(t - p).mean(axis=1))
         parts["mse"].append(((t - p) ** 2).mean(axis=1))
@@ -118,6 +115,14 @@ def resampled(
         parts["spearman"].append(np.array(_correlation(*ranks), float))
         parts["pearson"].append(np.array(_correlation(t, r), float))
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def draws(count: int, *, repeats: int, seed: int) -> Iterator[Array]:
+    """Bootstrap samples of `count` rows, the same for the same arguments: int [some of the repeats, count]."""
+    rng = np.random.default_rng(seed)
+    chunk = max(1, 2_000_000 // count)  # bounds the memory at any count
+    for start in range(0, repeats, chunk):
+        yield rng.integers(0, count, (min(chunk, repeats - start), count))
 
 
 def interval(samples: Array, *, level: float = 0.95) -> Interval | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,27 @@ Backward = Callable[[Tensor], None]
 
 
 def optimiser(
-    parameters: Iterable[nn.Parameter], *, name: str, lr: float, momentum: float, weight_decay: float
+    parameters: Iterable[nn.Parameter],
+    *,
+    name: str,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
-    """`adam`, `adamw` or `sgd` over the parameters that are to be trained."""
+    """The named optimiser (`params.OptimiserName`) over the parameters that are to be trained.
+
+    Args:
+        momentum: of `sgd`.
+        betas: of `adam` (Kingma and Ba 2015) and `adamw`.
+    """
     trained = [p for p in parameters if p.requires_grad]
+    common: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
     if name == "sgd":
-        return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-    return kind(trained, lr=lr, weight_decay=weight_decay)
+        return torch.optim.SGD(trained, momentum=momentum, **common)
+    if name in ("adagrad", "adadelta"):
+        return {"adagrad": torch.optim.Adagrad, "adadelta": torch.optim.Adadelta}[name](trained, **common)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](trained, betas=betas, **common)
 
 
 def descend(loss: Tensor, by: Optimizer, backward: Backward) -> None:

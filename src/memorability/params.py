@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,7 @@ from memorability.tables import TARGETS
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 Track = Literal["images", "videos", "maps"]
+OptimiserName = Literal["adam", "adamw", "sgd", "adagrad", "adadelta"]
 B = TypeVar("B", bound=BaseModel)
 
 
@@ -29,6 +30,10 @@ class Block(BaseModel):
     """Base of every block: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Betas = Annotated[tuple[Share, Share], Field(description="decay of both averages, of adam and adamw")]
 
 
 class Acquire(BaseModel):
@@ -114,7 +119,8 @@ class Gradient(Block):
     lr: float = Field(gt=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    optimiser: OptimiserName = "adam"
+    betas: Betas = (0.9, 0.999)
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine", "step"] = "constant"
@@ -125,8 +131,13 @@ class Gradient(Block):
 
     def optimiser_options(self) -> dict[str, Any]:
         """The keywords of `memorability.optim.optimiser`."""
-        given = {"lr": self.lr, "momentum": self.momentum, "weight_decay": self.weight_decay}
-        return {"name": self.optimiser, **given}
+        return {
+            "name": self.optimiser,
+            "lr": self.lr,
+            "betas": self.betas,
+            "momentum": self.momentum,
+            "weight_decay": self.weight_decay,
+        }
 
     def rate(self, epoch: int) -> float:
         """The factor on the learning rate in `epoch`, see `memorability.schedules.rate`."""
@@ -198,6 +209,8 @@ class Features(Block):
     """Pictures or frames through one backbone up to a named layer, or features that come with the data.
 
     `input`: `data/raw/TRACK` (pictures, and features that come with clips) or `data/frames/NAME`.
+    `size`: the whole picture is brought to a square of so many pixels, in place of the backbone's own
+    resize and crop: for families of maps, which must see all that a map shows.
     """
 
     input: str
@@ -205,6 +218,7 @@ class Features(Block):
     dtype: Literal["float16", "float32"]
     layer: str | None = None
     pool: Literal["mean", "none"] = Field("mean", description="mean over space, or keep the map")
+    size: int | None = Field(None, ge=8)
     batch_size: int = Field(32, ge=1)
     given: Given | None = None
 
@@ -219,6 +233,8 @@ class Features(Block):
 class Evaluate(Block):
     bootstrap: int = Field(ge=100, description="resamples behind each interval")
     halves: int = Field(ge=1, description="random halves behind the human consistency")
+    map_size: int = Field(64, ge=8, description="side in pixels at which maps are compared")
+    fid: str = Field("none", description="backbone whose features FID is computed with; none: no FID")
 
 
 class Model(Block):
@@ -228,21 +244,21 @@ class Model(Block):
     `data/frames/NAME`, or `data/predictions/TRACK/0` (other models' predictions).
     `backbone` names the network it contains, a backbone or another model; `none` if it contains none.
     `level` is 0, and 1 for models that read the predictions of level 0 (Wolpert, Stacked
-    Generalization, 1992).
+    Generalization, 1992). The target `composite` is a map too, learned as the mean of picture and map.
     """
 
     family: str
     track: Track
-    target: Literal["score", "short_term", "long_term"]
+    target: Literal["score", "short_term", "long_term", "map", "composite"]
     input: str
     backbone: str
     level: int = Field(0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _target_of_track(self) -> Model:
-        if self.target not in TARGETS.get(self.track, ()):
-            valid = ", ".join(TARGETS.get(self.track, ())) or "none yet"
-            raise ValueError(f"target {self.target!r} is none of track {self.track}: {valid}")
+        valid = (*TARGETS[self.track], *(("composite",) if self.track == "maps" else ()))
+        if self.target not in valid:
+            raise ValueError(f"target {self.target!r} is none of track {self.track}: {', '.join(valid)}")
         return self
 
 
@@ -263,6 +279,33 @@ class PictureModel(GradientModel):
         return self
 
 
+class MapModel(GradientModel):
+    """A gradient model from pictures to maps, both brought whole to a square of `size` pixels.
+
+    `select`: the validation measure that picks the best epoch. `translation`, `cutout`: the chance of each
+    part of DiffAugment (`memorability.augment`), for each picture by itself; `mirror` flips half of them.
+    """
+
+    size: int = Field(64, ge=32, multiple_of=32)
+    select: Literal["l1", "mse", "cc", "spearman", "kl"] = "l1"
+    translation: float = Field(0.9, ge=0, le=1)
+    cutout: float = Field(0.9, ge=0, le=1)
+    mirror: bool = False
+
+    @model_validator(mode="after")
+    def _of_maps(self) -> MapModel:
+        if self.track != "maps":
+            raise ValueError(f"family {self.family} predicts maps; received track: {self.track}")
+        return self
+
+
+class Variant(Block):
+    """One answer to an ablation's question: a model with some of its settings changed."""
+
+    model: str
+    change: dict[str, Any] = Field(default_factory=dict)
+
+
 class Params(Block):
     """All of params.yaml. Top-level lr, epochs and batch_size, where not null, override every model."""
 
@@ -280,6 +323,7 @@ class Params(Block):
     features: dict[str, Features]
     models: dict[str, dict[str, Any]]
     evaluate: Evaluate
+    ablations: dict[str, dict[str, Variant]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
@@ -290,6 +334,8 @@ class Params(Block):
             raise ValueError(
                 f"{name!r} is a backbone and a model; both lie in models/, so name one otherwise"
             )
+        if self.evaluate.fid not in ("none", *self.backbones):
+            raise ValueError(f"evaluate.fid: {self.evaluate.fid!r} is none of {['none', *self.backbones]}")
         for name, block in self.features.items():
             if block.backbone not in ("none", *self.backbones):
                 raise ValueError(
@@ -318,6 +364,28 @@ class Params(Block):
                 f"models.{name}.backbone: received {settings.backbone!r}; valid: {', '.join(valid)}"
             )
         return settings
+
+    def variants(self, ablation: str) -> dict[str, Model]:
+        """The settings of each variant of an ablation, by the variant's name.
+
+        Raises:
+            ParamsError: there is no such ablation, or a variant changes what its model does not have.
+        """
+        if ablation not in self.ablations:
+            valid = ", ".join(self.ablations) or "none"
+            raise ParamsError(f"ablations.{ablation}: no such ablation; params.yaml has {valid}")
+        found = {}
+        for name, variant in self.ablations[ablation].items():
+            block = dict(self._block(variant.model))
+            for key, value in variant.change.items():
+                inner = block.get(key)
+                block[key] = (
+                    {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
+                )
+            found[name] = self.model_copy(update={"models": {**self.models, variant.model: block}}).model(
+                variant.model
+            )
+        return found
 
     def _block(self, name: str) -> dict[str, Any]:
         if name not in self.models:

@@ -78,6 +78,16 @@ def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarr
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 
+def stretch(picture: Image.Image, *, size: int) -> np.ndarray:
+    """The whole picture brought to a square (bilinear), whatever its shape.
+
+    Returns:
+        uint8 [C, size, size], C the channels it has.
+    """
+    square = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+    return np.ascontiguousarray(square[None] if square.ndim == 2 else square.transpose(2, 0, 1))
+
+
 def _without_far_ends(picture: Image.Image) -> Image.Image:
     """Very long pictures cut to a middle part with a wide margin around what the crop will keep.
 

@@ -78,21 +78,21 @@ def model_plots(
             xlabel="memorability score",
             ylabel="density",
         )
-        _save(figure, folder / "density")
+        save(figure, folder / "density")
         figure = Figure(figsize=(4.2, 4.2), layout="constrained")
         axes = figure.subplots()
         _draw_scatter(axes, truth, prediction)
         axes.set(title=f"{name}, test", xlabel="true score", ylabel="predicted score")
-        _save(figure, folder / "scatter")
+        save(figure, folder / "scatter")
         if len(history) > 1:
-            _save(_history(name, history), folder / "history")
+            save(_history(name, history), folder / "history")
         for kind in ("attention", "score"):
             columns = (
                 [] if predicted is None else [c for c in map(str, predicted) if c.startswith(f"{kind}_")]
             )
             if predicted is not None and len(columns) > 1:
                 shown = predicted[columns][predicted["id"].isin(test["id"])].to_numpy(float)
-                _save(_by_frame(name, kind, shown), folder / f"{kind}_by_frame")
+                save(_by_frame(name, kind, shown), folder / f"{kind}_by_frame")
 
 
 def _by_frame(name: str, kind: str, values: np.ndarray) -> Figure:
@@ -169,8 +169,7 @@ def comparison(
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _draw_board(left, board, human)
         _draw_densities(right, joined, list(board["model"])[:DENSITIES])
-        figure.savefig(folder / "models.png", dpi=110, metadata={"Software": None})
-        _save(figure, folder / "models")
+        save(figure, folder / "models", png=True)
 
 
 def _draw_board(axes: Axes, board: pd.DataFrame, human: float | None) -> None:
@@ -211,6 +210,9 @@ def _draw_densities(axes: Axes, joined: dict[str, pd.DataFrame], order: list[str
     axes.legend(loc="upper left", fontsize=9)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, *, png: bool = False) -> None:
+    """Writes PDF and SVG beside each other and, for pages that show pictures, PNG: the same bytes each time."""
+    if png:
+        figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})

@@ -77,13 +77,16 @@ def problems(rows: pd.DataFrame) -> list[tuple[int, str]]:
     """Every row of a raw index that cannot be used: its number and why, in order.
 
     Offences: a picture that is missing or undecodable, an id that appears twice, a score outside
-    [0, 1], no score at all outside `unlabelled`, an unknown split name.
+    [0, 1], no score at all (or no map) outside `unlabelled`, an unknown split name.
     """
     unlabelled = _unlabelled(rows)
     unknown = rows["split"].map(_strange_names, na_action="ignore")
-    counts, targets = rows["id"].map(rows["id"].value_counts()), tables.targets(rows)
-    scores = {target: rows[target].to_numpy(float) for target in targets}
-    none = np.all([np.isnan(score) for score in scores.values()], axis=0)
+    counts = rows["id"].map(rows["id"].value_counts())
+    scores = {name: rows[name].to_numpy(float) for name in tables.targets(rows) if name != "map"}
+    if "map" in rows:
+        lacking, none = "map", rows["map"].isna().to_numpy()
+    else:
+        lacking, none = "score", np.all([np.isnan(score) for score in scores.values()], axis=0)
     found = []
     for mask, text in (
         (rows["problem"].notna(), rows["problem"]),
@@ -98,7 +101,7 @@ def problems(rows: pd.DataFrame) -> list[tuple[int, str]]:
             )
             for target, score in scores.items()
         ),
-        (none & ~unlabelled & rows["problem"].isna().to_numpy(), "no score"),
+        (none & ~unlabelled & rows["problem"].isna().to_numpy(), f"no {lacking}"),
         (unknown.fillna("") != "", "split " + unknown + f" is none of {', '.join(tables.SPLITS)}"),
     ):
         texts = text if isinstance(text, pd.Series) else pd.Series(text, index=rows.index)

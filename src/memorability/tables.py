@@ -9,6 +9,7 @@ Columns (empty where a data set has no such thing):
     short_term, long_term             memorability after minutes and after a day or more  videos
     short_term_responses, long_term_responses     answers behind each                     videos
     title         a line on what a clip shows                                             videos
+    map           sha256 of the file of the picture's map; without one it is unlabelled   maps
     width, height pixels;  phash: perceptual hash, 16 hex digits;  sha256 of the file
     frames, duration                  frames taken from a clip and its seconds            (frames' index)
     shard, offset, size               where the file's bytes lie among the raw shards
@@ -31,13 +32,18 @@ from memorability.files import staged
 
 SPLITS = ("train", "val", "test", "unlabelled")
 # Track -> what can be predicted: columns of its tables.
-TARGETS: Final[dict[str, tuple[str, ...]]] = {"images": ("score",), "videos": ("short_term", "long_term")}
+TARGETS: Final[dict[str, tuple[str, ...]]] = {
+    "images": ("score",),
+    "videos": ("short_term", "long_term"),
+    "maps": ("map",),
+}
 _ONLY_BEFORE_SPLIT = ("split_scores", "problem")
-_TEXT = ("id", "dataset", "category", "subcategory", "title", "phash", "sha256", "shard", "split")
+_TEXT = ("id", "dataset", "category", "subcategory", "title", "map", "phash", "sha256", "shard", "split")
 _COUNTS = ("responses", "hits", "false_alarms", "short_term_responses", "long_term_responses")
 _OF_TRACK = {
     "images": ("score", "responses", "hits", "false_alarms", "split_scores"),
     "videos": ("short_term", "short_term_responses", "long_term", "long_term_responses", "title"),
+    "maps": ("map",),
 }
 
 
@@ -55,7 +61,7 @@ def split(rows: pd.DataFrame) -> list[str]:
 
 
 def targets(rows: pd.DataFrame) -> list[str]:
-    """What can be predicted of the rows of an index or a split table: of what they have any score."""
+    """What can be predicted of the rows of an index or a split table: of what they have any score, or map."""
     named = [target for names in TARGETS.values() for target in names if target in rows.columns]
     return [target for target in named if rows[target].notna().any()]
 
@@ -64,21 +70,23 @@ def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
     """A split table as seen by a model of one target: its score and its answers are in the images' columns.
 
     A row without that score is unlabelled. Where answers were counted but not told apart, hits are
-    taken as score x responses, rounded, and false alarms as 0.
+    taken as score x responses, rounded, and false alarms as 0. Of target `map` there are no scores: only
+    rows without a map become unlabelled.
 
     Raises:
         DataError: the table has no such target.
     """
     if target not in rows.columns:
         raise DataError(f"target {target!r}: the table has {', '.join(targets(rows)) or 'no scores'}")
-    if target == "score":
+    if target in ("score", "map"):
         found = rows
     else:
         score, responses = rows[target].astype(float), rows[f"{target}_responses"]
         counted = (score * responses.astype("Float64")).round().astype("Int64")
         alarms = responses.where(responses.isna(), 0)
         found = rows.assign(score=score, responses=responses, hits=counted, false_alarms=alarms)
-    return found.assign(split=found["split"].mask(found["score"].isna(), "unlabelled"))
+    missing = found["map" if target == "map" else "score"].isna()
+    return found.assign(split=found["split"].mask(missing, "unlabelled"))
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

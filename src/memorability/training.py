@@ -29,6 +29,7 @@ from memorability.progress import bar
 CHECK_STEPS = 50  # between two looks at the losses, each of which waits for the device
 CONSTANT_ROWS = 512  # pictures whose frozen part is computed and kept together
 DIVERGED = 1e4  # a loss so many times its first value leads nowhere
+LOWER_IS_BETTER = ("l1", "mse", "kl")
 
 
 class Outcome(NamedTuple):
@@ -72,6 +73,7 @@ def fit(
     """
     if len(train) == 0 or len(val) == 0:
         raise TrainingError(f"training needs train and val pictures; received {len(train)} and {len(val)}")
+    val = _some(val, getattr(settings, "val_pictures", None))
     with memory_explained(settings), runtime.Stopping() as stopping:
         run = _Run(task, settings, net, fabric, seed, state, stopping, compiled)
         train, val = run.with_constants(train), run.with_constants(val)
@@ -92,7 +94,7 @@ def fit(
                 **{f"train_{name}": value for name, value in losses.items()},
                 **{f"val_{name}": value for name, value in measured.items()},
             }
-            progress.end_epoch(line, measured[task.SELECTION], run.net)
+            progress.end_epoch(line, _selected(task, settings, measured), run.net)
             run.checkpoint.save_when_due()
             log(line)
             if runtime.rank() == 0:
@@ -183,7 +185,7 @@ class _Run:
                 self.checkpoint.save()
         self._check(recent)
         distributed.average_buffers(self.net)
-        return {n: float(v) / len(order) for n, v in progress.totals.items()}
+        return {n: float(v) / progress.counts[n] for n, v in progress.totals.items()}
 
     def predict(self, examples: Examples) -> np.ndarray:
         """The task's predictions in order: float32 [N] (or [N, ...]); each made by one process."""
@@ -278,7 +280,8 @@ class _Run:
         """Raises a TrainingError for the first of the recent steps whose loss is not finite or diverged."""
         for where, losses in recent:
             values = {name: float(value) for name, value in losses.items()}
-            first = self.progress.first = self.progress.first or values
+            first = self.progress.first
+            first |= {name: value for name, value in values.items() if name not in first}
             finite = all(math.isfinite(value) for value in values.values())
             if not finite or any(abs(v) > DIVERGED * (1 + abs(first[n])) for n, v in values.items()):
                 rate = {n: o.param_groups[0]["lr"] for n, o in self.optimisers.items()}
@@ -297,11 +300,25 @@ def memory_explained(settings: Any) -> Iterator[None]:
         texts = ("allocate memory", "out of memory", "ALLOC_FAILED")
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
             raise
-        sizes = [name for name in ("batch_size", "crop", "width", "hidden") if hasattr(settings, name)]
+        sizes = [n for n in ("batch_size", "crop", "size", "width", "hidden") if hasattr(settings, n)]
         now = ", ".join(f"{name} ({getattr(settings, name)})" for name in sizes)
         raise TrainingError(
             f"out of memory: lower one of {now}, or on a GPU set precision: bf16-mixed; {error}"
         ) from error
+
+
+def _some(examples: Examples, count: int | None) -> Examples:
+    """At most `count` of the examples, always the same ones: for methods whose predictions take long."""
+    if count is None or count >= len(examples):
+        return examples
+    return examples.part(np.linspace(0, len(examples) - 1, count).round().astype(int))
+
+
+def _selected(task: Any, settings: Any, measured: dict[str, float | None]) -> float | None:
+    """The measure that the best epoch is chosen by, turned so that higher is better."""
+    name = getattr(settings, "select", None) or task.SELECTION
+    value = measured[name]
+    return -value if value is not None and name in LOWER_IS_BETTER else value
 
 
 def _plain(measured: dict[str, Any]) -> dict[str, float | None]:

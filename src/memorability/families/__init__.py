@@ -4,7 +4,9 @@ Every family has `Params`, its settings, and `READS`, what x is:
 
     "nothing"                        an empty array [N, 0]
     "pictures", "frames"             pixels: [3, h, w] of a picture, [T, 3, h, w] of a clip
+    "whole_pictures"                 pixels [3, P, P] of the whole picture brought to a square; P is `settings.side`
     "features"                       of the input artifact
+    "places"                         features of each place of whole pictures, [D, h, w], of the input artifact
     "titles"                         a text a clip
     "predictions"                    of other models (`settings.members`), [N, M]
     "frame_scores"                   of the frames by the image model in `backbone`, [N, T], NaN after the last
@@ -37,4 +39,8 @@ where x of features is a sequence [T, D] (of a picture: T = 1); and may have
 
 A batch is a dict: "x" float (pixels in [0, 1]), "y" float [B] (in training), "length" int [B] (frames that
 are there; the others are zero and must not count) and "constant".
+
+Families of maps (track `maps`) have the same functions: y and predictions are maps in [0, 1], [N, C, S, S] with S
+`settings.size`, and `build` also takes `channels`, C. `settings.select`, where there is one, is used in place of
+SELECTION. Their steps may also give "l1" (of the maps, on [0, 1]) and "wins" (`adversaries.wins`) among the losses.
 """

@@ -1,8 +1,13 @@
-"""The mean training score for everything: the error every model has to beat."""
+"""The mean training score, or the mean training map, for everything: the error every model has to beat.
+
+The mean map is what the middle of pictures says without looking at them (the centre bias: Tatler, The central
+fixation bias in scene viewing, 2007).
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
 from memorability import params
 
@@ -10,12 +15,15 @@ READS = "nothing"
 
 
 class Params(params.Model):
-    """No settings of its own."""
+    """`size`: side in pixels, of maps."""
+
+    size: int = Field(64, ge=8)
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    return {"mean": np.array(y.mean())}
+    """Args: y, scores float [N] or maps float [N, C, S, S]."""
+    return {"mean": np.array(y.mean(axis=0))}
 
 
 def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    return np.full(len(x), float(state["mean"]))
+    return np.repeat(state["mean"][None], len(x), axis=0)

@@ -1,0 +1,180 @@
+"""Palette: a map drawn out of noise by a diffusion model that sees the picture.
+
+Saharia et al., Palette: Image-to-Image Diffusion Models (2022), as in Khan, Predicting Memorable Regions of
+Images (2023): picture and noisy map side by side go into a U-Net (diffusers' UNet2DModel), which predicts
+the noise by squared error. What samples is a running mean (EMA) of the weights. Each map is sampled from
+noise of its own, which its picture and `sample_seed` decide, so that the same picture has the same map.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from memorability import diffusion, map_batches, params
+from memorability.backbones import Network
+from memorability.map_metrics import measure as measure
+from memorability.optim import Backward, descend, optimiser
+
+READS = "whole_pictures"
+GROUPS = 8  # of the network's group normalisation
+
+
+class Params(params.MapModel):
+    """Network, noise and sampling.
+
+    `width` times `multipliers` are the widths of its stages, each half the side of the one before; `blocks`
+    are the residual blocks of each; `attention`: the stages that have it (from 0, the finest).
+    `timesteps`, `noise` (its schedule), `beta_low`, `beta_high`, `input_scale`: see `memorability.diffusion`.
+    `steps` are those of sampling; `samples`: how many maps are averaged; `val_pictures`: how many of
+    validation are sampled after each epoch (all at the end).
+    """
+
+    width: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
+    multipliers: tuple[int, ...] = Field((1, 2, 4, 8), min_length=2, max_length=5)
+    blocks: int = Field(2, ge=1)
+    attention: tuple[int, ...] = (3,)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    timesteps: int = Field(1000, ge=2)
+    noise: diffusion.Schedule = "linear"
+    beta_low: float = Field(1e-4, gt=0, lt=1)
+    beta_high: float = Field(0.02, gt=0, lt=1)
+    input_scale: float = Field(1.0, gt=0, le=1)
+    ema: float = Field(0.999, ge=0, lt=1)
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    steps: int = Field(50, ge=1)
+    samples: int = Field(1, ge=1)
+    sample_seed: int = Field(0, ge=0)
+    val_pictures: int | None = Field(32, ge=2)
+
+    @property
+    def side(self) -> int:
+        return self.size
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        if self.beta_low > self.beta_high:
+            raise ValueError(
+                f"beta_low must be at most beta_high ({self.beta_high}), received {self.beta_low}"
+            )
+        if self.steps > self.timesteps:
+            raise ValueError(f"steps must be at most timesteps ({self.timesteps}), received {self.steps}")
+        if any(not 0 <= stage < len(self.multipliers) for stage in self.attention):
+            raise ValueError(
+                f"attention names stages 0 to {len(self.multipliers) - 1}, received {self.attention}"
+            )
+        if self.size % 2 ** (len(self.multipliers) - 1):
+            raise ValueError(f"size {self.size} cannot be halved {len(self.multipliers) - 1} times")
+        return self
+
+
+class Palette(nn.Module):
+    """The network that is trained, the running mean that samples, and the noise of each timestep.
+
+    Args:
+        channels: of the maps.
+    """
+
+    def __init__(self, settings: Params, *, channels: int) -> None:
+        super().__init__()
+        stages = range(len(settings.multipliers))
+        attends = ["Attn" if stage in settings.attention else "" for stage in stages]
+        self.unet: nn.Module = UNet2DModel(
+            sample_size=settings.size,
+            in_channels=3 + channels,
+            out_channels=channels,
+            block_out_channels=tuple(settings.width * by for by in settings.multipliers),
+            down_block_types=tuple(f"{kind}DownBlock2D" for kind in attends),
+            up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(attends)),
+            layers_per_block=settings.blocks,
+            norm_num_groups=GROUPS,
+            dropout=settings.dropout,
+        )
+        self.ema: nn.Module = copy.deepcopy(self.unet).requires_grad_(False)
+        self.channels, self.scale = channels, settings.input_scale
+        self.updates: Tensor
+        self.alpha_bar: Tensor
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        alpha_bar = torch.from_numpy(1 - betas(settings)).cumprod(0)
+        self.register_buffer("alpha_bar", alpha_bar.float(), persistent=False)
+
+    def forward(self, picture: Tensor, noisy: Tensor, t: Tensor, *, ema: bool = False) -> Tensor:
+        """The noise in maps [B, C, S, S] at timesteps `t`, int [B], beside pictures [B, 3, S, S]."""
+        if self.scale != 1:  # Chen (2023), algorithm 1: scaled inputs have too little variance
+            noisy = noisy / noisy.std(dim=(1, 2, 3), keepdim=True)
+        net = self.ema if ema else self.unet
+        return net(torch.cat([picture, noisy], dim=1), t).sample.float()
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Moves the running mean towards the trained weights; at first faster, since it starts at random ones."""
+        self.updates += 1
+        kept = torch.clamp((1 + self.updates) / (10 + self.updates), max=decay)
+        for mean, now in zip(self.ema.parameters(), self.unet.parameters(), strict=True):
+            mean.lerp_(now, (1 - kept).to(mean.dtype))
+
+
+def betas(settings: Params) -> Any:
+    return diffusion.betas(
+        settings.noise, steps=settings.timesteps, low=settings.beta_low, high=settings.beta_high
+    )
+
+
+def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int) -> Palette:
+    return Palette(settings, channels=channels)
+
+
+def optimisers(settings: Params, net: Palette) -> dict[str, Optimizer]:
+    return {"net": optimiser(net.unet.parameters(), **settings.optimiser_options())}
+
+
+def step(
+    settings: Params,
+    net: Any,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    picture, wanted = map_batches.augmented(settings, *map_batches.pairs(settings, batch))
+    t = torch.randint(0, settings.timesteps, (len(wanted),), device=wanted.device)
+    noise = torch.randn_like(wanted)
+    left = net.alpha_bar[t].view(-1, 1, 1, 1)
+    noisy = left.sqrt() * settings.input_scale * wanted + (1 - left).sqrt() * noise
+    loss = F.mse_loss(net(picture, noisy, t), noise)
+    descend(loss, optimisers["net"], backward)
+    net.follow(settings.ema)
+    return {"loss": loss.detach()}
+
+
+def predict(settings: Params, net: Any, batch: dict[str, Tensor]) -> Tensor:
+    """The mean of `samples` sampled maps of each picture: [B, C, S, S] in [0, 1]."""
+    picture = map_batches.pictures(batch)
+    drawn = [sample(settings, net, picture, number=i) for i in range(settings.samples)]
+    return torch.stack([map_batches.as_map(settings, picture, one).clamp(0, 1) for one in drawn]).mean(0)
+
+
+def sample(settings: Params, net: Any, picture: Tensor, *, number: int) -> Tensor:
+    """One map, or composite, of each picture: [B, C, S, S] in [-1, 1]."""
+    kind: Any = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[settings.sampler]
+    scheduler = kind(
+        num_train_timesteps=settings.timesteps,
+        trained_betas=betas(settings),
+        clip_sample=True,
+        clip_sample_range=settings.input_scale,
+        timestep_spacing="trailing",  # so that few steps, too, begin at pure noise
+    )
+    scheduler.set_timesteps(settings.steps, device=picture.device)
+    sources = diffusion.own_noise(picture, seed=settings.sample_seed, sample=number)
+    x = diffusion.drawn(sources, (net.channels, *picture.shape[-2:]), picture.device)
+    for t in scheduler.timesteps:
+        noise = net(picture, x, t.expand(len(x)), ema=True)
+        # DDIM with eta 0 draws nothing; DDPM draws from each map's own source.
+        x = scheduler.step(noise, t, x, generator=sources).prev_sample
+    return x / settings.input_scale

@@ -1,0 +1,71 @@
+"""pix2pix with least-squares losses: a U-Net that must also convince a discriminator of picture and map.
+
+Isola et al. (2017) as modified by Khan, Predicting Memorable Regions of Images (2023):
+
+    L_G = MSE(D(fake, image), 1) + l1 * L1(fake, real)
+    L_D = 0.5 (MSE(D(fake, image), 0) + MSE(D(real, image), 1))
+
+DiffAugment changes what the discriminator sees, in both steps, real and fake; never the L1 term.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from memorability import adversaries, map_batches
+from memorability.adversaries import predict as predict
+from memorability.backbones import Network
+from memorability.map_metrics import measure as measure
+from memorability.optim import Backward, descend
+
+READS = "whole_pictures"
+
+
+class Params(adversaries.Settings):
+    """As published: `l1` 1."""
+
+
+def build(
+    settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int
+) -> adversaries.Adversaries:
+    return adversaries.build(settings, channels=channels, backbone=backbone)
+
+
+def optimisers(settings: Params, net: adversaries.Adversaries) -> dict[str, Optimizer]:
+    return adversaries.optimisers(settings, net)
+
+
+def step(
+    settings: Params,
+    net: Any,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    picture, real = map_batches.pairs(settings, batch)
+    fake = net(picture)
+
+    real_says = adversaries.verdict(settings, net, picture, real)
+    fake_says = adversaries.verdict(settings, net, picture, fake.detach())
+    judged = 0.5 * (
+        F.mse_loss(fake_says, torch.zeros_like(fake_says)) + F.mse_loss(real_says, torch.ones_like(real_says))
+    )
+    descend(judged, optimisers["discriminator"], backward)
+
+    with adversaries.held(net.discriminator):
+        says = adversaries.verdict(settings, net, picture, fake)
+        convincing = F.mse_loss(says, torch.ones_like(says))
+        loss = convincing + settings.l1 * F.l1_loss(fake, real)
+        descend(loss, optimisers["generator"], backward)
+    return {
+        "loss": loss.detach(),
+        "adversarial": convincing.detach(),
+        "discriminator": judged.detach(),
+        "wins": adversaries.wins(real_says, fake_says),
+        "l1": map_batches.error(settings, picture, fake, real),
+    }

@@ -1,0 +1,62 @@
+"""Ridge regression from a backbone's features of each place to the map there: the baseline that is hard to beat.
+
+One linear map from the D features of a place to the C channels of the map at that place, the same everywhere
+(Hoerl and Kennard, Ridge Regression, 1970); the coarse map is enlarged bilinearly. The strength is chosen
+by five folds of whole pictures within train, since places of one picture are much alike.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.preprocessing import StandardScaler
+
+from memorability import maps, params
+
+READS = "places"
+FOLDS = 5
+
+
+class Params(params.Model):
+    """`alphas`: the strengths to choose from, each over 0. `size`: side of the maps in pixels."""
+
+    alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    size: int = Field(64, ge=8)
+
+
+def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Args: x float [N, D, h, w], y float [N, C, S, S] in [0, 1]. Returns: `weight` [D, C], `bias` [C], `alpha` []."""
+    height, width = x.shape[-2:]
+    coarse = maps.reduced(y, height=height, width=width)  # [N, C, h, w]
+    places = _places(x)
+    scaler = StandardScaler().fit(places)
+    picture = np.repeat(np.arange(len(x)), height * width)
+    search = GridSearchCV(
+        Ridge(),
+        {"alpha": list(settings.alphas)},
+        cv=GroupKFold(min(FOLDS, len(x))),
+        scoring="neg_mean_squared_error",
+    ).fit(scaler.transform(places), _places(coarse), groups=picture)
+    # Scaling and regression are both linear: one weight and one bias hold them.
+    ridge = search.best_estimator_
+    weight = np.atleast_2d(ridge.coef_).T / scaler.scale_[:, None]
+    return {
+        "weight": weight,
+        "bias": np.atleast_1d(ridge.intercept_) - scaler.mean_ @ weight,
+        "alpha": np.array(search.best_params_["alpha"]),
+    }
+
+
+def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """float [N, C, size, size] in [0, 1]."""
+    found = np.einsum("ndhw,dc->nchw", x.astype(np.float64), state["weight"]) + state["bias"][:, None, None]
+    return maps.resized(found, size=settings.size).clip(0, 1)
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """[N, D, h, w] -> [N h w, D]."""
+    return values.transpose(0, 2, 3, 1).reshape(-1, values.shape[1]).astype(np.float64)
