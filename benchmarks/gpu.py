@@ -35,6 +35,7 @@ from memorability.shards import ShardWriter
 
 TRANSFORM = {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 SIDE = 256  # of the generated pictures
+MAPS, CHANNELS = 512, 3  # different ones, where maps are learned
 
 
 @dataclass(frozen=True)
@@ -148,43 +149,60 @@ def decode_all(pictures: Pictures, extractor: Extractor) -> None:
 
 
 def gradient_families() -> list[str]:
-    """Every family of pictures that is trained by gradients."""
+    """Every family of pictures that is trained by gradients, to scores or to maps."""
     found = [name for name in params.family_names() if hasattr(params.family(name), "build")]
-    return [name for name in found if params.family(name).READS == "pictures"]
+    return [name for name in found if params.family(name).READS in ("pictures", "whole_pictures")]
 
 
 def settings_of(family: str, size: Size, **changes: Any) -> Any:
     schema = params.family(family).Params
     given = {"lr": 1e-4, "epochs": 3, "batch_size": size.batch, "backbone": size.backbone, "input": "raw"}
     given |= {"family": family, "track": "images", "target": "score", "patience": 99} | changes
+    if of_maps(family):
+        given |= {"track": "maps", "target": "map", "backbone": "none"}
     return schema(
         **given | {key: value for key, value in size.families.items() if key in schema.model_fields}
     )
+
+
+def of_maps(family: str) -> bool:
+    return bool(params.family(family).READS == "whole_pictures")
 
 
 def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any) -> None:
     """The loop's step against the same step on a batch that is ready."""
     task, settings = params.family(family), settings_of(family, size)
     count = size.steps * size.batch
-    pixels = Pixels(Pictures(rows, folder / "raw"), resize=settings.resize, crop=settings.crop)
-    truth = rows["score"].to_numpy(np.float32)
+    whole = of_maps(family)
+    resize, crop = (settings.side, settings.side) if whole else (settings.resize, settings.crop)
+    pixels = Pixels(Pictures(rows, folder / "raw"), resize=resize, crop=crop, whole=whole)
     chosen = np.arange(len(rows))[:count] if len(rows) >= count else np.arange(count) % len(rows)
-    train = loading.Examples(pixels, truth[chosen], chosen)
+    if whole:
+        drawn = np.random.default_rng(0).integers(
+            0, 256, (MAPS, CHANNELS, settings.size, settings.size), np.uint8
+        )
+        truth = drawn[np.arange(max(len(chosen), size.batch)) % MAPS]
+    else:
+        truth = rows["score"].to_numpy(np.float32)[np.resize(chosen, max(len(chosen), size.batch))]
+    train = loading.Examples(pixels, truth[: len(chosen)], chosen)
     few = loading.Examples(pixels, truth[: size.batch], np.arange(size.batch))
-    backbone = backbones.load(folder / size.backbone, head=True)
 
-    shape = (3, settings.crop, settings.crop)
+    def built() -> torch.nn.Module:
+        backbone = None if whole else backbones.load(folder / size.backbone, head=True)
+        more = {"channels": CHANNELS} if whole else {}
+        net: torch.nn.Module = task.build(settings, shape=(3, crop, crop), backbone=backbone, **more)
+        return net
+
     ends: list[float] = []
     with training.unfinished(folder / f"state-{family}", fabric=fabric) as state:
         training.fit(
-            task, settings, task.build(settings, shape=shape, backbone=backbone),
+            task, settings, built(),
             train=train, val=few, judged=[few], fabric=fabric, seed=0, state=state,
             log=lambda line: ends.append(time.perf_counter()),
         )  # fmt: skip
     ours = (ends[-1] - ends[0]) / (len(ends) - 1) / size.steps  # the first epoch decodes
 
-    backbone = backbones.load(folder / size.backbone, head=True)  # the first one lies on the device now
-    net = layers.channels_last(task.build(settings, shape=shape, backbone=backbone)).to(fabric.device)
+    net = layers.channels_last(built()).to(fabric.device)
     optimisers = task.optimisers(settings, net)
     batch = next(iter(loading.load(few, [list(range(size.batch))], device=fabric.device, workers=0)))
     if hasattr(task, "constant"):

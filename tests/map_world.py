@@ -31,7 +31,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "wgan": {"width": 8, "n_critic": 2, "discriminator": {"width": 8, "normalisation": "layer"}},
     "palette": {
         **{"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []},
-        **{"timesteps": 20, "noise": "cosine", "beta_low": 1e-5, "beta_high": 0.999, "steps": 4, "ema": 0.9},
+        **{"timesteps": 20, "noise": "cosine", "steps": 2, "ema": 0.9},
     },
 }
 GRADIENT = ("unet", "pix2pix", "wgan", "palette")
@@ -134,7 +134,7 @@ def make(root: Path, *, pictures: int = 24, channels: int = 3) -> World:
     source = {"pairs": pairs.Params(root=root / "own", channels=channels)}
     beside = {"work": root / "work", "store": root / "store", "seed": 0, "threads": 1}
     acquire("maps", source, root / "raw", **beside)
-    rows, _ = splits.split(tables.read(root / "raw" / "index.csv"), SPLIT)
+    rows = splits.split(tables.read(root / "raw" / "index.csv"), SPLIT)[0]
     tables.write(rows, root / "split.csv")
     rows = tables.read(root / "split.csv")
     _features(root, rows)
@@ -167,7 +167,9 @@ def place(world: World, family: str, name: str, *, backbone: Path | None = None)
 
 def written(where: fitting.Place) -> dict[str, bytes]:
     """All that a finished fit leaves behind, by name."""
-    folders = (where.model, where.predictions.parent, where.history)
+    folders = {"model": where.model, "predictions": where.predictions.parent, "history": where.history}
     return {
-        f"{folder.name}/{file.name}": file.read_bytes() for folder in folders for file in folder.iterdir()
+        f"{kind}/{file.name}": file.read_bytes()
+        for kind, folder in folders.items()
+        for file in folder.iterdir()
     }

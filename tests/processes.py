@@ -13,7 +13,7 @@ from typing import Any
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     ["pytest", "memorability.fitting", "memorability.training", "memorability.features"]
-    + [f"memorability.families.{name}" for name in ("memnet", "resmem")]
+    + [f"memorability.families.{name}" for name in ("memnet", "resmem", "pix2pix", "wgan", "palette")]
 )
 
 

@@ -156,3 +156,18 @@ def test_settings_out_of_range(family, changes, key):
 
 def test_what_they_read():
     assert (mean.READS, ridge.READS, svr.READS) == ("nothing", "features", "features")
+
+
+# Maps
+
+
+def test_the_mean_map_is_the_same_for_every_picture():
+    maps = np.random.default_rng(0).random((5, 3, 8, 8))
+    block = {"family": "mean", "track": "maps", "target": "map", "input": "data/raw/maps", "backbone": "none"}
+    own = params.checked(mean.Params, block | {"size": 8}, at="models.x")
+    state = mean.fit(own, np.empty((5, 0)), maps)
+    found = mean.predict(own, state, np.empty((4, 0)))
+    assert found.shape == (4, 3, 8, 8)
+    assert np.allclose(found, maps.mean(axis=0))
+    with pytest.raises(ParamsError, match=r"models\.x\.size: received 4"):
+        params.checked(mean.Params, block | {"size": 4}, at="models.x")

@@ -1,6 +1,6 @@
 """Work that is killed again and again ends with the same bytes as if it never had been.
 
-By default about 30 kills; MEMORABILITY_KILLS=1000 makes a long check of it.
+By default about 35 kills; MEMORABILITY_KILLS=1000 makes a long check of it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import re
 import resource
 import signal
 import time
+from dataclasses import replace
 from itertools import count
 
+import map_world
 import numpy as np
 import pytest
 import small_world
@@ -22,7 +24,7 @@ from small_world import COMPUTE, CUT, place, settings, written
 from torch import nn
 from torch.nn import functional as F
 
-from memorability import artifacts, checkpoint, fitting, params, runtime, states, training
+from memorability import artifacts, checkpoint, fitting, params, runtime, states, tables, training
 from memorability.errors import StateError
 from memorability.families import memnet as memnet_family
 from memorability.features import Extractor, extract
@@ -41,8 +43,10 @@ PAUSE = 0.02  # before each step, so that kills come between them too
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """60 pictures, packed and split, and a backbone."""
-    return small_world.make(tmp_path_factory.mktemp("world"), pictures=PICTURES)
+    """60 pictures, packed and split, and a backbone; below it, a track of pairs."""
+    made = small_world.make(tmp_path_factory.mktemp("world"), pictures=PICTURES)
+    map_world.make(made.root / "of maps")
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -73,14 +77,37 @@ TRAINED = {
     "memnet": {"optimiser": "sgd", "lr": 0.01, "epochs": 3, "batch_size": 4, "schedule": "cosine"},
     "resmem": {"optimiser": "adam", "lr": 0.001, "epochs": 2, "batch_size": 4, "hidden": 32},
 }
+# Of maps: 15 pictures are 3 steps an epoch, so that wgan's turns go on from one epoch to the next.
+OF_MAPS = {
+    "pix2pix": {"epochs": 4, "dropout": 0.2},
+    "wgan": {"epochs": 4, "n_critic": 2},
+    "palette": {"epochs": 4, "dropout": 0.1, "sampler": "ddpm"},
+}
+OF_MAPS = {
+    family: own | {"translation": 0.9, "cutout": 0.9, "mirror": True} for family, own in OF_MAPS.items()
+}
 
 
 def fit(world, name, *, family, seconds=0.0, save_seconds=SAVE_SECONDS):
     checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE, training.CONSTANT_ROWS = save_seconds, 1e9, 8
     task = params.family(family)
     task.step = slowly(task.step, seconds)
-    where = place(world, family, name)
-    fitting.fit(settings(family, **TRAINED[family]), world.rows, where, COMPUTE)
+    if family in OF_MAPS:
+        own, rows = (
+            map_world.made(family, **OF_MAPS[family]),
+            tables.read(world.root / "of maps" / "split.csv"),
+        )
+    else:
+        own, rows = settings(family, **TRAINED[family]), world.rows
+    fitting.fit(own, rows, place_of(world, family, name), COMPUTE)
+
+
+def place_of(world, family, name):
+    """Where the model of a family lies; all unfinished work lies in one folder."""
+    if family not in OF_MAPS:
+        return place(world, family, name)
+    pairs = map_world.World(world.root / "of maps", rows=None)
+    return replace(map_world.place(pairs, family, name), state=world.root / "states" / name)
 
 
 STEPS = 3 * 7  # of memnet: 30 pictures in batches of 4, three times
@@ -186,10 +213,24 @@ def resmem(world, name, **options):
     fit(world, name, family="resmem", **options)
 
 
+def pix2pix(world, name, **options):
+    fit(world, name, family="pix2pix", **options)
+
+
+def wgan(world, name, **options):
+    fit(world, name, family="wgan", **options)
+
+
+def palette(world, name, **options):
+    fit(world, name, family="palette", **options)
+
+
 def result(world, work, name):
     """All bytes that a finished work has written."""
     if work in (memnet, resmem):
         return written(place(world, work.__name__, name))
+    if work.__name__ in OF_MAPS:
+        return map_world.written(place_of(world, work.__name__, name))
     folder = world.root / work.__name__ / name
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
@@ -239,11 +280,11 @@ def kill_until_done(world, work, name, rng, seconds):
         assert code != 1 or "KeyboardInterrupt" in text, text
 
 
-def killed(world, uninterrupted, work):
+def killed(world, uninterrupted, work, share=4):
     """Kills until there were enough; returns what every process printed, in a list for each run."""
     rng, runs = random.Random(0), []
     expected, seconds = uninterrupted(work)
-    while sum(len(texts) - 1 for texts in runs) < KILLS / 4:
+    while sum(len(texts) - 1 for texts in runs) < KILLS / share:
         name = f"{work.__name__}-{len(runs)}"
         runs.append(kill_until_done(world, work, name, rng, seconds))
         assert result(world, work, name) == expected
@@ -251,9 +292,11 @@ def killed(world, uninterrupted, work):
     return runs
 
 
-@pytest.mark.parametrize("work", [memnet, resmem, adversaries])
-def test_a_training_killed_at_random_ends_with_the_same_bytes(world, uninterrupted, work):
-    texts = [text for run in killed(world, uninterrupted, work) for text in run[1:]]
+@pytest.mark.parametrize(
+    ("work", "share"), [(memnet, 4), (resmem, 4), (adversaries, 4), (pix2pix, 10), (wgan, 10), (palette, 10)]
+)
+def test_a_training_killed_at_random_ends_with_the_same_bytes(world, uninterrupted, work, share):
+    texts = [text for run in killed(world, uninterrupted, work, share) for text in run[1:]]
     inside = sum(bool(re.search(r"going on at epoch \d+, step [1-9]", text)) for text in texts)
     print(f"{len(texts)} restarts, {inside} of them inside an epoch")
     assert inside >= len(texts) / 4

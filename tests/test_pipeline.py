@@ -31,7 +31,7 @@ def test_every_model_has_its_outputs(clone: Path) -> None:
         assert (clone / f"plots/figures/{track}/{name}/density.pdf").is_file()
         report = json.loads((clone / f"metrics/{track}/{name}.json").read_text())
         assert tuple(report) == TARGETS[track]
-        assert all(set(splits) == {"train", "val", "test"} for splits in report.values())
+        assert all({"train", "val", "test"} <= set(splits) for splits in report.values())
     assert json.loads((clone / "metrics/images/mean.json").read_text())["score"]["test"]["spearman"] is None
 
 

@@ -211,9 +211,15 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
         raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
     names = before_head(net, arch)
     probe = create_feature_extractor(net, {name: name for name in names}).eval()
-    with torch.no_grad():
-        shapes = {name: out.shape for name, out in probe(torch.zeros(1, 3, side, side)).items()}
-    last = {shape[-1]: name for name, shape in shapes.items() if len(shape) == 4}  # of each side
+    try:
+        with torch.no_grad():
+            shapes = {name: out.shape for name, out in probe(torch.zeros(1, 3, side, side)).items()}
+    except RuntimeError as error:
+        raise BackboneError(f"{arch} cannot read pictures of {side} pixels ({error})") from error
+    last: dict[int, str] = {}  # of each side; none behind which the side grows again, as before a classifier
+    for name, shape in shapes.items():
+        if len(shape) == 4 and shape[-1] <= min(last, default=side):
+            last[shape[-1]] = name
     taken: list[int] = []
     for height in sorted(last):
         if 1 < height <= finest and height >= 1.5 * (taken[-1] if taken else 1):
@@ -224,7 +230,9 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
         )
     chosen = [last[height] for height in reversed(taken)]
     cut = create_feature_extractor(net, {name: name for name in chosen})
-    return layers.Normalised(_Listed(cut), network.config["transform"]), [shapes[name][1] for name in chosen]
+    return layers.Normalised(_Listed(cut, chosen), network.config["transform"]), [
+        int(shapes[name][1]) for name in chosen
+    ]
 
 
 def before_head(net: nn.Module, arch: str) -> list[str]:
@@ -235,11 +243,12 @@ def before_head(net: nn.Module, arch: str) -> list[str]:
 
 
 class _Listed(nn.Module):
-    """A feature extractor whose outputs are a list rather than a dict."""
+    """A feature extractor whose outputs are a list, in the order of their names, rather than a dict."""
 
-    def __init__(self, cut: nn.Module) -> None:
+    def __init__(self, cut: nn.Module, names: list[str]) -> None:
         super().__init__()
-        self.cut = cut
+        self.cut, self.names = cut, names
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return list(self.cut(x).values())
+        found = self.cut(x)
+        return [found[name] for name in self.names]

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 Schedule = Literal["linear", "cosine", "sigmoid"]
-MOST = 0.999  # of a beta, as in Nichol and Dhariwal (2021): at 1 nothing of the picture would be left
+# Of a beta, from the first to the last: Ho et al. (2020); Nichol and Dhariwal (2021), as at 1 nothing would be left.
+RANGES: dict[Schedule, tuple[float, float]] = {
+    "linear": (1e-4, 0.02),
+    "cosine": (0.0, 0.999),
+    "sigmoid": (0.0, 0.999),
+}
 
 
 def alpha_bar(schedule: Schedule, t: np.ndarray) -> np.ndarray:
@@ -37,19 +42,20 @@ def alpha_bar(schedule: Schedule, t: np.ndarray) -> np.ndarray:
     return np.clip((high - logistic(6 * t - 3)) / (high - low), 0, 1)
 
 
-def betas(schedule: Schedule, *, steps: int, low: float, high: float) -> np.ndarray:
-    """The share of noise that each of `steps` steps adds, float64 [steps] in (0, 0.999].
+def betas(schedule: Schedule, *, steps: int, within: tuple[float, float] | None = None) -> np.ndarray:
+    """The share of noise that each of `steps` steps adds, float64 [steps] in [0, 1).
 
-    `linear`: from `low` to `high` (Ho et al. 2020). Else 1 - a(t + 1) / a(t) of `alpha_bar`, which
-    `low` and `high` bound.
+    `linear`: from the one end of `within` to the other. Else 1 - a(t + 1) / a(t) of `alpha_bar`, kept
+    `within` these. None: `RANGES`.
 
-    >>> betas("linear", steps=3, low=0.1, high=0.3).round(3).tolist()
+    >>> betas("linear", steps=3, within=(0.1, 0.3)).round(3).tolist()
     [0.1, 0.2, 0.3]
     """
+    low, high = RANGES[schedule] if within is None else within
     if schedule == "linear":
         return np.linspace(low, high, steps)
     left = alpha_bar(schedule, np.arange(steps + 1) / steps)
-    return np.clip(1 - left[1:] / left[:-1], low, min(high, MOST))
+    return np.clip(1 - left[1:] / left[:-1], low, high)
 
 
 def own_noise(picture: Tensor, *, seed: int, sample: int) -> list[torch.Generator]:
@@ -58,7 +64,8 @@ def own_noise(picture: Tensor, *, seed: int, sample: int) -> list[torch.Generato
     So a sampled map depends on nothing but the picture: not on the batch it is in, nor on the device.
     """
     sources = []
-    for pixels in (picture * 127.5).round().to(torch.int16).cpu().numpy():
+    # Its bytes: what rounding differs by, from device to device, must not choose another noise.
+    for pixels in ((picture + 1) * 127.5).round().to(torch.uint8).cpu().numpy():
         content = zlib.crc32(pixels.tobytes())
         state = np.random.SeedSequence([seed, sample, content]).generate_state(1, np.uint64)[0]
         sources.append(torch.Generator().manual_seed(int(state >> 1)))

@@ -55,6 +55,11 @@ class Settings(params.MapModel):
             )
         if self.encoder == "scratch" and self.side != self.size:
             raise ValueError(f"picture is for encoders of a backbone; received {self.picture}, from scratch")
+        if self.encoder == "scratch" and self.normalisation == "instance" and self.size < 64:
+            raise ValueError(
+                f"the coarsest stage of {self.size} pixels is one pixel, which instance normalisation cannot "
+                "normalise; valid: size of 64 or more, or batch, layer, none"
+            )
         if self.side % self.size:
             raise ValueError(f"picture must be a multiple of size ({self.size}), received {self.picture}")
         return self

@@ -27,8 +27,10 @@ class History:
         if self._folder is None:
             return
         self._lines.append(line)
+        # Not every epoch has every loss: of a GAN the generator may not have learned yet.
+        names = list(dict.fromkeys(name for known in self._lines for name in known))
         with (self._folder / "history.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(self._lines[0]), lineterminator="\n")
+            writer = csv.DictWriter(stream, fieldnames=names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._lines)
         if self._live is not None:

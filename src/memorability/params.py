@@ -279,8 +279,20 @@ class PictureModel(GradientModel):
         return self
 
 
-class MapModel(GradientModel):
-    """A gradient model from pictures to maps, both brought whole to a square of `size` pixels.
+class OfMaps(Model):
+    """A model from pictures to maps, both brought whole to a square of `size` pixels."""
+
+    size: int = Field(64, ge=8)
+
+    @model_validator(mode="after")
+    def _of_maps(self) -> OfMaps:
+        if self.track != "maps":
+            raise ValueError(f"family {self.family} predicts maps; received track: {self.track}")
+        return self
+
+
+class MapModel(GradientModel, OfMaps):
+    """A gradient model of maps.
 
     `select`: the validation measure that picks the best epoch. `translation`, `cutout`: the chance of each
     part of DiffAugment (`memorability.augment`), for each picture by itself; `mirror` flips half of them.
@@ -291,12 +303,6 @@ class MapModel(GradientModel):
     translation: float = Field(0.9, ge=0, le=1)
     cutout: float = Field(0.9, ge=0, le=1)
     mirror: bool = False
-
-    @model_validator(mode="after")
-    def _of_maps(self) -> MapModel:
-        if self.track != "maps":
-            raise ValueError(f"family {self.family} predicts maps; received track: {self.track}")
-        return self
 
 
 class Variant(Block):
@@ -358,6 +364,10 @@ class Params(Block):
             if value is not None and key in schema.model_fields:
                 block[key] = value
         settings: Model = checked(schema, block, at=f"models.{name}")
+        if settings.track == "maps" and not hasattr(settings, "size"):
+            raise ParamsError(
+                f"models.{name}: family {settings.family} predicts scores; received track: maps"
+            )
         valid = ["none", *self.backbones, *(other for other in self.models if other != name)]
         if settings.backbone not in valid:
             raise ParamsError(

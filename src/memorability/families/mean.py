@@ -6,6 +6,8 @@ fixation bias in scene viewing, 2007).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from pydantic import Field
 
@@ -17,6 +19,7 @@ READS = "nothing"
 class Params(params.Model):
     """`size`: side in pixels, of maps."""
 
+    target: Literal["score", "short_term", "long_term", "map"]
     size: int = Field(64, ge=8)
 
 

@@ -32,7 +32,10 @@ class Params(params.MapModel):
 
     `width` times `multipliers` are the widths of its stages, each half the side of the one before; `blocks`
     are the residual blocks of each; `attention`: the stages that have it (from 0, the finest).
-    `timesteps`, `noise` (its schedule), `beta_low`, `beta_high`, `input_scale`: see `memorability.diffusion`.
+    `precondition`: the noise is found as sqrt(1 - a) x + sqrt(a) F with the network's F (Salimans and Ho,
+    Progressive Distillation, 2022, where F is v), so that where nearly all is noise, a small error in
+    it is no large one in the map; it is trained and sampled from as noise all the same.
+    `timesteps`, `noise` (its schedule), `betas_within`, `input_scale`: see `memorability.diffusion`.
     `steps` are those of sampling; `samples`: how many maps are averaged; `val_pictures`: how many of
     validation are sampled after each epoch (all at the end).
     """
@@ -42,10 +45,10 @@ class Params(params.MapModel):
     blocks: int = Field(2, ge=1)
     attention: tuple[int, ...] = (3,)
     dropout: float = Field(0.0, ge=0, lt=1)
+    precondition: bool = False
     timesteps: int = Field(1000, ge=2)
     noise: diffusion.Schedule = "linear"
-    beta_low: float = Field(1e-4, gt=0, lt=1)
-    beta_high: float = Field(0.02, gt=0, lt=1)
+    betas_within: tuple[params.Share, params.Share] | None = None
     input_scale: float = Field(1.0, gt=0, le=1)
     ema: float = Field(0.999, ge=0, lt=1)
     sampler: Literal["ddim", "ddpm"] = "ddim"
@@ -60,12 +63,14 @@ class Params(params.MapModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
-        if self.beta_low > self.beta_high:
-            raise ValueError(
-                f"beta_low must be at most beta_high ({self.beta_high}), received {self.beta_low}"
-            )
+        if self.betas_within is not None and self.betas_within[0] > self.betas_within[1]:
+            raise ValueError(f"betas_within must rise, received {self.betas_within}")
         if self.steps > self.timesteps:
             raise ValueError(f"steps must be at most timesteps ({self.timesteps}), received {self.steps}")
+        if self.sampler == "ddim" and self.timesteps % self.steps:
+            raise ValueError(
+                f"ddim's steps must divide timesteps ({self.timesteps}), received {self.steps}; or sampler: ddpm"
+            )
         if any(not 0 <= stage < len(self.multipliers) for stage in self.attention):
             raise ValueError(
                 f"attention names stages 0 to {len(self.multipliers) - 1}, received {self.attention}"
@@ -99,6 +104,7 @@ class Palette(nn.Module):
         )
         self.ema: nn.Module = copy.deepcopy(self.unet).requires_grad_(False)
         self.channels, self.scale = channels, settings.input_scale
+        self.precondition = settings.precondition
         self.updates: Tensor
         self.alpha_bar: Tensor
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
@@ -107,10 +113,14 @@ class Palette(nn.Module):
 
     def forward(self, picture: Tensor, noisy: Tensor, t: Tensor, *, ema: bool = False) -> Tensor:
         """The noise in maps [B, C, S, S] at timesteps `t`, int [B], beside pictures [B, 3, S, S]."""
+        net, seen = self.ema if ema else self.unet, noisy
         if self.scale != 1:  # Chen (2023), algorithm 1: scaled inputs have too little variance
-            noisy = noisy / noisy.std(dim=(1, 2, 3), keepdim=True)
-        net = self.ema if ema else self.unet
-        return net(torch.cat([picture, noisy], dim=1), t).sample.float()
+            seen = noisy / noisy.std(dim=(1, 2, 3), keepdim=True)
+        found: Tensor = net(torch.cat([picture, seen], dim=1), t).sample.float()
+        if not self.precondition:
+            return found
+        left = self.alpha_bar[t].view(-1, 1, 1, 1)
+        return (1 - left).sqrt() * noisy + left.sqrt() * found
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:
@@ -122,9 +132,7 @@ class Palette(nn.Module):
 
 
 def betas(settings: Params) -> Any:
-    return diffusion.betas(
-        settings.noise, steps=settings.timesteps, low=settings.beta_low, high=settings.beta_high
-    )
+    return diffusion.betas(settings.noise, steps=settings.timesteps, within=settings.betas_within)
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int) -> Palette:
@@ -173,8 +181,10 @@ def sample(settings: Params, net: Any, picture: Tensor, *, number: int) -> Tenso
     scheduler.set_timesteps(settings.steps, device=picture.device)
     sources = diffusion.own_noise(picture, seed=settings.sample_seed, sample=number)
     x = diffusion.drawn(sources, (net.channels, *picture.shape[-2:]), picture.device)
+    # DDIM with eta 0 draws nothing, but its noise must fit the map that was kept in range; DDPM draws from
+    # each map's own source.
+    more = {"use_clipped_model_output": True} if settings.sampler == "ddim" else {"generator": sources}
     for t in scheduler.timesteps:
         noise = net(picture, x, t.expand(len(x)), ema=True)
-        # DDIM with eta 0 draws nothing; DDPM draws from each map's own source.
-        x = scheduler.step(noise, t, x, generator=sources).prev_sample
+        x = scheduler.step(noise, t, x, **more).prev_sample
     return x / settings.input_scale

@@ -7,7 +7,7 @@ by five folds of whole pictures within train, since places of one picture are mu
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,11 +21,11 @@ READS = "places"
 FOLDS = 5
 
 
-class Params(params.Model):
-    """`alphas`: the strengths to choose from, each over 0. `size`: side of the maps in pixels."""
+class Params(params.OfMaps):
+    """`alphas`: the strengths to choose from, each over 0."""
 
+    target: Literal["map"]
     alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-    size: int = Field(64, ge=8)
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:

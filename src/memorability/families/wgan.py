@@ -18,20 +18,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import adversaries, map_batches
-from memorability.adversaries import Discriminator
+from memorability import adversaries, map_batches, params
 from memorability.adversaries import predict as predict
 from memorability.backbones import Network
+from memorability.layers import Normalisation
 from memorability.map_metrics import measure as measure
 from memorability.optim import Backward, descend
 
 READS = "whole_pictures"
 
 
+class Critic(adversaries.Discriminator):
+    """As `adversaries.Discriminator`; betas as Gulrajani et al. (2017), who use no batch normalisation either."""
+
+    normalisation: Normalisation = "layer"
+    betas: params.Betas = (0.0, 0.9)
+
+
 class Params(adversaries.Settings):
     """`bound`: what keeps the critic's slope near 1, weights clipped to +-`clip`, or `penalty` x (|gradient| - 1)^2."""
 
-    discriminator: Discriminator = Discriminator(normalisation="layer", betas=(0.0, 0.9))
+    discriminator: Critic = Critic()
     n_critic: int = Field(5, ge=1)
     bound: Literal["clip", "penalty"] = "penalty"
     clip: float = Field(0.01, gt=0)
