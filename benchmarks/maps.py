@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from memorability import artifacts, inputs, maps, params, runtime, tables, training
+from memorability import adversaries, artifacts, inputs, maps, params, runtime, tables, training
 from memorability.families import pix2pix
 from memorability.loading import Examples
 
@@ -64,11 +64,12 @@ def bare_epoch(net: Any, optimisers: Any, batches: list[tuple[torch.Tensor, torc
         optimisers["discriminator"].zero_grad()
         judged.backward()  # type: ignore[no-untyped-call]
         optimisers["discriminator"].step()
-        says = net(picture, fake)
-        loss = F.mse_loss(says, torch.ones_like(says)) + F.l1_loss(fake, real)
-        optimisers["generator"].zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimisers["generator"].step()
+        with adversaries.held(net.discriminator):
+            says = net(picture, fake)
+            loss = F.mse_loss(says, torch.ones_like(says)) + F.l1_loss(fake, real)
+            optimisers["generator"].zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimisers["generator"].step()
 
 
 def step(epochs: int = 5) -> None:

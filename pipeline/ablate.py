@@ -5,11 +5,12 @@ compares them: metrics/ablations/NAME/ has the board, the comparisons and a text
 the figures. Variants that are done are kept until all are, so a run that was stopped goes on.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from memorability import fitting, map_evaluation, runtime, states, tables
+from memorability import fitting, map_evaluation, states, tables
 from memorability.errors import ParamsError
 from memorability.params import Model, Params
 from memorability.progress import bar
@@ -26,25 +27,26 @@ def main(params: Params, name: str) -> None:
     table = tables.read(SPLITS / "maps.csv")
     compute = compute_of(params)
     asked = [settings.model_dump_json() for settings in variants.values()]
-    with states.unfinished(STATES / f"ablate-{name}", *asked, table.to_csv(), repr(compute)) as folder:
+    read = [file.read_text(encoding="utf-8") for file in _origins(variants)]
+    with states.unfinished(STATES / f"ablate-{name}", *asked, *read, table.to_csv(), repr(compute)) as folder:
         for variant, settings in bar(variants.items(), of=f"variants of {name}", unit="variant"):
             if not (folder / variant / "predictions.csv").is_file():
                 fitting.fit(settings, table, _place(folder / variant, name, settings), compute)
-        if runtime.rank() == 0:
-            _compare(params, name, variants, table, folder)
+        _compare(params, name, variants, table, folder)
+
+
+def _origins(variants: dict[str, Model]) -> list[Path]:
+    """The files that say what the variants' inputs and backbones are made of."""
+    places = [place_of(name, settings) for name, settings in variants.items()]
+    folders = {folder for place in places for folder in (place.input, place.backbone) if folder is not None}
+    named = [folder / "config.json" for folder in sorted(folders)]
+    return [RAW / "maps" / "index.csv", *(file for file in named if file.is_file())]
 
 
 def _place(folder: Path, name: str, settings: Model) -> fitting.Place:
-    read = place_of(name, settings)
-    return fitting.Place(
-        input=read.input,
-        raw=read.raw,
-        backbone=read.backbone,
-        model=folder / "model",
-        predictions=folder / "predictions.csv",
-        history=folder / "history",
-        state=folder / "state",
-    )
+    """Where a variant reads as its model does, and writes below `folder`."""
+    own = {"model": folder / "model", "history": folder / "history", "state": folder / "state"}
+    return replace(place_of(name, settings), predictions=folder / "predictions.csv", **own)
 
 
 def _compare(

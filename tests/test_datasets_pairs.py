@@ -138,3 +138,9 @@ def test_a_real_set_has_its_pairs():
     for picture, marked in zip(rows["file"][:5], rows["map_file"][:5], strict=True):
         with Image.open(picture) as one, Image.open(marked) as other:
             assert one.width / one.height == pytest.approx(other.width / other.height, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["/elsewhere", "../elsewhere"])
+def test_folders_lie_below_the_root(tmp_path, name):
+    with pytest.raises(ValueError, match="names of folders below root"):
+        pairs.Params(root=tmp_path, maps=name)

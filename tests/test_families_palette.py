@@ -68,7 +68,8 @@ def learnt_from(settings, data):
 @pytest.mark.parametrize("scale", [1.0, 0.3])
 @pytest.mark.parametrize("noise", ["linear", "cosine", "sigmoid"])
 def test_noisy_maps_have_their_published_mean_and_spread(noise, scale):
-    settings, data = made("palette", noise=noise, timesteps=20, input_scale=scale), batch(64)
+    bounds = {"betas_within": (0.001, 0.6)} if noise == "linear" else {}
+    settings, data = made("palette", noise=noise, timesteps=20, input_scale=scale, **bounds), batch(64)
     picture, noisy, t, loss = learnt_from(settings, data)
     assert torch.equal(picture, data["x"] * 2 - 1)
     assert len(t.unique()) > 12
@@ -105,7 +106,7 @@ def test_the_network_sees_picture_and_map_side_by_side(scale, channels):
 
 
 def test_the_step_learns_the_noise_by_squared_error():
-    settings, data = made("palette", noise="linear", betas_within=(0.001, 0.3)), batch()
+    settings, data = made("palette", noise="linear", betas_within=(0.001, 0.6)), batch()
     net, seen = build(settings), []
     before = copy.deepcopy(net)
     net.register_forward_hook(lambda module, given, output: seen.append((*given, output.detach())))
@@ -120,19 +121,25 @@ def test_the_step_learns_the_noise_by_squared_error():
 
 @pytest.mark.parametrize("noise", ["linear", "cosine", "sigmoid"])
 def test_the_noise_of_training_is_that_of_sampling(noise):
-    settings = made("palette", noise=noise, timesteps=100)
+    settings = made("palette", noise=noise, timesteps=1000)
     net = build(settings)
-    scheduler = palette.DDIMScheduler(num_train_timesteps=100, trained_betas=palette.betas(settings))
+    scheduler = palette.DDIMScheduler(num_train_timesteps=1000, trained_betas=palette.betas(settings))
     assert torch.allclose(net.alpha_bar, scheduler.alphas_cumprod, atol=1e-6)
-    expected = diffusion.betas(noise, steps=100)
+    expected = diffusion.betas(noise, steps=1000)
     assert np.array_equal(palette.betas(settings), expected)
 
 
 @pytest.mark.parametrize("noise", ["linear", "cosine", "sigmoid"])
 def test_betas_may_be_bounded(noise):
-    found = palette.betas(made("palette", noise=noise, betas_within=(0.05, 0.2)))
-    assert np.array_equal(found, diffusion.betas(noise, steps=20, within=(0.05, 0.2)))
-    assert (found.min(), found.max()) == (pytest.approx(0.05), pytest.approx(0.2))
+    found = palette.betas(made("palette", noise=noise, betas_within=(0.05, 0.6)))
+    assert np.array_equal(found, diffusion.betas(noise, steps=20, within=(0.05, 0.6)))
+    assert (found.min(), found.max()) == (pytest.approx(0.05), pytest.approx(0.6))
+
+
+@pytest.mark.parametrize("changes", [{"timesteps": 200}, {"timesteps": 1000, "betas_within": (0.0, 0.001)}])
+def test_noise_that_leaves_much_of_the_map_is_refused(changes):
+    with pytest.raises(ParamsError, match="sampling starts from noise alone"):
+        made("palette", noise="linear", **changes)
 
 
 # The running mean

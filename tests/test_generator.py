@@ -264,7 +264,6 @@ def test_an_encoder_that_is_kept_gets_no_gradient():
         ({"encoder": "other"}, r"models\.m\.encoder: received 'other'"),
         ({"encoder_lr": 0}, r"models\.m\.encoder_lr"),
         ({"width": 2}, r"models\.m\.width"),
-        ({"width": 9}, r"models\.m\.width"),
         ({"dropout": 1}, r"models\.m\.dropout"),
         ({"normalisation": "group"}, r"models\.m\.normalisation"),
     ],

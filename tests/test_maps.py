@@ -42,9 +42,20 @@ def test_a_map_is_grey_or_of_three_channels():
     for values, channels in ((colours, 3), (grey, 1)):
         decoded = maps.decode_map(encoded(values), channels=channels, name="x")
         np.testing.assert_array_equal(np.asarray(decoded), values)
-    assert maps.decode_map(encoded(colours), channels=1, name="x").mode == "L"
+    with pytest.raises(DataError, match="x: a map in colours, expected one of grey"):
+        maps.decode_map(encoded(colours), channels=1, name="x")
     in_colour = np.asarray(maps.decode_map(encoded(grey), channels=3, name="x"))
     assert (in_colour == grey[..., None]).all()
+
+
+def test_transparent_maps_are_refused_and_opaque_ones_are_not():
+    values = np.full((4, 5, 4), 255, np.uint8)
+    for channels in (1, 3):
+        assert maps.decode_map(encoded(values), channels=channels, name="x").size == (5, 4)
+    values[2, 3, 3] = 254
+    for channels in (1, 3):
+        with pytest.raises(DataError, match="x: transparent pixels"):
+            maps.decode_map(encoded(values), channels=channels, name="x")
 
 
 def test_grey_values_stay_as_they_are_when_they_are_stored_in_colour():

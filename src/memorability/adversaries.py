@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -21,15 +21,14 @@ from memorability.layers import Normalisation
 from memorability.optim import optimiser
 
 
-class Discriminator(BaseModel):
+class Discriminator(params.Block):
     """The judging network's own settings.
 
     `width`: c of its widths (6, c, 2c, 4c, 8c, 16c). `verdict`: one for each patch (4 x 4 of them at 64
     pixels), or one scalar. `lr`: None is that of the generator.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    width: int = Field(64, ge=4, multiple_of=2)
+    width: int = Field(64, ge=4)
     normalisation: Normalisation = "batch"
     verdict: Literal["patch", "scalar"] = "patch"
     optimiser: params.OptimiserName = "adam"
@@ -82,7 +81,12 @@ class Adversaries(nn.Module):
         return self.generator(picture) if shown is None else self.discriminator(picture, shown)
 
 
-def build(settings: Settings, *, channels: int, backbone: Network | None) -> Adversaries:
+# What both families offer as their own.
+
+
+def build(
+    settings: Settings, *, shape: tuple[int, ...], backbone: Network | None, channels: int
+) -> Adversaries:
     own = settings.discriminator
     judge = Judge(
         channels=channels,
@@ -125,8 +129,3 @@ def held(net: nn.Module) -> Iterator[None]:
 def wins(real: Tensor, made: Tensor) -> Tensor:
     """Share of pairs, real against generated and place by place, in which the real one gets the higher verdict."""
     return (real.detach() > made.detach()).float().mean()
-
-
-def predict(settings: Settings, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    picture = map_batches.pictures(batch)
-    return map_batches.as_map(settings, picture, net(picture)).clamp(0, 1)

@@ -23,7 +23,7 @@ RANGES: dict[Schedule, tuple[float, float]] = {
 }
 
 
-def alpha_bar(schedule: Schedule, t: np.ndarray) -> np.ndarray:
+def alpha_bar(schedule: Literal["cosine", "sigmoid"], t: np.ndarray) -> np.ndarray:
     """How much of the picture is left at times `t` in [0, 1]: float in [0, 1], falling.
 
     `cosine` is cos^2(pi t / 2) and `sigmoid` has start -3, end 3 and temperature 1, both of Chen (2023);

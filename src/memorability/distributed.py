@@ -64,12 +64,18 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def average_buffers(net: nn.Module) -> None:
-    """Replaces running statistics (of batch norm) by their mean over the processes' shares of the batches."""
-    if world() > 1:
-        for buffer in net.buffers():
-            if buffer.is_floating_point():
-                distributed.all_reduce(buffer)
-                buffer /= world()
+    """Replaces running statistics (of batch norm) by their mean over the processes' shares of the batches.
+
+    Of those that training changes alone: a mean of equal numbers is not always that number.
+    """
+    if world() == 1:
+        return
+    for module in net.modules():
+        if module.training and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for buffer in (module.running_mean, module.running_var):
+                if buffer is not None:
+                    distributed.all_reduce(buffer)
+                    buffer /= world()
 
 
 def mean(value: Tensor) -> Tensor:

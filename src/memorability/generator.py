@@ -34,7 +34,7 @@ class Settings(params.MapModel):
     in pixels of the pictures it reads, a multiple of `size`, which a backbone may want larger than the maps.
     """
 
-    width: int = Field(64, ge=4, multiple_of=2)
+    width: int = Field(64, ge=4)
     skips: bool = True
     normalisation: Normalisation = "batch"
     dropout: float = Field(0.0, ge=0, lt=1, description="of the decoder's two coarsest stages")
@@ -182,7 +182,8 @@ def build(settings: Settings, *, channels: int, backbone: Network | None) -> Gen
     """The generator that the settings describe.
 
     Raises:
-        ParamsError: a backbone is asked for and there is none, or its stages are all finer than the maps.
+        ParamsError: a backbone is asked for and there is none.
+        BackboneError: its stages are of no use, see `backbones.stages`.
     """
     width, norm = settings.width, settings.normalisation
     encoder: Encoder | Pretrained

@@ -8,7 +8,7 @@ Regions of Images (2023).
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memorability import augment, params
@@ -46,6 +46,12 @@ def as_map(settings: params.MapModel, picture: Tensor, output: Tensor) -> Tensor
     if settings.target == "composite":
         output = output * 2 - beneath(picture, output)
     return (output.float() + 1) / 2
+
+
+def predict(settings: params.MapModel, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The maps that a network from pictures to outputs gives: [B, C, S, S] in [0, 1]."""
+    picture = pictures(batch)
+    return as_map(settings, picture, net(picture)).clamp(0, 1)
 
 
 def beneath(picture: Tensor, output: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ green how often falsely, blue nothing.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,16 +23,28 @@ from memorability.pictures import decode, stretch
 from memorability.shards import Place, ShardReader
 
 ARRAYS = "maps.npy"  # beside a model's table of predictions
+COLOUR = 24  # levels that the channels of a grey JPEG may differ by
 
 
 def decode_map(content: bytes, *, channels: int, name: str) -> Image.Image:
     """A map's file as a picture of one grey channel or of three.
 
     Raises:
-        DataError: the bytes are no picture.
+        DataError: the bytes are no picture, are transparent somewhere (what is there then, nobody knows),
+            or have colours where one channel is expected.
     """
     picture = decode(content, name=name)
-    return picture.convert("L") if channels == 1 else picture
+    with Image.open(io.BytesIO(content)) as given:
+        if given.has_transparency_data and np.asarray(given.convert("RGBA"))[..., 3].min() < 255:
+            raise DataError(f"{name}: transparent pixels, which say nothing of memory; save it without")
+    if channels == 3:
+        return picture
+    values = np.asarray(picture, np.int16)
+    if (values.max(axis=2) - values.min(axis=2)).max() > COLOUR:
+        raise DataError(
+            f"{name}: a map in colours, expected one of grey; with channels: 3 it is read as it is"
+        )
+    return picture.convert("L")
 
 
 def channels_of(folder: Path) -> int:

@@ -227,6 +227,10 @@ class Features(Block):
         computed = self.backbone != "none"
         if computed == (self.given is not None) or computed != (self.layer is not None):
             raise ValueError("name either a backbone and its layer, or backbone: none and what is given")
+        if self.size is not None and not computed:
+            raise ValueError(
+                f"size is of pictures that a backbone reads, received {self.size} of given features"
+            )
         return self
 
 
@@ -386,6 +390,12 @@ class Params(Block):
             raise ParamsError(f"ablations.{ablation}: no such ablation; params.yaml has {valid}")
         found = {}
         for name, variant in self.ablations[ablation].items():
+            for key in ("lr", "epochs", "batch_size"):
+                if key in variant.change and getattr(self, key) is not None:
+                    raise ParamsError(
+                        f"ablations.{ablation}.{name}: changes {key}, which the top-level {key} "
+                        f"({getattr(self, key)}) would override; set that to null"
+                    )
             block = dict(self._block(variant.model))
             for key, value in variant.change.items():
                 inner = block.get(key)

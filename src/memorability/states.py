@@ -26,7 +26,16 @@ def key(*parts: str) -> str:
     code = sorted(Path(__file__).parent.rglob("*.py"))
     libraries = " ".join(
         f"{name} {version(name)}"
-        for name in ("torch", "torchvision", "numpy", "pillow", "scipy", "scikit-learn")
+        for name in (
+            "torch",
+            "torchvision",
+            "lightning",
+            "diffusers",
+            "numpy",
+            "pillow",
+            "scipy",
+            "scikit-learn",
+        )
     )
     return digest(*parts, libraries, *code)
 

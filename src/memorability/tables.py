@@ -9,7 +9,8 @@ Columns (empty where a data set has no such thing):
     short_term, long_term             memorability after minutes and after a day or more  videos
     short_term_responses, long_term_responses     answers behind each                     videos
     title         a line on what a clip shows                                             videos
-    map           sha256 of the file of the picture's map; without one it is unlabelled   maps
+    map, channels sha256 of the file of the picture's map (without one it is unlabelled), and how many
+                  channels it has, 1 or 3                                                 maps
     width, height pixels;  phash: perceptual hash, 16 hex digits;  sha256 of the file
     frames, duration                  frames taken from a clip and its seconds            (frames' index)
     shard, offset, size               where the file's bytes lie among the raw shards
@@ -39,11 +40,12 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
 }
 _ONLY_BEFORE_SPLIT = ("split_scores", "problem")
 _TEXT = ("id", "dataset", "category", "subcategory", "title", "map", "phash", "sha256", "shard", "split")
+_WHOLE = ("channels", "width", "height", "frames", "offset", "size")
 _COUNTS = ("responses", "hits", "false_alarms", "short_term_responses", "long_term_responses")
 _OF_TRACK = {
     "images": ("score", "responses", "hits", "false_alarms", "split_scores"),
     "videos": ("short_term", "short_term_responses", "long_term", "long_term_responses", "title"),
-    "maps": ("map",),
+    "maps": ("map", "channels"),
 }
 
 
@@ -105,6 +107,5 @@ def read(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: no such table; run the stage that makes it (dvc repro)")
     head = pd.read_csv(path, nrows=0).columns
     types = {name: "string" for name in (*_TEXT, *_ONLY_BEFORE_SPLIT) if name in head}
-    whole = (*_COUNTS, "width", "height", "frames", "offset", "size")
-    types |= {name: "Int64" for name in whole if name in head}
+    types |= {name: "Int64" for name in (*_COUNTS, *_WHOLE) if name in head}
     return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])

@@ -17,15 +17,26 @@ ACCESS = "Put the pictures in images/ and their maps in maps/ there, or name ano
 
 
 class Folders(Folder):
-    """Base of the settings of pairs: the folders below `root` that hold the pictures and their maps."""
+    """Base of the settings of pairs: the folders below `root` that hold the pictures and their maps.
+
+    `strip` are ends of names that do not count when they are matched: `_map` for `0001_map.png`.
+    """
 
     pictures: str = "images"
     maps: str = "maps"
+    strip: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _two_folders(self) -> Folders:
         if Path(self.pictures) == Path(self.maps):
             raise ValueError(f"pictures and maps must be two folders, received {self.maps!r} for both")
+        outside = [
+            name
+            for name in (self.pictures, self.maps)
+            if Path(name).is_absolute() or ".." in Path(name).parts
+        ]
+        if outside:
+            raise ValueError(f"pictures and maps are names of folders below root, received {outside[0]!r}")
         return self
 
 
@@ -40,13 +51,10 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     return read_layout(params, channels=params.channels)
 
 
-def read_layout(params: Folders, *, channels: int, strip: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_layout(params: Folders, *, channels: int) -> pd.DataFrame:
     """Matches pictures with maps: of one name are files of the same path in their folders, but for the ending.
 
     A first level of folders is the category. What has no partner, or several, is a row with a problem.
-
-    Args:
-        strip: ends of names that do not count, such as `_vms` of `0001_vms.png`.
 
     Returns:
         path (of the picture, relative to the root; of the map where there is no picture), file, category,
@@ -56,8 +64,8 @@ def read_layout(params: Folders, *, channels: int, strip: tuple[str, ...] = ()) 
         DataError: a folder is not there, or holds no picture.
     """
     pictures, maps = params.root / params.pictures, params.root / params.maps
-    shown = _by_name(pictures, "pictures", apart=maps, strip=strip)
-    marked = _by_name(maps, "maps", apart=pictures, strip=strip)
+    shown = _by_name(pictures, "pictures", apart=maps, strip=params.strip)
+    marked = _by_name(maps, "maps", apart=pictures, strip=params.strip)
     rows: list[dict[str, Any]] = []
     for name in sorted(shown.keys() | marked.keys()):
         ours, theirs = shown.get(name, []), marked.get(name, [])

@@ -24,15 +24,11 @@ ACCESS = (
 
 
 class Params(pairs.Folders):
-    """`root` is the folder that holds the folders of `pictures` and of `maps`, whose names differ among copies.
-
-    `strip` are ends of names that do not count when they are matched: `_vms` for maps `NAME_vms.png`.
-    """
+    """`root` is the folder that holds the folders of `pictures` and of `maps`, whose names differ among copies."""
 
     maps: str = "vms"
-    strip: tuple[str, ...] = ()
 
 
 def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     """The rows of a VISCHEMA folder: see `memorability.datasets` for the columns."""
-    return pairs.read_layout(params, channels=3, strip=params.strip)
+    return pairs.read_layout(params, channels=3)

@@ -42,5 +42,5 @@ are there; the others are zero and must not count) and "constant".
 
 Families of maps (track `maps`) have the same functions: y and predictions are maps in [0, 1], [N, C, S, S] with S
 `settings.size`, and `build` also takes `channels`, C. `settings.select`, where there is one, is used in place of
-SELECTION. Their steps may also give "l1" (of the maps, on [0, 1]) and "wins" (`adversaries.wins`) among the losses.
+SELECTION; `settings.val_pictures` bounds how many of validation are predicted after each epoch. Their steps may also give "l1" (of the maps, on [0, 1]) and "wins" (`adversaries.wins`) among the losses.
 """

@@ -25,6 +25,7 @@ from memorability.optim import Backward, descend, optimiser
 
 READS = "whole_pictures"
 GROUPS = 8  # of the network's group normalisation
+MOST_LEFT = 0.02  # alpha-bar at the last timestep, from where sampling starts
 
 
 class Params(params.MapModel):
@@ -65,6 +66,12 @@ class Params(params.MapModel):
     def _consistent(self) -> Params:
         if self.betas_within is not None and self.betas_within[0] > self.betas_within[1]:
             raise ValueError(f"betas_within must rise, received {self.betas_within}")
+        left = float((1 - betas(self)).prod())
+        if left > MOST_LEFT:
+            raise ValueError(
+                f"after {self.timesteps} timesteps {left:.3f} of the map's variance is left, but sampling starts from "
+                f"noise alone; at most {MOST_LEFT}: more timesteps, or betas_within with a higher end"
+            )
         if self.steps > self.timesteps:
             raise ValueError(f"steps must be at most timesteps ({self.timesteps}), received {self.steps}")
         if self.sampler == "ddim" and self.timesteps % self.steps:

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import adversaries, map_batches
-from memorability.adversaries import predict as predict
-from memorability.backbones import Network
+from memorability.adversaries import build as build
+from memorability.adversaries import optimisers as optimisers
+from memorability.map_batches import predict as predict
 from memorability.map_metrics import measure as measure
 from memorability.optim import Backward, descend
 
@@ -28,16 +29,6 @@ READS = "whole_pictures"
 
 class Params(adversaries.Settings):
     """As published: `l1` 1."""
-
-
-def build(
-    settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int
-) -> adversaries.Adversaries:
-    return adversaries.build(settings, channels=channels, backbone=backbone)
-
-
-def optimisers(settings: Params, net: adversaries.Adversaries) -> dict[str, Optimizer]:
-    return adversaries.optimisers(settings, net)
 
 
 def step(

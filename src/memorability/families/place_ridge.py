@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.preprocessing import StandardScaler
 
 from memorability import maps, params
+from memorability.errors import TrainingError
 
 READS = "places"
 FOLDS = 5
@@ -30,6 +31,10 @@ class Params(params.OfMaps):
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D, h, w], y float [N, C, S, S] in [0, 1]. Returns: `weight` [D, C], `bias` [C], `alpha` []."""
+    if len(x) < 2:
+        raise TrainingError(
+            f"place_ridge chooses its strength by folds of pictures; received {len(x)} to train on"
+        )
     height, width = x.shape[-2:]
     coarse = maps.reduced(y, height=height, width=width)  # [N, C, h, w]
     places = _places(x)

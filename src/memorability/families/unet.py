@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from memorability import generator, map_batches
 from memorability.backbones import Network
+from memorability.map_batches import predict as predict
 from memorability.map_metrics import measure as measure
 from memorability.optim import Backward, descend
 
@@ -49,8 +50,3 @@ def step(
     loss = {"l1": F.l1_loss, "mse": F.mse_loss}[settings.loss](output, wanted)
     descend(loss, optimisers["net"], backward)
     return {"loss": loss.detach(), "l1": map_batches.error(settings, picture, output, wanted)}
-
-
-def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    picture = map_batches.pictures(batch)
-    return map_batches.as_map(settings, picture, net(picture)).clamp(0, 1)

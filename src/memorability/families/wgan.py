@@ -19,9 +19,10 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability import adversaries, map_batches, params
-from memorability.adversaries import predict as predict
-from memorability.backbones import Network
+from memorability.adversaries import build as build
+from memorability.adversaries import optimisers as optimisers
 from memorability.layers import Normalisation
+from memorability.map_batches import predict as predict
 from memorability.map_metrics import measure as measure
 from memorability.optim import Backward, descend
 
@@ -54,16 +55,6 @@ class Params(adversaries.Settings):
         return self
 
 
-def build(
-    settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int
-) -> adversaries.Adversaries:
-    return adversaries.build(settings, channels=channels, backbone=backbone)
-
-
-def optimisers(settings: Params, net: adversaries.Adversaries) -> dict[str, Optimizer]:
-    return adversaries.optimisers(settings, net)
-
-
 def step(
     settings: Params,
     net: Any,
@@ -83,7 +74,8 @@ def step(
     distance = real_says.mean() - fake_says.mean()
     loss = -distance
     if settings.bound == "penalty":
-        loss = loss + settings.penalty * slope(net.discriminator, picture, real, fake.detach())
+        seen = map_batches.augmented(settings, map_batches.at_size(picture, real), real, fake.detach())
+        loss = loss + settings.penalty * slope(net.discriminator, *seen)
     descend(loss, optimisers["discriminator"], backward)
     if settings.bound == "clip":
         with torch.no_grad():
@@ -106,10 +98,14 @@ def step(
 
 
 def slope(critic: nn.Module, picture: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-    """The penalty (|gradient| - 1)^2 at maps between real and fake, in full precision whatever surrounds it."""
+    """The penalty (|gradient| - 1)^2 at maps between real and fake, in full precision whatever surrounds it.
+
+    Args:
+        picture, real, fake: behind one DiffAugment, as the critic sees them: [B, 3, S, S], [B, C, S, S].
+    """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).requires_grad_(True)
     with torch.autocast(between.device.type, enabled=False):
-        says = critic(map_batches.at_size(picture, between), between)
+        says = critic(picture, between)
         (gradient,) = torch.autograd.grad(says.mean(dim=(1, 2, 3)).sum(), between, create_graph=True)
     return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
