@@ -75,7 +75,10 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
     params["models"]["time_distributed_short"] |= {"epochs": 2, "hidden": 16}
     params["models"]["pix2pix"] |= {"epochs": 2, "width": 4, "discriminator": {"width": 4}}
-    params["ablations"] = {}
+    scalar = {"discriminator": {"verdict": "scalar"}}
+    params["ablations"] = {
+        "verdict": {"patch": {"model": "pix2pix"}, "scalar": {"model": "pix2pix", "change": scalar}}
+    }
     params["models"]["ensemble_short"]["members"] = ["ridge_short", "time_distributed_short"]
     params["evaluate"]["bootstrap"] = 100
     return params

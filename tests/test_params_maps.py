@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from map_world import BLOCKS, GRADIENT, HEAD, TRAINED, made
 from memorability import params
 from memorability.errors import ParamsError
 
+ROOT = Path(__file__).parents[1]
 RAW = yaml.safe_load("""
 seed: 0
 threads: 2
@@ -171,3 +173,33 @@ def test_a_backbone_that_is_not_there():
     raw["models"]["unet"] |= {"backbone": "other", "encoder": "frozen"}
     with pytest.raises(ParamsError, match=r"models\.unet\.backbone: received 'other'; valid: none, small"):
         params.checked(params.Params, raw, at="").model("unet")
+
+
+def ablated(**top):
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | top
+    return params.checked(params.Params, raw, at="")
+
+
+def test_a_variant_changes_some_settings_and_keeps_the_others():
+    found = ablated()
+    patch, scalar = found.variants("verdict").values()
+    assert (patch.discriminator.verdict, scalar.discriminator.verdict) == ("patch", "scalar")
+    assert patch == found.model("pix2pix")
+    assert scalar.discriminator.width == patch.discriminator.width
+
+
+def test_every_ablation_of_the_committed_params_is_valid():
+    found = ablated()
+    assert all(len(found.variants(name)) > 1 for name in found.ablations)
+
+
+def test_an_override_that_would_hide_a_variant_is_refused():
+    with pytest.raises(ParamsError, match=r"ablations\.optimiser\.sgd: changes lr, which the top-level lr"):
+        ablated(lr=0.1).variants("optimiser")
+
+
+def test_an_unknown_ablation_is_named():
+    with pytest.raises(
+        ParamsError, match=r"ablations\.nothing: no such ablation; params\.yaml has normalisation"
+    ):
+        ablated().variants("nothing")

@@ -80,6 +80,20 @@ def test_a_picture_has_a_map_from_its_file(clone: Path, tmp_path: Path) -> None:
         assert (found.mode, found.size) == ("RGB", (index["width"], index["height"]))
 
 
+def test_an_ablation_trains_and_compares_its_variants(clone: Path) -> None:
+    command = (sys.executable, "-m", "memorability.cli", "ablate")
+    run(clone, *command, "verdict")
+    to = clone / "metrics/ablations/verdict"
+    board = pd.read_csv(to / "map.leaderboard.csv").set_index("model")
+    assert set(board.index) == {"patch", "scalar"}
+    trained = pd.read_csv(clone / "metrics/compare/maps/map.leaderboard.csv").set_index("model")
+    assert board["test_cc"]["patch"] == trained["test_cc"]["pix2pix"]  # as its model's stage trains it
+    assert (clone / "plots/figures/ablations/verdict/l1.png").is_file()
+    assert not (clone / ".states/ablate-verdict").exists()
+    assert "no such ablation; params.yaml has verdict" in run(clone, *command, "skips", check=False)
+    run(clone, "git", "clean", "-qfd", "metrics/ablations")
+
+
 def test_git_holds_metrics_and_no_data(clone: Path) -> None:
     files = run(clone, "git", "ls-files").splitlines()
     assert {f"metrics/{track}.json" for track in TARGETS} <= set(files)

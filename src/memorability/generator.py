@@ -93,7 +93,7 @@ class Generator(nn.Module):
             drop = dropout if place < 2 else 0.0
             self.decoder.append(up(coarse, wide, norm=norm, dropout=drop))
             coarse = wide + (skip if skips else 0)
-        self.last = nn.ConvTranspose2d(coarse, channels, 4, stride=2, padding=1)
+        self.last = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(coarse, channels, 3, padding=1))
 
     def forward(self, picture: Tensor) -> Tensor:
         *finer, x = self.encoder(picture)  # [B, D, h, w] of the coarsest stage
@@ -166,9 +166,13 @@ def down(inputs: int, outputs: int, *, norm: Normalisation, stride: int = 2) -> 
 
 
 def up(inputs: int, outputs: int, *, norm: Normalisation, dropout: float) -> nn.Sequential:
-    """Twice the side: transposed convolution, normalisation, dropout, ReLU."""
-    conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
-    return nn.Sequential(conv, normalisation(norm, outputs), nn.Dropout(dropout), nn.ReLU())
+    """Twice the side: enlargement, convolution, normalisation, dropout, ReLU.
+
+    Not Isola's transposed convolution, which leaves a checkerboard on the smooth faces of a map (Odena,
+    Dumoulin, Olah: Deconvolution and Checkerboard Artifacts, 2016).
+    """
+    enlarge, conv = nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1)
+    return nn.Sequential(enlarge, conv, normalisation(norm, outputs), nn.Dropout(dropout), nn.ReLU())
 
 
 def fitted(x: Tensor, side: int) -> Tensor:
