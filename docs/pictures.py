@@ -54,3 +54,5 @@ if __name__ == "__main__":
     compared = Path("plots/figures/compare")
     shutil.copy(compared / "images/score/models.png", DOCS / "models.png")
     shutil.copy(compared / "videos/short_term/models.png", DOCS / "videos.png")
+    shutil.copy(compared / "maps/map/models.png", DOCS / "maps.png")
+    shutil.copy(compared / "maps/map/samples.png", DOCS / "maps-samples.png")

@@ -53,10 +53,11 @@ def test_the_published_widths():
         net = generator(size=64, width=c)
     down = shapes(net.encoder, nn.Conv2d)
     assert [shape[1] for shape in down] + [down[-1][0]] == [3, c, 2 * c, 4 * c, 8 * c, 16 * c]
-    up = shapes(net.decoder, nn.ConvTranspose2d)
-    assert [up[0][0]] + [shape[1] for shape in up] == [16 * c, 8 * c, 4 * c, 2 * c, c]
+    up = shapes(net.decoder, nn.Conv2d)
+    assert [up[0][1]] + [shape[0] for shape in up] == [16 * c, 8 * c, 4 * c, 2 * c, c]
     assert made("unet", width=c).width == type(made("unet")).model_fields["width"].default
-    assert {shape[2:] for shape in (*down, *up, tuple(net.last.weight.shape))} == {(4, 4)}
+    assert {shape[2:] for shape in down} == {(4, 4)}
+    assert {shape[2:] for shape in (*up, tuple(net.last[1].weight.shape))} == {(3, 3)}
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
@@ -80,7 +81,7 @@ def test_maps_are_as_large_as_they_should_be(size, channels, skips):
 @pytest.mark.parametrize("skips", [True, False])
 def test_skips_show_the_decoder_the_encoders_stages(skips):
     net = generator(skips=skips).eval()
-    inputs = [shape[0] for shape in shapes(net.decoder, nn.ConvTranspose2d)] + [net.last.weight.shape[0]]
+    inputs = [shape[1] for shape in shapes(net.decoder, nn.Conv2d)] + [net.last[1].weight.shape[1]]
     assert inputs == ([128, 128, 64, 32, 16] if skips else [128, 64, 32, 16, 8])
     x, seen = batch()["x"], []
     hook = net.last.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
