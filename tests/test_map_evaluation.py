@@ -256,9 +256,9 @@ def test_the_frechet_distance_is_computed_where_params_name_a_network(found, tmp
     asked = {}
     monkeypatch.setattr(fid, "distance", lambda truth, prediction, **given: asked.update(given) or 1.5)
     settings, test = small_maps.Settings(models={}), found.of_split("test")
-    assert evaluate._frechet(settings, test) == {}
+    assert evaluate.frechet(settings, test) == {}
     settings.evaluate.fid = "demo_resnet18"
-    assert evaluate._frechet(settings, test) == {"fid_demo_resnet18": 1.5}
+    assert evaluate.frechet(settings, test) == {"fid_demo_resnet18": 1.5}
     assert asked == {"backbone": Path("models/demo_resnet18"), "threads": 1}
 
 

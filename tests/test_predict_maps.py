@@ -36,7 +36,7 @@ MODELS = {
     | GRADIENT,
     "pix2pix": {"family": "pix2pix", "width": 4, **GRADIENT},
     "palette": {"family": "palette", "width": 8, "multipliers": (1, 2), "blocks": 1, "attention": ()}
-    | {"timesteps": 20, "steps": 4, "val_pictures": 2, **GRADIENT},
+    | {"timesteps": 20, "noise": "cosine", "steps": 4, "val_pictures": 2, **GRADIENT},
 }
 
 

@@ -40,7 +40,7 @@ Subsystem sftp internal-sftp
 """
 
 LEVEL = {"ensemble_short": 1}  # of the models that read other models' predictions
-LAST = MODELS["videos"][-1]  # in params.yaml
+LAST = MODELS["maps"][-1]  # in params.yaml
 
 # Two people's models: the name, and the lines of its block below `models:`.
 SOFT = ("ridge_soft", {"family": "ridge", "alphas": [0.1, 1.0]})
@@ -206,7 +206,7 @@ def test_repro_pull_fetches_instead_of_running(origin: Path, tmp_path: Path) -> 
 
 
 # Of a track whose models are the same it changes nothing, but it reads which models there are.
-COMPARED = ("compare@images", "compare@videos")
+COMPARED = ("compare@images", "compare@videos", "compare@maps")
 
 
 def block(name: str, settings: dict[str, object]) -> str:
@@ -261,7 +261,7 @@ def test_models_of_two_people_merge_without_training_again(first: Path, origin: 
     run(merger, "git", "checkout", "--conflict=diff3", "params.yaml")
     params = merger / "params.yaml"
     params.write_text(without_markers(params.read_text()))
-    both = [*MODELS["images"], *MODELS["videos"], "ridge_soft", "svr_narrow"]
+    both = [*MODELS["images"], *MODELS["videos"], *MODELS["maps"], "ridge_soft", "svr_narrow"]
     assert list(yaml.safe_load(params.read_text())["models"]) == both
 
     # The other's evaluation runs again: its numbers are in git, so the remote has no copy for the run cache.
@@ -287,4 +287,5 @@ def test_blocks_in_different_places_need_no_hand(road: Path, tmp_path: Path) -> 
         commit(clone, model[0])
     run(clone, "git", "merge", "-q", "ridge_soft")
     models = yaml.safe_load((clone / "params.yaml").read_text())["models"]
-    assert list(models) == [*("mean", "ridge", "ridge_soft", "resmem"), *MODELS["videos"], "svr_narrow"]
+    others = (*MODELS["videos"], *MODELS["maps"])
+    assert list(models) == [*("mean", "ridge", "ridge_soft", "resmem"), *others, "svr_narrow"]

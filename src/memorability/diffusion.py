@@ -29,7 +29,7 @@ def alpha_bar(schedule: Literal["cosine", "sigmoid"], t: np.ndarray) -> np.ndarr
     `cosine` is cos^2(pi t / 2) and `sigmoid` has start -3, end 3 and temperature 1, both of Chen (2023);
     both are 1 at 0 and 0 at 1. `linear` has no such form: see `betas`.
 
-    >>> alpha_bar("sigmoid", np.array([0.0, 0.5, 1.0])).tolist()
+    >>> alpha_bar("sigmoid", np.array([0.0, 0.5, 1.0])).round(9).tolist()
     [1.0, 0.5, 0.0]
     """
     if schedule == "cosine":
