@@ -131,13 +131,15 @@ def test_the_penalty_keeps_the_slope_of_a_critic_near_one():
     found = {}
     for penalty in (0.001, 10.0):
         own = {"width": 8, "normalisation": "layer", "betas": [0.9, 0.999]}
-        off = {"translation": 0, "cutout": 0}  # the slope is bounded where the critic looks
-        settings = made("wgan", n_critic=100, penalty=penalty, lr=0.003, discriminator=own, **off)
+        # The slope is bounded where the critic looks: between real maps and the untrained generator's.
+        more = {"translation": 0, "cutout": 0, "normalisation": "layer", "discriminator": own}
+        settings = made("wgan", n_critic=100, penalty=penalty, lr=0.001, **more)
         net, data = build(settings), batch()
-        stepped(settings, net, data, 60)
-        fake = torch.zeros_like(data["y"])
+        stepped(settings, net, data, 120)
+        with torch.no_grad():
+            fake = net(data["x"] * 2 - 1)
         found[penalty] = wgan.slope(net.discriminator, data["x"] * 2 - 1, data["y"] * 2 - 1, fake).item()
-    assert found[10.0] < 0.3
+    assert found[10.0] < 0.6
     assert found[10.0] < 0.5 * found[0.001]
 
 
