@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from memorability import backbones, scenes
-from memorability.features import Extractor, extract
-from memorability.files import digest
-from memorability.pictures import decode
+from memorability.core.files import digest
+from memorability.data import scenes
+from memorability.features import backbones
+from memorability.features.extraction import Extractor, extract
+from memorability.media.pictures import decode
 
 THREADS, BATCH, SIDE = 2, 32, 400
 TRANSFORM = {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

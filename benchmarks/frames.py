@@ -20,8 +20,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from memorability import video
-from memorability.parallel import map_ahead
+from memorability.core.parallel import map_ahead
+from memorability.media import video
 
 THREADS, SECONDS = 2, 7
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -28,10 +28,15 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from memorability import backbones, fitting, layers, loading, params, runtime, training
-from memorability.features import Extractor, extract
-from memorability.inputs import Pictures, Pixels
-from memorability.shards import ShardWriter
+from memorability import families
+from memorability.core import runtime
+from memorability.core.runtime import Precision
+from memorability.data.shards import ShardWriter
+from memorability.features import backbones
+from memorability.features.extraction import Extractor, extract
+from memorability.features.inputs import Pictures, Pixels
+from memorability.training import fitting, layers, loading
+from memorability.training import loop as training
 
 TRANSFORM = {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 SIDE = 256  # of the generated pictures
@@ -56,7 +61,7 @@ FULL = Size(8192, ("resnet18", "resnet50", "resnet152"), 700, 64, {}, "resnet152
 SMALL = Size(96, ("resnet18",), 4, 8, {"hidden": 64, "crop": 96, "resize": 96}, "resnet18", 120, 2)
 
 
-def main(size: Size, precision: params.Precision, only: str | None) -> None:
+def main(size: Size, precision: Precision, only: str | None) -> None:
     fabric = runtime.fabric(precision=precision, threads=runtime.cores())
     gpu = fabric.device.type == "cuda"
     name = torch.cuda.get_device_name() if gpu else runtime.processor()
@@ -150,12 +155,12 @@ def decode_all(pictures: Pictures, extractor: Extractor) -> None:
 
 def gradient_families() -> list[str]:
     """Every family of pictures that is trained by gradients, to scores or to maps."""
-    found = [name for name in params.family_names() if hasattr(params.family(name), "build")]
-    return [name for name in found if params.family(name).READS in ("pictures", "whole_pictures")]
+    found = [name for name in families.names() if hasattr(families.load(name), "build")]
+    return [name for name in found if families.load(name).READS in ("pictures", "whole_pictures")]
 
 
 def settings_of(family: str, size: Size, **changes: Any) -> Any:
-    schema = params.family(family).Params
+    schema = families.load(family).Params
     given = {"lr": 1e-4, "epochs": 3, "batch_size": size.batch, "backbone": size.backbone, "input": "raw"}
     given |= {"family": family, "track": "images", "target": "score", "patience": 99} | changes
     if of_maps(family):
@@ -166,12 +171,12 @@ def settings_of(family: str, size: Size, **changes: Any) -> Any:
 
 
 def of_maps(family: str) -> bool:
-    return bool(params.family(family).READS == "whole_pictures")
+    return bool(families.load(family).READS == "whole_pictures")
 
 
 def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any) -> None:
     """The loop's step against the same step on a batch that is ready."""
-    task, settings = params.family(family), settings_of(family, size)
+    task, settings = families.load(family), settings_of(family, size)
     count = size.steps * size.batch
     whole = of_maps(family)
     resize, crop = (settings.side, settings.side) if whole else (settings.resize, settings.crop)
@@ -224,7 +229,7 @@ def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any
     print(f"{family:12} {1000 * alone:9.2f} {1000 * ours:9.2f} {alone / ours:6.2f}", flush=True)
 
 
-def whole_run(folder: Path, rows: pd.DataFrame, size: Size, precision: params.Precision) -> None:
+def whole_run(folder: Path, rows: pd.DataFrame, size: Size, precision: Precision) -> None:
     settings = settings_of("resmem", size, epochs=size.epochs)
     place = fitting.Place(
         input=folder / "raw",

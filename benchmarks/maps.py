@@ -3,7 +3,7 @@
     python benchmarks/maps.py step [EPOCHS]        # pix2pix at 64 pixels, batch 16, against a bare loop
     python benchmarks/maps.py sampling [PICTURES]  # DDIM-20 against DDPM with all steps; needs models/palette
 
-`step`: an epoch of `memorability.training` (pictures as bytes, DiffAugment, what the history shows) against
+`step`: an epoch of `memorability.training.loop` (pictures as bytes, DiffAugment, what the history shows) against
 the same networks, losses and optimisers in a plain loop on tensors that are ready. Both take turns in one run.
 `sampling`: seconds, and the L1 of the maps of validation pictures, by the trained palette model of this
 repository.
@@ -22,9 +22,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from memorability import adversaries, artifacts, inputs, maps, params, runtime, tables, training
+from memorability.core import runtime
+from memorability.core.settings import checked
+from memorability.data import tables
 from memorability.families import pix2pix
-from memorability.loading import Examples
+from memorability.families.blocks import adversaries
+from memorability.features import inputs
+from memorability.media import maps
+from memorability.training import artifacts
+from memorability.training import loop as training
+from memorability.training.loading import Examples
 
 SIZE, BATCH, PICTURES = 64, 16, 480
 
@@ -48,7 +55,7 @@ def settings_of(width: int) -> pix2pix.Params:
         **{"size": SIZE, "width": width, "discriminator": {"width": width}},
         **{"lr": 1e-3, "epochs": 1000, "batch_size": BATCH, "patience": 1000},
     }
-    return params.checked(pix2pix.Params, block, at="benchmark")
+    return checked(pix2pix.Params, block, at="benchmark")
 
 
 def bare_epoch(net: Any, optimisers: Any, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
@@ -112,13 +119,13 @@ def step(epochs: int = 5) -> None:
 
 
 def sampling(pictures: int = 16) -> None:
-    from memorability import reading
     from memorability.families import palette
+    from memorability.features import reading
 
     threads = runtime.cores()
     fabric = runtime.fabric(precision="32-true", threads=threads, deterministic=False)
     config, arrays = artifacts.load(Path("models/palette"))
-    settings = params.checked(palette.Params, config["settings"], at="models/palette")
+    settings = checked(palette.Params, config["settings"], at="models/palette")
     net = palette.build(settings, shape=(), backbone=None, channels=config["channels"])
     net.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     net = net.eval().to(fabric.device)

@@ -2,7 +2,7 @@
 
     python benchmarks/sequences.py [UNITS [CLIPS]]
 
-Prints the epoch's time in the loop of `memorability.training`, the time of the same steps alone on batches
+Prints the epoch's time in the loop of `memorability.training.loop`, the time of the same steps alone on batches
 that are ready, and the share of the epoch that is not the model. Epochs of both take turns in one run.
 """
 
@@ -17,9 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memorability import inputs, loading, params, runtime, training
+from memorability.core import runtime
+from memorability.core.settings import checked
 from memorability.families import time_distributed
-from memorability.loading import Examples
+from memorability.features import inputs
+from memorability.training import loading
+from memorability.training import loop as training
+from memorability.training.loading import Examples
 
 FRAMES, WIDTH, BATCH, REPEATS = 8, 2048, 128, 2
 
@@ -45,7 +49,7 @@ def main(units: int = 1024, clips: int = 6000) -> None:
         **{"family": "time_distributed", "track": "videos", "target": "short_term", "input": "x"},
         **{"backbone": "none", "hidden": units, "lr": 1e-3, "epochs": REPEATS + 1, "batch_size": BATCH},
     }
-    settings = params.checked(time_distributed.Params, block, at="benchmark")
+    settings = checked(time_distributed.Params, block, at="benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = artifact(Path(name, "features"), clips)
         ids = [str(i) for i in range(clips)]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from memorability import tables
-from memorability.inputs import Pictures
+from memorability.data import tables
+from memorability.features.inputs import Pictures
 
 DOCS = Path(__file__).parent
 COLUMNS, ROWS, SIDE, GAP, LABEL = 12, 4, 96, 4, 14

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from memorability import fitting, map_evaluation, states, tables
-from memorability.errors import ParamsError
-from memorability.params import Model, Params
-from memorability.progress import bar
+from memorability.core import states
+from memorability.core.errors import ParamsError
+from memorability.core.progress import bar
+from memorability.data import tables
+from memorability.evaluation import map_evaluation
+from memorability.params import Params
+from memorability.training import fitting
+from memorability.training.settings import Model
 from pipeline.common import FIGURES, METRICS, RAW, SPLITS, STATES, compute_of, place_of, run
 from pipeline.compare import compare_maps
 from pipeline.evaluate import frechet

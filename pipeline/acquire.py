@@ -1,8 +1,9 @@
 """acquire@TRACK: the data sets in use, packed: data/raw/TRACK."""
 
-from memorability.acquire import acquire
-from memorability.files import cache_root
-from memorability.params import Params, Track
+from memorability.core.files import cache_root
+from memorability.data.acquire import acquire
+from memorability.data.tables import Track
+from memorability.params import Params
 from pipeline.common import RAW, STATES, run
 
 

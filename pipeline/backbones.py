@@ -2,8 +2,10 @@
 
 from functools import partial
 
-from memorability import backbones, demo_backbone, runtime
+from memorability.core import runtime
+from memorability.features import backbones
 from memorability.params import Params
+from memorability.training import demo_backbone
 from pipeline.common import MODELS, STATES, run
 
 

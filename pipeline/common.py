@@ -7,8 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from memorability import fitting, params, runtime
-from memorability.errors import MemorabilityError
+from memorability import params
+from memorability.core import runtime
+from memorability.core.errors import MemorabilityError
+from memorability.training import fitting
+from memorability.training.settings import Model
 
 RAW, FRAMES, SPLITS, FEATURES = (
     Path("data/raw"),
@@ -23,7 +26,7 @@ STATES = Path(".states")  # unfinished work; outside DVC, which deletes a stoppe
 TIMES = Path("logs/times.csv")
 
 
-def place_of(name: str, settings: params.Model) -> fitting.Place:
+def place_of(name: str, settings: Model) -> fitting.Place:
     """Where a model reads and writes."""
     return fitting.Place(
         input=Path(settings.input),
@@ -36,7 +39,7 @@ def place_of(name: str, settings: params.Model) -> fitting.Place:
     )
 
 
-def predictions_of(name: str, settings: params.Model) -> Path:
+def predictions_of(name: str, settings: Model) -> Path:
     """A model's table of predictions. Models of level 1 read the folder of those of level 0."""
     return PREDICTIONS / settings.track / str(settings.level) / name / "predictions.csv"
 

@@ -6,20 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from memorability import (
-    evaluation,
-    inputs,
-    leaderboard,
-    map_comparison,
-    map_evaluation,
-    map_leaderboard,
-    map_metrics,
-    plots,
-    runtime,
-    tables,
-)
-from memorability.files import read_json, write_json, write_text
-from memorability.params import Model, Params, Track
+from memorability.core import runtime
+from memorability.core.files import read_json, write_json, write_text
+from memorability.data import tables
+from memorability.data.tables import Track
+from memorability.evaluation import figures as plots
+from memorability.evaluation import leaderboard, map_comparison, map_evaluation, map_leaderboard, map_metrics
+from memorability.evaluation import reports as evaluation
+from memorability.features import inputs
+from memorability.params import Params
+from memorability.training.settings import Model
 from pipeline.common import FIGURES, METRICS, PLOTS, RAW, SPLITS, predictions_of, run
 
 Heads = dict[str, Model]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from memorability import crossval, plots, tables
+from memorability.data import tables
+from memorability.evaluation import figures as plots
+from memorability.experiments import crossval
 from memorability.params import Params
 from pipeline.common import FIGURES, METRICS, PLOTS, STATES, compute_of, place_of, run
 

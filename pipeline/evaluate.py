@@ -2,9 +2,14 @@
 
 import pandas as pd
 
-from memorability import evaluation, inputs, map_evaluation, map_plots, plots, tables
-from memorability.files import write_json
-from memorability.params import Model, Params
+from memorability.core.files import write_json
+from memorability.data import tables
+from memorability.evaluation import figures as plots
+from memorability.evaluation import map_evaluation, map_plots
+from memorability.evaluation import reports as evaluation
+from memorability.features import inputs
+from memorability.params import Params
+from memorability.training.settings import Model
 from pipeline.common import FIGURES, HISTORY, METRICS, MODELS, PLOTS, RAW, SPLITS, predictions_of, run
 
 
@@ -66,7 +71,7 @@ def frechet(params: Params, test: map_evaluation.Judged) -> dict[str, float]:
     name = params.evaluate.fid
     if name == "none":
         return {}
-    from memorability import fid  # which imports torch: seconds that other tracks need not wait
+    from memorability.evaluation import fid
 
     found = fid.distance(test.truth, test.prediction, backbone=MODELS / name, threads=params.threads)
     return {f"fid_{name}": found}

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from memorability import descriptors, runtime
-from memorability.features import Extractor, extract
-from memorability.files import cache_root, staged_folder
-from memorability.inputs import Listed
+from memorability.core import runtime
+from memorability.core.files import cache_root, staged_folder
+from memorability.features import given as descriptors
+from memorability.features.extraction import Extractor, extract
+from memorability.features.inputs import Listed
 from memorability.params import Params
 from pipeline.common import FEATURES, MODELS, run
 

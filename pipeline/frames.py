@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from memorability import frames, runtime, tables, video
-from memorability.files import cache_root, staged_folder
+from memorability.core import runtime
+from memorability.core.files import cache_root, staged_folder
+from memorability.data import frames, tables
+from memorability.media import video
 from memorability.params import Params
 from pipeline.common import FRAMES, run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import vl_convert
 
-from memorability.files import write_text
+from memorability.core.files import write_text
 
 PAGE = Path("plots/page.html")  # .dvc/config names it
 VEGA_LITE = "5.21"  # the version whose schema DVC's templates are written in

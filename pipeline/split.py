@@ -5,9 +5,10 @@ Beside it the bare ids with their fold and split, which git keeps, and a report.
 
 from pathlib import Path
 
-from memorability import splits, tables
-from memorability.files import write_json
-from memorability.params import Params, Track
+from memorability.core.files import write_json
+from memorability.data import splits, tables
+from memorability.data.tables import Track
+from memorability.params import Params
 from pipeline.common import SPLITS, run
 
 

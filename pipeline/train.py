@@ -1,7 +1,8 @@
 """train@MODEL: fits one model: models/MODEL, its predictions and its history."""
 
-from memorability import fitting, tables
+from memorability.data import tables
 from memorability.params import Params
+from memorability.training import fitting
 from pipeline.common import SPLITS, compute_of, place_of, run
 
 

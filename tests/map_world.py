@@ -13,10 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from memorability import backbones, fitting, params, splits, tables
-from memorability.acquire import acquire
-from memorability.datasets import pairs
-from memorability.files import write_json
+from memorability import families
+from memorability.core.files import write_json
+from memorability.core.settings import checked
+from memorability.data import splits, tables
+from memorability.data.acquire import acquire
+from memorability.data.datasets import pairs
+from memorability.data.settings import Split
+from memorability.features import backbones
+from memorability.training import fitting
 
 SIZE, BLOCK = 32, 8
 TRANSFORM = {"resize": 72, "crop": 64, "mean": [0.4, 0.5, 0.6], "std": [0.25, 0.3, 0.35]}
@@ -35,7 +40,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
     },
 }
 GRADIENT = ("unet", "pix2pix", "wgan", "palette")
-SPLIT = params.Split(
+SPLIT = Split(
     **{"input": "raw", "method": "random", "val": 0.2, "test": 0.2, "folds": 5, "fold": 0, "seed": 0},
     near_duplicate_bits=0,
 )
@@ -44,13 +49,13 @@ SPLIT = params.Split(
 def made(family: str, **changes: object) -> Any:
     trained = TRAINED if family in GRADIENT else {}
     block = {"family": family, **HEAD, **trained, **BLOCKS[family], **changes}
-    return params.checked(params.family(family).Params, block, at="models.m")
+    return checked(families.load(family).Params, block, at="models.m")
 
 
 def build(settings: Any, *, channels: int = 3, backbone: backbones.Network | None = None) -> nn.Module:
     torch.manual_seed(0)
     shape = (3, settings.side, settings.side)
-    return params.family(settings.family).build(settings, shape=shape, backbone=backbone, channels=channels)
+    return families.load(settings.family).build(settings, shape=shape, backbone=backbone, channels=channels)
 
 
 def network(arch: str, *, device: str = "cpu") -> backbones.Network:
@@ -82,7 +87,7 @@ def batch(
 
 def stepped(settings: Any, net: nn.Module, data: dict[str, Tensor], times: int) -> list[dict[str, float]]:
     """The losses of some steps on the same batch, each step with a seed of its own."""
-    family: ModuleType = params.family(settings.family)
+    family: ModuleType = families.load(settings.family)
     by, found = family.optimisers(settings, net), []
     net.train()
     for number in range(times):
@@ -97,7 +102,7 @@ def predicted(settings: Any, net: nn.Module, data: dict[str, Tensor]) -> Tensor:
     """As the training loop asks for it."""
     net.eval()
     with torch.inference_mode():
-        return params.family(settings.family).predict(settings, net, data)
+        return families.load(settings.family).predict(settings, net, data)
 
 
 def values(net: nn.Module) -> dict[str, Tensor]:

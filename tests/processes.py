@@ -12,7 +12,12 @@ from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["pytest", "memorability.fitting", "memorability.training", "memorability.features"]
+    [
+        "pytest",
+        "memorability.training.fitting",
+        "memorability.training.loop",
+        "memorability.features.extraction",
+    ]
     + [f"memorability.families.{name}" for name in ("memnet", "resmem", "pix2pix", "wgan", "palette")]
 )
 

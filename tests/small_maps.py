@@ -13,9 +13,10 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from memorability import maps, tables
-from memorability.map_evaluation import Judged
-from memorability.shards import ShardWriter
+from memorability.data import tables
+from memorability.data.shards import ShardWriter
+from memorability.evaluation.map_evaluation import Judged
+from memorability.media import maps
 
 SIZE = 16
 SPLITS = ("train",) * 6 + ("val",) * 8 + ("test",) * 12

@@ -8,14 +8,20 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from memorability import backbones, fitting, params, splits, tables
-from memorability.acquire import acquire
-from memorability.datasets import demo
+from memorability import families
+from memorability.core.settings import checked
+from memorability.data import splits, tables
+from memorability.data.acquire import acquire
+from memorability.data.datasets import demo
+from memorability.data.settings import Split
+from memorability.features import backbones
+from memorability.training import fitting
+from memorability.training.settings import Model
 
 ARCH = "squeezenet1_1"
 CUT = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 8}
 TRANSFORM = {"resize": 40, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-SPLIT = params.Split(
+SPLIT = Split(
     **{"input": "raw", "method": "random", "val": 0.2, "test": 0.3, "folds": 5, "fold": 0, "seed": 0},
     near_duplicate_bits=0,
 )
@@ -56,8 +62,8 @@ def make(root: Path, *, pictures: int) -> World:
 
 def add_features(world: World) -> None:
     """Features of every picture, in an order that is not the split table's."""
-    from memorability.features import Extractor, extract
-    from memorability.inputs import Pictures
+    from memorability.features.extraction import Extractor, extract
+    from memorability.features.inputs import Pictures
 
     out = world.root / "features"
     out.mkdir()
@@ -72,12 +78,10 @@ def add_features(world: World) -> None:
     torch.set_num_threads(threads)
 
 
-def settings(family: str, **changes: object) -> params.Model:
+def settings(family: str, **changes: object) -> Model:
     gradient = PICTURES if family in ("memnet", "resmem") else {}
     block = {"family": family, "track": "images", "target": "score", "input": "x", "backbone": "none"}
-    return params.checked(
-        params.family(family).Params, block | gradient | BLOCKS[family] | changes, at="models.x"
-    )
+    return checked(families.load(family).Params, block | gradient | BLOCKS[family] | changes, at="models.x")
 
 
 def place(world: World, family: str, name: str) -> fitting.Place:

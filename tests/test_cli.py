@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from memorability import artifacts, cli
-from memorability.errors import DataError
+from memorability import cli
+from memorability.core.errors import DataError
+from memorability.training import artifacts
 
 HEAD = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
 

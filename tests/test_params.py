@@ -5,8 +5,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from memorability import params
-from memorability.errors import ParamsError
+from memorability import families, params
+from memorability.core.errors import ParamsError
+from memorability.core.settings import checked
+from memorability.training.settings import Gradient
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
 COMMITTED_MODELS = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))["models"]
@@ -65,11 +67,11 @@ def changed(path, value):
 
 
 def loaded(path, value):
-    return params.checked(params.Params, changed(path, value), at="")
+    return checked(params.Params, changed(path, value), at="")
 
 
 def plain():
-    return params.checked(params.Params, RAW, at="")
+    return checked(params.Params, RAW, at="")
 
 
 def error_of(call, *args):
@@ -91,7 +93,7 @@ def test_the_committed_params_are_valid():
 def test_every_committed_model_is_valid(name):
     found = params.load(COMMITTED)
     model = found.model(name)
-    assert isinstance(model, params.family(found.head(name).family).Params)
+    assert isinstance(model, families.load(found.head(name).family).Params)
     assert found.head(name).model_dump().items() <= model.model_dump().items()
 
 
@@ -190,7 +192,7 @@ def test_all_problems_are_listed_at_once():
     raw = changed("seed", -1)
     raw["threads"] = 0
     raw["split"]["images"]["vall"] = 1
-    message = error_of(lambda: params.checked(params.Params, raw, at=""))
+    message = error_of(lambda: checked(params.Params, raw, at=""))
     assert message.startswith("3 problems in the params:")
     assert all(f"  {key}: " in message for key in ("seed", "threads", "split.images.vall"))
 
@@ -216,7 +218,7 @@ def test_values_that_do_not_fit_together(path, value, expected):
 def test_names_that_are_no_names(block, name):
     raw = copy.deepcopy(RAW)
     raw[block][name] = next(iter(RAW[block].values()))
-    assert f"{name!r} is no name" in error_of(lambda: params.checked(params.Params, raw, at=""))
+    assert f"{name!r} is no name" in error_of(lambda: checked(params.Params, raw, at=""))
 
 
 # Data sets
@@ -254,7 +256,7 @@ def test_settings_of_data_sets_out_of_use_may_stay():
 def test_data_sets_are_combined_in_the_order_of_the_list():
     raw = changed("acquire.images", {"datasets": ["memcat", "demo"], "memcat": {"root": "elsewhere"}})
     raw["acquire"]["images"]["demo"] = RAW["acquire"]["images"]["demo"]
-    found = params.checked(params.Params, raw, at="").acquire["images"].sources("images")
+    found = checked(params.Params, raw, at="").acquire["images"].sources("images")
     assert list(found) == ["memcat", "demo"]
 
 
@@ -314,21 +316,21 @@ def test_top_level_values_override_gradient_models(name, key, value):
 def test_a_top_level_value_is_enough():
     raw = changed("models.memnet.lr", "del")
     raw["lr"] = 0.5
-    assert params.checked(params.Params, raw, at="").model("memnet").lr == 0.5
+    assert checked(params.Params, raw, at="").model("memnet").lr == 0.5
 
 
 @pytest.mark.parametrize("name", ["mean", "ridge"])
 def test_top_level_values_leave_closed_form_models_alone(name):
     raw = changed("lr", 0.5)
     raw |= {"epochs": 3, "batch_size": 7}
-    found = params.checked(params.Params, raw, at="")
+    found = checked(params.Params, raw, at="")
     assert found.model(name) == plain().model(name)
 
 
 def test_overrides_change_neither_backbones_nor_features():
     raw = changed("lr", 0.5)
     raw |= {"epochs": 3, "batch_size": 7}
-    found = params.checked(params.Params, raw, at="")
+    found = checked(params.Params, raw, at="")
     assert found.backbones == plain().backbones
     assert found.features == plain().features
 
@@ -341,7 +343,7 @@ def test_params_are_frozen():
 
 
 def test_a_gradient_block_gives_its_rate_and_optimiser():
-    block = params.Gradient(lr=0.1, epochs=10, batch_size=4, schedule="step", step_epochs=4, optimiser="sgd")
+    block = Gradient(lr=0.1, epochs=10, batch_size=4, schedule="step", step_epochs=4, optimiser="sgd")
     assert [round(block.rate(epoch), 6) for epoch in (0, 3, 4, 9)] == [1, 1, 0.1, 0.01]
     assert block.optimiser_options() == {
         "name": "sgd",

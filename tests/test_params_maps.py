@@ -9,8 +9,10 @@ import pytest
 import yaml
 from map_world import BLOCKS, GRADIENT, HEAD, TRAINED, made
 
-from memorability import params
-from memorability.errors import ParamsError
+from memorability import families, params
+from memorability.core.errors import ParamsError
+from memorability.core.settings import checked
+from memorability.training.settings import Model
 
 ROOT = Path(__file__).parents[1]
 RAW = yaml.safe_load("""
@@ -52,7 +54,7 @@ def loaded(*path, value):
     for key in path[:-1]:
         block = block[key]
     block[path[-1]] = value
-    return params.checked(params.Params, raw, at="")
+    return checked(params.Params, raw, at="")
 
 
 @pytest.mark.parametrize("family", BLOCKS)
@@ -73,7 +75,7 @@ def test_an_override_leaves_the_judge_a_rate_of_its_own(family):
     own = BLOCKS[family]["discriminator"] | {"lr": 0.03}
     raw = copy.deepcopy(RAW) | {"lr": 0.5}
     raw["models"][family]["discriminator"] = own
-    assert params.checked(params.Params, raw, at="").model(family).discriminator.lr == 0.03
+    assert checked(params.Params, raw, at="").model(family).discriminator.lr == 0.03
 
 
 @pytest.mark.parametrize("family", ["mean", "place_ridge"])
@@ -101,9 +103,9 @@ def test_maps_and_composites_are_targets_of_maps_alone(track, target):
     block = {"family": "mean", "track": track, "input": "x", "backbone": "none"}
     for other in ("map", "composite"):
         with pytest.raises(ParamsError, match=f"target '{other}' is none of track {track}"):
-            params.checked(params.Model, block | {"target": other}, at="models.m")
+            checked(Model, block | {"target": other}, at="models.m")
     with pytest.raises(ParamsError, match=f"target '{target}' is none of track maps: map, composite"):
-        params.checked(params.Model, block | {"target": target, "track": "maps"}, at="models.m")
+        checked(Model, block | {"target": target, "track": "maps"}, at="models.m")
 
 
 @pytest.mark.parametrize("family", GRADIENT)
@@ -153,7 +155,7 @@ def test_settings_out_of_range(key, value):
 
 def test_augmentation_is_as_published_by_default():
     block = {"family": "unet", **HEAD, "lr": 0.001, "epochs": 1, "batch_size": 4}
-    found = params.checked(params.family("unet").Params, block, at="models.m")
+    found = checked(families.load("unet").Params, block, at="models.m")
     assert (found.translation, found.cutout, found.mirror) == (0.9, 0.9, False)
 
 
@@ -172,12 +174,12 @@ def test_a_backbone_that_is_not_there():
     raw = copy.deepcopy(RAW)
     raw["models"]["unet"] |= {"backbone": "other", "encoder": "frozen"}
     with pytest.raises(ParamsError, match=r"models\.unet\.backbone: received 'other'; valid: none, small"):
-        params.checked(params.Params, raw, at="").model("unet")
+        checked(params.Params, raw, at="").model("unet")
 
 
 def ablated(**top):
     raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | top
-    return params.checked(params.Params, raw, at="")
+    return checked(params.Params, raw, at="")
 
 
 def test_a_variant_changes_some_settings_and_keeps_the_others():

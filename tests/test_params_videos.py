@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from memorability import params, video
-from memorability.errors import ParamsError
+from memorability import params
+from memorability.core.errors import ParamsError
+from memorability.core.settings import checked
+from memorability.media import video
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
@@ -74,7 +76,7 @@ def changed(path, value):
 
 
 def loaded(path="seed", value=0):
-    return params.checked(params.Params, changed(path, value), at="")
+    return checked(params.Params, changed(path, value), at="")
 
 
 def error_of(call, *args):
@@ -246,7 +248,7 @@ def test_the_features_of_a_data_set_are_named_in_its_settings():
 def test_a_target_is_one_of_its_track(track, target, valid):
     raw = changed("models.ridge.track", track)
     raw["models"]["ridge"]["target"] = target
-    found = params.checked(params.Params, raw, at="")
+    found = checked(params.Params, raw, at="")
     for call in (found.head, found.model):
         message = error_of(call, "ridge")
         assert f"models.ridge: target {target!r} is none of track {track}: {valid}" in message
@@ -294,7 +296,7 @@ def test_a_model_contains_neither_itself_nor_what_is_not_there(name):
 
 def test_a_model_and_a_backbone_have_different_names():
     raw = changed("models.small", RAW["models"]["ridge"])
-    message = error_of(lambda: params.checked(params.Params, raw, at=""))
+    message = error_of(lambda: checked(params.Params, raw, at=""))
     assert "'small' is a backbone and a model; both lie in models/, so name one otherwise" in message
 
 
@@ -302,7 +304,7 @@ def test_a_model_and_a_backbone_have_different_names():
 def test_frames_whose_name_is_none(name):
     raw = copy.deepcopy(RAW)
     raw["frames"][name] = RAW["frames"]["all"]
-    assert f"{name!r} is no name" in error_of(lambda: params.checked(params.Params, raw, at=""))
+    assert f"{name!r} is no name" in error_of(lambda: checked(params.Params, raw, at=""))
 
 
 def test_settings_of_clips_and_titles():

@@ -13,7 +13,7 @@ from PIL import Image
 from repository import MODELS, copy, ran, run
 from safetensors.numpy import load_file
 
-from memorability.tables import TARGETS
+from memorability.data.tables import TARGETS
 
 MEMBERS = ("ridge_short", "time_distributed_short")
 NOT_IN_GIT = ("raw", "frames", "features", "predictions", "history")

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from repository import MODELS, commit, copy, ran, run
 
-from memorability import scenes
+from memorability.data import scenes
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 SSHD_CONFIG = """\

@@ -25,12 +25,17 @@ from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from memorability import cli, distributed, fitting, params, runtime, training
-from memorability.errors import TrainingError
-from memorability.loading import Examples
-from memorability.metrics import measure
-from memorability.optim import descend
-from memorability.predict import Predictor
+from memorability import cli, params
+from memorability.core import distributed, runtime
+from memorability.core.errors import TrainingError
+from memorability.evaluation.metrics import measure
+from memorability.features.settings import Features
+from memorability.predict.predictor import Predictor
+from memorability.training import fitting
+from memorability.training import loop as training
+from memorability.training.loading import Examples
+from memorability.training.optim import descend
+from memorability.training.settings import Gradient
 
 ROOT = Path(__file__).parents[1]
 X = np.random.default_rng(0).normal(size=(45, 3, 6, 6)).astype(np.float32)
@@ -84,7 +89,7 @@ def train(
 ) -> Any:
     """Trains and returns all that came of it in this process."""
     fabric = runtime.fabric(precision="32-true", threads=1)
-    own = params.Gradient(**{"lr": 0.05, "epochs": 4, "batch_size": 4, "schedule": "cosine"} | changes)
+    own = Gradient(**{"lr": 0.05, "epochs": 4, "batch_size": 4, "schedule": "cosine"} | changes)
     task, lines = Task(apart=apart, pause=pause), []
     torch.manual_seed(0)
     with training.unfinished(folder, own.model_dump_json(), fabric=fabric) as state:
@@ -110,7 +115,7 @@ def features(world: World) -> str:
     from pipeline import features as stage
 
     os.environ["MEMORABILITY_CACHE"] = str(world.root / "cache-together")
-    block = params.Features(input="data/raw/images", backbone="small", **CUT)
+    block = Features(input="data/raw/images", backbone="small", **CUT)
     committed = params.load(ROOT / "params.yaml").model_copy(
         update={"threads": 1, "features": {"together": block}}
     )

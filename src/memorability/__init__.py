@@ -10,13 +10,13 @@ __version__ = "0.1.0"
 __all__ = ["Predictor"]
 
 if TYPE_CHECKING:
-    from memorability.predict import Predictor
+    from memorability.predict.predictor import Predictor
 
 
 def __getattr__(name: str) -> object:
     # `Predictor` is found on first use: most stages and `--help` have no need of what it imports.
     if name == "Predictor":
-        from memorability.predict import Predictor
+        from memorability.predict.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

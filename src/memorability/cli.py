@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorability.errors import DataError, GivenFeaturesError, MemorabilityError
+from memorability.core.errors import DataError, GivenFeaturesError, MemorabilityError
 
 if TYPE_CHECKING:
-    from memorability.predict import Failure, Predictor, Score
+    from memorability.predict.predictor import Failure, Predictor, Score
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
@@ -57,8 +57,8 @@ def predict(
     if out is not None:
         _predict_maps(paths, out, model, models, overlay=overlay, as_json=as_json)
         return
-    from memorability import runtime
-    from memorability.predict import Failure, Score
+    from memorability.core import runtime
+    from memorability.predict.predictor import Failure, Score
 
     if title is not None and (len(paths) != 1 or paths[0].is_dir()):
         received = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
@@ -110,15 +110,16 @@ def _predict_maps(
     paths: list[Path], out: Path, model: str | None, models: Path, *, overlay: bool, as_json: bool
 ) -> None:
     """Writes maps, of several processes each its share; the first one says what was written."""
-    from memorability import map_files, runtime
-    from memorability.predict import Failure
+    from memorability.core import runtime
+    from memorability.predict import map_files
+    from memorability.predict.predictor import Failure
 
     targets, failures = map_files.targets(paths, out, overlays=overlay)
     folder, predictor = _opened(model, models, paths, to_maps=True)
     if runtime.world() == 1:
         results = list(map_files.written(predictor, targets, model=folder.name))
     else:
-        from memorability import distributed
+        from memorability.core import distributed
 
         share = distributed.share(targets)
         results = distributed.interleaved(list(map_files.written(predictor, share, model=folder.name)))
@@ -140,8 +141,8 @@ def _opened(
     model: str | None, models: Path, paths: list[Path], *, titled: bool = False, to_maps: bool = False
 ) -> tuple[Path, Predictor]:
     """A model and its folder; without a name, the best one for the paths, or for maps of them."""
-    from memorability import runtime
-    from memorability.predict import Predictor
+    from memorability.core import runtime
+    from memorability.predict.predictor import Predictor
 
     device = None
     if runtime.world() > 1:
@@ -155,7 +156,7 @@ def _opened(
 
 def _best(board: Path, models: Path, device: str | None, *, titled: bool) -> tuple[Path, Predictor]:
     """The first model of a leaderboard that can score files as they are: it may need a title."""
-    from memorability.predict import Predictor
+    from memorability.predict.predictor import Predictor
 
     for name in ranked_models(board):
         folder = _folder(name, models)
@@ -190,7 +191,7 @@ def run(
     ),
 ) -> None:
     """Writes the predictions of the unlabelled clips as a MediaEval run: video,score,confidence."""
-    from memorability import runs
+    from memorability.evaluation import runs
 
     tables = sorted(predictions.glob(f"*/{model}/predictions.csv"))
     if not tables:
@@ -244,8 +245,8 @@ def _in_the_repository(module: str, *arguments: str) -> None:
 
 def board_for(paths: list[Path]) -> Path:
     """The leaderboard of clips, where the paths hold clips and no picture, else that of pictures."""
-    from memorability.pictures import SUFFIXES as PICTURES
-    from memorability.video import SUFFIXES as CLIPS
+    from memorability.media.pictures import SUFFIXES as PICTURES
+    from memorability.media.video import SUFFIXES as CLIPS
 
     files = (file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]))
     endings = {file.suffix.lower() for file in files}

@@ -44,3 +44,27 @@ Families of maps (track `maps`) have the same functions: y and predictions are m
 `settings.size`, and `build` also takes `channels`, C. `settings.select`, where there is one, is used in place of
 SELECTION; `settings.val_pictures` bounds how many of validation are predicted after each epoch. Their steps may also give "l1" (of the maps, on [0, 1]) and "wins" (`adversaries.wins`) among the losses.
 """
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from memorability.core.errors import ParamsError
+
+
+def names() -> list[str]:
+    """Every family there is."""
+    return sorted(f.stem for f in Path(__file__).parent.glob("*.py") if f.stem != "__init__")
+
+
+def load(name: str) -> Any:
+    """The module `memorability.families.NAME`.
+
+    Raises:
+        ParamsError: there is no such family.
+    """
+    if name not in names():
+        raise ParamsError(f"family {name!r} is not known; valid: {', '.join(names())}")
+    return importlib.import_module(f"memorability.families.{name}")

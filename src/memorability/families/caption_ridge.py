@@ -14,13 +14,13 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import RidgeCV
 
-from memorability import params
-from memorability.errors import TrainingError
+from memorability.core.errors import TrainingError
+from memorability.training.settings import Model
 
 READS = "titles"
 
 
-class Params(params.Model):
+class Params(Model):
     """`alphas`: the strengths to choose from; words that fewer than `min_titles` titles have do not count.
 
     `words`: the longest run of words that is a term of its own.

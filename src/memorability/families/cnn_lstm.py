@@ -13,17 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import backbones, layers, params
-from memorability.errors import ParamsError
-from memorability.metrics import measure as measure
-from memorability.optim import Backward, descend, optimiser
+from memorability.core.errors import ParamsError
+from memorability.evaluation.metrics import measure as measure
+from memorability.features import backbones
+from memorability.training import layers
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import PictureModel
 
 READS = "frames"
 SELECTION = "spearman"
 ONLY_CONSTANT = True
 
 
-class Params(params.PictureModel):
+class Params(PictureModel):
     """`frozen`: whether the backbone stays as it is; if not, its rate is `lr` x `backbone_lr`."""
 
     frozen: bool = True

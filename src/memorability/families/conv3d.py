@@ -16,17 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import augment, backbones, layers, params
-from memorability.errors import ParamsError
-from memorability.metrics import measure as measure
-from memorability.optim import Backward, descend, optimiser
+from memorability.core.errors import ParamsError
+from memorability.evaluation.metrics import measure as measure
+from memorability.features import backbones
+from memorability.training import augment, layers
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import PictureModel
 
 READS = "frames"
 SELECTION = "spearman"
 ARCH = "r3d_18"
 
 
-class Params(params.PictureModel):
+class Params(PictureModel):
     """`steps`: frames the network sees, evenly among those that are there (None: as many as were taken)."""
 
     steps: int | None = Field(None, ge=1)

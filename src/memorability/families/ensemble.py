@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from memorability import params
-from memorability.metrics import spearman
+from memorability.evaluation.metrics import spearman
+from memorability.training.settings import Model
 
 READS = "predictions"
 FIT_ON = "val"
 
 
-class Params(params.Model):
+class Params(Model):
     """`members`: names of models of level 0 of the same track, whichever target they were trained on.
 
     `weights`: by each one's Spearman on validation (none where it is negative), or all equal.

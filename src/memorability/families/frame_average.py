@@ -11,13 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from memorability import params
+from memorability.training.settings import Model
 
 READS = "frame_scores"
 BY_FRAME = "score"
 
 
-class Params(params.Model):
+class Params(Model):
     calibrate: Literal["none", "linear"] = "none"
 
 

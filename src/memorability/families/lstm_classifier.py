@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import layers, params
-from memorability.backbones import Network
-from memorability.metrics import measure as measure
-from memorability.optim import Backward, descend, optimiser
+from memorability.evaluation.metrics import measure as measure
+from memorability.features.backbones import Network
+from memorability.training import layers
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import GradientModel
 
 READS = "features"
 SELECTION = "spearman"
 
 
-class Params(params.GradientModel):
+class Params(GradientModel):
     """`outputs`: what the last layer sees, all outputs (`flat`) or that of the last frame (`last`)."""
 
     classes: Literal[11, 101] = 11

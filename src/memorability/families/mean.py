@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from memorability import params
+from memorability.training.settings import Model
 
 READS = "nothing"
 
 
-class Params(params.Model):
+class Params(Model):
     """`size`: side in pixels, of maps."""
 
     target: Literal["score", "short_term", "long_term", "map"]

@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import augment, layers, params
-from memorability.backbones import Network
-from memorability.metrics import measure as measure
-from memorability.optim import Backward, descend, optimiser
+from memorability.evaluation.metrics import measure as measure
+from memorability.features.backbones import Network
+from memorability.training import augment, layers
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import PictureModel
 
 READS = "pictures"
 SELECTION = "spearman"
 
 
-class Params(params.PictureModel):
+class Params(PictureModel):
     """`width`: channels of the first convolution, on which the others depend; `hidden`: units of fc."""
 
     width: int = Field(96, ge=6, multiple_of=6)

@@ -3,9 +3,9 @@
 Tran, internship report on MediaEval 2018: the features of two clips side by side -> 2048 -> 128 -> which
 is more memorable, dropout 0.75, the clips of a batch compared with each other. A clip is the mean of its
 frames' features. The clips that are judged together (those of one split) play a tournament; its order
-(`memorability.tournament`) gives ranks from 0 to 1. A clip that comes alone, to be scored, plays against
+(`memorability.families.blocks.tournament`) gives ranks from 0 to 1. A clip that comes alone, to be scored, plays against
 those of validation. L1 and MSE are of scores made from ranks by a
-monotone curve that is fitted on validation (`memorability.calibration`).
+monotone curve that is fitted on validation (`memorability.training.calibration`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import layers, params, tournament
-from memorability.backbones import Network
-from memorability.metrics import METRICS, ORDER, Array
-from memorability.optim import Backward, descend, optimiser
+from memorability.evaluation.metrics import METRICS, ORDER, Array
+from memorability.families.blocks import tournament
+from memorability.features.backbones import Network
+from memorability.training import layers
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import GradientModel
 
 READS = "features"
 SELECTION = "spearman"
@@ -29,7 +31,7 @@ RANKS = True
 AT_ONCE = 2**24  # hidden units of the pairs that are compared at a time: 64 MB
 
 
-class Params(params.GradientModel):
+class Params(GradientModel):
     """`hidden` and `second`: units of the two hidden layers; `batch_size` clips are compared with each other."""
 
     hidden: int = Field(2048, ge=1)

@@ -18,17 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import diffusion, map_batches, params
-from memorability.backbones import Network
-from memorability.map_metrics import measure as measure
-from memorability.optim import Backward, descend, optimiser
+from memorability.evaluation.map_metrics import measure as measure
+from memorability.families.blocks import diffusion, map_batches
+from memorability.features.backbones import Network
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import MapModel, Share
 
 READS = "whole_pictures"
 GROUPS = 8  # of the network's group normalisation
 MOST_LEFT = 0.02  # alpha-bar at the last timestep, from where sampling starts
 
 
-class Params(params.MapModel):
+class Params(MapModel):
     """Network, noise and sampling.
 
     `width` times `multipliers` are the widths of its stages, each half the side of the one before; `blocks`
@@ -36,7 +37,7 @@ class Params(params.MapModel):
     `precondition`: the noise is found as sqrt(1 - a) x + sqrt(a) F with the network's F (Salimans and Ho,
     Progressive Distillation, 2022, where F is v), so that where nearly all is noise, a small error in
     it is no large one in the map; it is trained and sampled from as noise all the same.
-    `timesteps`, `noise` (its schedule), `betas_within`, `input_scale`: see `memorability.diffusion`.
+    `timesteps`, `noise` (its schedule), `betas_within`, `input_scale`: see `memorability.families.blocks.diffusion`.
     `steps` are those of sampling; `samples`: how many maps are averaged; `val_pictures`: how many of
     validation are sampled after each epoch (all at the end).
     """
@@ -49,7 +50,7 @@ class Params(params.MapModel):
     precondition: bool = False
     timesteps: int = Field(1000, ge=2)
     noise: diffusion.Schedule = "linear"
-    betas_within: tuple[params.Share, params.Share] | None = None
+    betas_within: tuple[Share, Share] | None = None
     input_scale: float = Field(1.0, gt=0, le=1)
     ema: float = Field(0.999, ge=0, lt=1)
     sampler: Literal["ddim", "ddpm"] = "ddim"

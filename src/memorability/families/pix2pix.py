@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import adversaries, map_batches
-from memorability.adversaries import build as build
-from memorability.adversaries import optimisers as optimisers
-from memorability.map_batches import predict as predict
-from memorability.map_metrics import measure as measure
-from memorability.optim import Backward, descend
+from memorability.evaluation.map_metrics import measure as measure
+from memorability.families.blocks import adversaries, map_batches
+from memorability.families.blocks.adversaries import build as build
+from memorability.families.blocks.adversaries import optimisers as optimisers
+from memorability.families.blocks.map_batches import predict as predict
+from memorability.training.optim import Backward, descend
 
 READS = "whole_pictures"
 

@@ -15,14 +15,15 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from memorability import maps, params
-from memorability.errors import TrainingError
+from memorability.core.errors import TrainingError
+from memorability.media import maps
+from memorability.training.settings import OfMaps
 
 READS = "places"
 FOLDS = 5
 
 
-class Params(params.OfMaps):
+class Params(OfMaps):
     """`alphas`: the strengths to choose from, each over 0."""
 
     target: Literal["map"]

@@ -14,17 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import layers, params
-from memorability.backbones import Network
-from memorability.errors import ParamsError
-from memorability.metrics import measure as measure
-from memorability.optim import Backward, descend, optimiser
+from memorability.core.errors import ParamsError
+from memorability.evaluation.metrics import measure as measure
+from memorability.features.backbones import Network
+from memorability.training import layers
+from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.settings import PictureModel
 
 READS = "pictures"
 SELECTION = "spearman"
 
 
-class Params(params.PictureModel):
+class Params(PictureModel):
     """`hidden`: units of fc6 and fc7, halved from layer to layer after them."""
 
     hidden: int = Field(4096, ge=16, multiple_of=16)

@@ -12,12 +12,12 @@ from pydantic import Field
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from memorability import params
+from memorability.training.settings import Model
 
 READS = "features"
 
 
-class Params(params.Model):
+class Params(Model):
     """`alphas`: the strengths to choose from, each over 0."""
 
     alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)

@@ -15,14 +15,14 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from memorability import params
+from memorability.training.settings import Model
 
 READS = "features"
 
 BLOCK = 4096  # pictures predicted at a time
 
 
-class Params(params.Model):
+class Params(Model):
     """Penalties `cs` to choose from, half-width `epsilon` of the tube (in units of the score)."""
 
     cs: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)

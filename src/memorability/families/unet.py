@@ -1,6 +1,6 @@
 """U-Net: a map straight from the picture, by an L1 or squared error.
 
-The generator of `memorability.generator`, trained alone: the autoencoder of Khan, Predicting Memorable Regions
+The generator of `memorability.families.blocks.generator`, trained alone: the autoencoder of Khan, Predicting Memorable Regions
 of Images (2023), which says that it blurs the blocks of real maps. DiffAugment changes picture and map of a
 training pair together.
 """
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import generator, map_batches
-from memorability.backbones import Network
-from memorability.map_batches import predict as predict
-from memorability.map_metrics import measure as measure
-from memorability.optim import Backward, descend
+from memorability.evaluation.map_metrics import measure as measure
+from memorability.families.blocks import generator, map_batches
+from memorability.families.blocks.map_batches import predict as predict
+from memorability.features.backbones import Network
+from memorability.training.optim import Backward, descend
 
 READS = "whole_pictures"
 

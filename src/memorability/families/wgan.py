@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability import adversaries, map_batches, params
-from memorability.adversaries import build as build
-from memorability.adversaries import optimisers as optimisers
-from memorability.layers import Normalisation
-from memorability.map_batches import predict as predict
-from memorability.map_metrics import measure as measure
-from memorability.optim import Backward, descend
+from memorability.evaluation.map_metrics import measure as measure
+from memorability.families.blocks import adversaries, map_batches
+from memorability.families.blocks.adversaries import build as build
+from memorability.families.blocks.adversaries import optimisers as optimisers
+from memorability.families.blocks.map_batches import predict as predict
+from memorability.training.layers import Normalisation
+from memorability.training.optim import Backward, descend
+from memorability.training.settings import Betas
 
 READS = "whole_pictures"
 
@@ -33,7 +34,7 @@ class Critic(adversaries.Discriminator):
     """As `adversaries.Discriminator`; betas as Gulrajani et al. (2017), who use no batch normalisation either."""
 
     normalisation: Normalisation = "layer"
-    betas: params.Betas = (0.0, 0.9)
+    betas: Betas = (0.0, 0.9)
 
 
 class Params(adversaries.Settings):

@@ -1,0 +1,111 @@
+"""Several processes at one piece of work, as `torchrun` starts them: on one machine or on many.
+
+Every process holds a whole copy of the network and works on its share of each batch; gradients are
+averaged before every update, so that all copies stay equal. That happens in `optim.descend` and not
+inside a wrapped network, because a step may run its networks as often and in whatever order it likes
+(a GAN, a gradient penalty): the update is the one place that all steps share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import Any, TypeVar
+
+import torch
+from lightning.fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, distributed, nn
+
+from memorability.core.runtime import rank, world
+
+Item = TypeVar("Item")
+
+
+def share(items: Sequence[Item]) -> Sequence[Item]:
+    """What this process does of the items: every `world`-th one."""
+    return items[rank() :: world()]
+
+
+class Replicas(DDPStrategy):
+    """Fabric's strategy of equal copies, without its wrapper around the network (see above)."""
+
+    def setup_module(self, module: nn.Module) -> Any:
+        return module
+
+
+def wait(device: torch.device) -> None:
+    """Until every process is here."""
+    any_of(False, device)
+
+
+def any_of(wish: bool, device: torch.device) -> bool:
+    """Whether any process says so; all get the same answer."""
+    if world() == 1:
+        return wish
+    flag = torch.tensor(float(wish), device=device)
+    distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+    return bool(flag.item())  # reading it waits for the device, as the message alone would not
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replaces gradients by their mean over the processes, in one message for each kind of number."""
+    if world() == 1:
+        return
+    by_type: dict[torch.dtype, list[Tensor]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+    for gradients in by_type.values():
+        message = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(message)
+        parts = torch.split(message.div_(world()), [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def average_buffers(net: nn.Module) -> None:
+    """Replaces running statistics (of batch norm) by their mean over the processes' shares of the batches.
+
+    Of those that training changes alone: a mean of equal numbers is not always that number.
+    """
+    if world() == 1:
+        return
+    for module in net.modules():
+        if module.training and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for buffer in (module.running_mean, module.running_var):
+                if buffer is not None:
+                    distributed.all_reduce(buffer)
+                    buffer /= world()
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean of a tensor over the processes."""
+    if world() > 1:
+        value = value.clone()
+        distributed.all_reduce(value)
+        value /= world()
+    return value
+
+
+def joined(part: Tensor, total: int) -> Tensor:
+    """All results in order, [total, ...], from the ones of this process's `share`, on every process.
+
+    There must be at least as many items as processes.
+    """
+    if world() == 1:
+        return part
+    each = -(-total // world())
+    padded = part.new_zeros((each, *part.shape[1:]))
+    padded[: len(part)] = part
+    parts = [torch.empty_like(padded) for _ in range(world())]
+    distributed.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).flatten(0, 1)[:total]
+
+
+def interleaved(part: list[Item]) -> list[Item]:
+    """As `joined`, for anything and however few."""
+    if world() == 1:
+        return part
+    parts: list[list[Item]] = [[] for _ in range(world())]
+    distributed.all_gather_object(parts, part)
+    return [item for turn in zip_longest(*parts, fillvalue=None) for item in turn if item is not None]

@@ -1,0 +1,134 @@
+"""Writing files so that nothing is ever half-written, and naming them by their content."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from memorability.core.errors import StorageError
+
+SPARE = 2**20  # bytes; libraries that hide the error of a full disk leave about this little
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yields a scratch path beside `path`; on success it replaces `path` (file or folder) at once.
+
+    On an error the scratch is removed and `path` stays as it was; what a killed process left is
+    removed by the next one that writes the same path.
+
+    Raises:
+        StorageError: the disk is full, or a quota is used up.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove_abandoned(path)
+    try:
+        with full_disk_named(path, then="nothing was changed"):
+            yield scratch
+            if not scratch.exists():
+                raise FileNotFoundError(f"nothing was written for {path}")
+            if path.is_dir() or scratch.is_dir():  # a folder replaces nothing by itself
+                old = scratch.with_suffix(".old")
+                if path.exists():
+                    path.rename(old)
+                scratch.replace(path)
+                _remove(old)
+            else:
+                scratch.replace(path)
+    finally:
+        _remove(scratch)
+
+
+@contextmanager
+def full_disk_named(path: Path, *, then: str) -> Iterator[None]:
+    """Turns errors of a full disk while `path` is written into a StorageError that says what `then` holds."""
+    try:
+        yield
+    except Exception as error:
+        if _disk_is_full(error, path.parent):
+            raise StorageError(f"{path}: cannot be written, the disk is full; {then}") from error
+        raise
+
+
+def _remove_abandoned(path: Path) -> None:
+    for scratch in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = scratch.name[len(path.name) + 2 : -len(".part")]
+        if number.isdigit() and (int(number) == os.getpid() or not psutil.pid_exists(int(number))):
+            _remove(scratch)
+
+
+def _disk_is_full(error: BaseException | None, folder: Path) -> bool:
+    """Whether an error comes from a disk, quota or file size that is used up, whatever library wrote."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else _number_of_rust(error)
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return shutil.disk_usage(folder).free < SPARE
+
+
+def _number_of_rust(error: BaseException) -> int | None:
+    """The number that libraries written in Rust, such as safetensors, have in the text of their error alone."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """As `staged`, for a folder that exists and is empty."""
+    with staged(path) as scratch:
+        scratch.mkdir()
+        yield scratch
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with staged(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON; NaN is refused, since JSON has none (use None)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def digest(*parts: bytes | str | Path) -> str:
+    """SHA-256 (hex) over the parts in order; a Path counts by its file's content."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as stream:
+                inner = hashlib.file_digest(stream, "sha256").digest()
+        else:
+            inner = hashlib.sha256(part.encode() if isinstance(part, str) else part).digest()
+        total.update(inner)  # fixed length, so that the borders between parts count
+    return total.hexdigest()
+
+
+def cache_root() -> Path:
+    """The user's cache: `$MEMORABILITY_CACHE`, `$XDG_CACHE_HOME/memorability` or `~/.cache/memorability`."""
+    if named := os.environ.get("MEMORABILITY_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memorability"

@@ -1,0 +1,130 @@
+"""Where and how computing runs: threads, device, precision. Found at run time, but for the params."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
+
+def limit_threads(threads: int) -> None:
+    """Pins the number of CPU threads of BLAS and OpenMP, on which the last bits of results depend."""
+    threadpool_limits(threads)
+
+
+def rank() -> int:
+    """Which of the processes that `torchrun` started this is, from 0; the first one writes for all."""
+    return int(os.environ.get("RANK", 0))
+
+
+def world() -> int:
+    """How many processes `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def leave_the_others() -> None:
+    """Makes this process work as the only one, whatever `torchrun` started."""
+    for name in ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        os.environ.pop(name, None)
+
+
+def cores() -> int:
+    """CPU cores that this one of the machine's processes may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def fabric(*, precision: Precision, threads: int, deterministic: bool = True) -> Fabric:
+    """A launched Fabric on the GPU if there is one, else the CPU.
+
+    Under `torchrun` it is one of the processes that `torchrun` started.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    import torch
+    from lightning.fabric import Fabric
+
+    from memorability.core import distributed
+
+    torch.set_num_threads(threads)
+    # A few CUDA kernels have no deterministic form; there a warning says so.
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
+    made = Fabric(
+        accelerator="auto",
+        devices=here,
+        num_nodes=world() // here,
+        strategy=distributed.Replicas() if world() > 1 else "auto",
+        precision=precision,
+    )
+    made.launch()
+    return made
+
+
+class Stopping:
+    """Ctrl-C and SIGTERM as a wish that long work can ask for between two steps.
+
+    A second signal stops at once, unless it is an echo of the first (a scheduler and torchrun both send
+    one). Outside a main thread signals are left as they are.
+    """
+
+    signal: int | None = None
+    ECHO = 1.0  # seconds
+
+    def __enter__(self) -> Stopping:
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.signal is None:
+            self.signal, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since > self.ECHO:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def processor() -> str:
+    """The kind of processor, such as `x86_64 AMD EPYC, AVX2`: what results may be compared to the bit."""
+    model, flags = platform.processor() or "unknown", ""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in fields.items()}
+        model, flags = fields.get("model name", model), fields.get("flags", "")
+    wide = [name for name in ("avx2", "avx512f", "amx_tile") if name in flags.split()]
+    return " ".join([platform.machine(), model, *wide])
+
+
+@contextmanager
+def timed(stage: str, log: Path) -> Iterator[None]:
+    """Appends the wall time of the block to a CSV, apart from the metrics, which must reproduce."""
+    start = time.perf_counter()
+    yield
+    if rank() > 0:
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    new = not log.exists()
+    with log.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(("finished", "stage", "seconds", "processor"))
+        finished = time.strftime("%Y-%m-%dT%H:%M:%S")
+        writer.writerow((finished, stage, round(time.perf_counter() - start, 2), processor()))

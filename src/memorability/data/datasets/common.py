@@ -1,0 +1,102 @@
+"""What the adapters share: their settings' base and a reader of tables that names what is missing."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from memorability.core.errors import DataError
+from memorability.data.downloads import Download
+
+
+class Source(BaseModel):
+    """Base of every adapter's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Folder(Source):
+    """Base of the settings of data sets that lie in a folder.
+
+    `root` is that folder. `downloads`, if there are any, are fetched, checked and unpacked into it
+    when it is not there.
+    """
+
+    root: Path
+    downloads: tuple[Download, ...] = ()
+
+
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Reads a table as text; its delimiter is the comma, semicolon or tab that its header has most of.
+
+    An empty field is missing; words such as NA or None are text.
+
+    Raises:
+        DataError: the file is not there, is no such table, or lacks one of `columns`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline()
+            delimiter = max(",;\t", key=head.count)
+            stream.seek(0)
+            rows = list(csv.reader(stream, delimiter=delimiter, strict=True))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such table") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table ({error})") from error
+    if not rows:
+        raise DataError(f"{path}: an empty file, not a table")
+    header, body = rows[0], [row for row in rows[1:] if row]
+    uneven = [str(i) for i, row in enumerate(body, start=2) if len(row) != len(header)]
+    if uneven:
+        raise DataError(f"{path}: {len(header)} columns, but not in rows {', '.join(uneven[:10])}")
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(header)}")
+    return pd.DataFrame([[field or None for field in row] for row in body], columns=header, dtype="string")
+
+
+def counts(column: pd.Series, *, of: Path) -> pd.Series:
+    """A text column as counts (missing ones NaN).
+
+    Raises:
+        DataError: some entries are no whole numbers; it shows them.
+    """
+    found = _parsed(column)
+    wrong = column[column.notna() & (found % 1 != 0)]
+    if len(wrong):
+        shown = ", ".join(map(repr, wrong.head(5)))
+        raise DataError(
+            f"{of}: column {column.name} has {len(wrong)} entries that are no whole numbers, such as {shown}"
+        )
+    return found
+
+
+def scores(column: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """A text column as scores, and what is wrong with each (missing where nothing is)."""
+    found = _parsed(column)
+    wrong = column.notna() & found.isna()
+    problems = pd.Series(pd.NA, index=column.index, dtype="string")
+    problems[wrong] = "score " + column[wrong].map(repr) + " is no number"
+    return found, problems
+
+
+def places(path: pd.Series, problem: pd.Series, *, root: Path, table: str) -> dict[str, Any]:
+    """The columns `path`, `file` and `problem`; a row that names no file is called after its line of `table`."""
+    line = pd.Series([f"line {i} of {table}" for i in range(2, len(path) + 2)], dtype="string")
+    return {
+        "path": path.fillna(line),
+        "file": [root / name for name in path.fillna("")],
+        "problem": problem.mask(path.isna(), "names no file"),
+    }
+
+
+def _parsed(column: pd.Series) -> pd.Series:
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    comma = found.isna() & column.str.fullmatch(r"\s*[-+]?\d*,\d+\s*").fillna(False)
+    found[comma] = column[comma].str.replace(",", ".").astype(float)
+    return found

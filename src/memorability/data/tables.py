@@ -1,0 +1,112 @@
+"""The tables everything else reads: a track's raw index, its frames' index, and its split.
+
+Columns (empty where a data set has no such thing):
+
+    id            data set and path within it; unique
+    dataset, category, subcategory
+    score         memorability in [0, 1]                                                  images
+    responses, hits, false_alarms     counts of participants' answers                     images
+    short_term, long_term             memorability after minutes and after a day or more  videos
+    short_term_responses, long_term_responses     answers behind each                     videos
+    title         a line on what a clip shows                                             videos
+    map, channels sha256 of the file of the picture's map (without one it is unlabelled), and how many
+                  channels it has, 1 or 3                                                 maps
+    width, height pixels;  phash: perceptual hash, 16 hex digits;  sha256 of the file
+    frames, duration                  frames taken from a clip and its seconds            (frames' index)
+    shard, offset, size               where the file's bytes lie among the raw shards
+    split         train | val | test | unlabelled; in the raw index as published: empty, one name, or
+                  one name for each published split of the set, with spaces between (- : not in it)
+    split_scores  score in each published split of the set, as `split` is written, where they differ;
+                  `score` is then their mean (raw index of images only)
+    problem       why the file cannot be used (not in the split table)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import pandas as pd
+
+from memorability.core.errors import DataError
+from memorability.core.files import staged
+
+Track = Literal["images", "videos", "maps"]
+SPLITS = ("train", "val", "test", "unlabelled")
+# Track -> what can be predicted: columns of its tables.
+TARGETS: Final[dict[str, tuple[str, ...]]] = {
+    "images": ("score",),
+    "videos": ("short_term", "long_term"),
+    "maps": ("map",),
+}
+_ONLY_BEFORE_SPLIT = ("split_scores", "problem")
+_TEXT = ("id", "dataset", "category", "subcategory", "title", "map", "phash", "sha256", "shard", "split")
+_WHOLE = ("channels", "width", "height", "frames", "offset", "size")
+_COUNTS = ("responses", "hits", "false_alarms", "short_term_responses", "long_term_responses")
+_OF_TRACK = {
+    "images": ("score", "responses", "hits", "false_alarms", "split_scores"),
+    "videos": ("short_term", "short_term_responses", "long_term", "long_term_responses", "title"),
+    "maps": ("map", "channels"),
+}
+
+
+def raw(track: str) -> list[str]:
+    """The columns of a track's raw index."""
+    return [
+        *("id", "dataset", "category", "subcategory", *_OF_TRACK[track]),
+        *("width", "height", "phash", "sha256", "shard", "offset", "size", "split", "problem"),
+    ]
+
+
+def split(rows: pd.DataFrame) -> list[str]:
+    """The columns of the split table that is made of an index."""
+    return [column for column in rows.columns if column not in _ONLY_BEFORE_SPLIT]
+
+
+def targets(rows: pd.DataFrame) -> list[str]:
+    """What can be predicted of the rows of an index or a split table: of what they have any score, or map."""
+    named = [target for names in TARGETS.values() for target in names if target in rows.columns]
+    return [target for target in named if rows[target].notna().any()]
+
+
+def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
+    """A split table as seen by a model of one target: its score and its answers are in the images' columns.
+
+    A row without that score is unlabelled. Where answers were counted but not told apart, hits are
+    taken as score x responses, rounded, and false alarms as 0. Of target `map` there are no scores: only
+    rows without a map become unlabelled.
+
+    Raises:
+        DataError: the table has no such target.
+    """
+    if target not in rows.columns:
+        raise DataError(f"target {target!r}: the table has {', '.join(targets(rows)) or 'no scores'}")
+    if target in ("score", "map"):
+        found = rows
+    else:
+        score, responses = rows[target].astype(float), rows[f"{target}_responses"]
+        counted = (score * responses.astype("Float64")).round().astype("Int64")
+        alarms = responses.where(responses.isna(), 0)
+        found = rows.assign(score=score, responses=responses, hits=counted, false_alarms=alarms)
+    missing = found["map" if target == "map" else "score"].isna()
+    return found.assign(split=found["split"].mask(missing, "unlabelled"))
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Writes CSV with every float at its shortest exact form."""
+    with staged(path) as scratch:
+        table.to_csv(scratch, index=False, lineterminator="\n")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Reads a table written by a stage, with the column types above (pandas 3 reads floats exactly).
+
+    Raises:
+        DataError: the file is not there.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such table; run the stage that makes it (dvc repro)")
+    head = pd.read_csv(path, nrows=0).columns
+    types = {name: "string" for name in (*_TEXT, *_ONLY_BEFORE_SPLIT) if name in head}
+    types |= {name: "Int64" for name in (*_COUNTS, *_WHOLE) if name in head}
+    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])

@@ -1,0 +1,71 @@
+"""Frechet distance between the features of predicted and of true maps, with one of our frozen networks.
+
+Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, GANs Trained by a Two Time-Scale Update Rule Converge
+to a Local Nash Equilibrium, 2017. Their network is Inception v3; numbers of different networks cannot be
+compared with each other, nor with published ones. With fewer maps than features the covariances are
+singular and the distance is biased upwards, so compare numbers of the same maps only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from memorability.core.errors import DataError
+from memorability.features import backbones
+
+Array = np.ndarray
+AT_ONCE = 32  # maps that go through the network together
+
+
+class Features(nn.Module):
+    """A frozen network's input: maps [B, C, S, S] in [0, 1], of 1 or 3 channels, to features [B, D]."""
+
+    def __init__(self, backbone: Path) -> None:
+        super().__init__()
+        network = backbones.load(backbone, head=False)
+        self.crop = int(network.config["transform"]["crop"])
+        self.trunk, self.num_features = backbones.trunk(network)  # torchmetrics asks for the latter
+
+    def forward(self, values: Tensor) -> Tensor:
+        pictures = values.expand(-1, 3, -1, -1)
+        size = (self.crop, self.crop)
+        # What is taken away by a smaller input would otherwise come back as a pattern.
+        pictures = F.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
+        return self.trunk(pictures)
+
+
+def distance(truth: Array, prediction: Array, *, backbone: Path, threads: int) -> float:
+    """Frechet distance of two sets of maps, 0 where they are the same.
+
+    Args:
+        truth: uint8, or float in [0, 1], [N, C, S, S]; prediction: float, clipped to [0, 1].
+        backbone: folder of a frozen network of pictures.
+        threads: of the CPU, on which the last bits depend.
+
+    Raises:
+        DataError: under two maps, or maps of neither 1 nor 3 channels.
+        BackboneError: the folder holds no network of pictures.
+    """
+    for values in (truth, prediction):
+        if values.ndim != 4 or values.shape[1] not in (1, 3) or len(values) < 2:
+            raise DataError(f"maps {values.shape}; valid: [N, 1 or 3, S, S] with N of at least 2")
+    torch.set_num_threads(threads)
+    features = Features(backbone).eval()
+    metric = FrechetInceptionDistance(features, normalize=True)
+    with torch.inference_mode():
+        for values, real in ((truth, True), (prediction, False)):
+            for start in range(0, len(values), AT_ONCE):
+                metric.update(_tensor(values[start : start + AT_ONCE]), real=real)
+        # The root of a product of covariances has rounding in it, which may pass below 0.
+        return max(0.0, float(metric.compute()))
+
+
+def _tensor(values: Array) -> Tensor:
+    scaled = values / np.float32(255) if values.dtype == np.uint8 else values
+    return torch.from_numpy(np.clip(scaled, 0, 1).astype(np.float32))

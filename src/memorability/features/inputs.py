@@ -1,0 +1,228 @@
+"""What a model reads: pictures from the raw shards, frames of clips, or rows of a features artifact."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import psutil
+from PIL import Image
+
+from memorability.core.errors import DataError, ParamsError
+from memorability.core.files import read_json
+from memorability.data import tables
+from memorability.data.shards import Place, ShardReader
+from memorability.media.pictures import decode, resize_and_crop, stretch
+
+MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
+
+
+class Inputs(Protocol):
+    """N inputs, each an array of one shape."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+class Pictures:
+    """The pictures of a table's rows, decoded on demand from the shards in `folder`."""
+
+    def __init__(self, rows: pd.DataFrame, folder: Path) -> None:
+        self._ids = list(rows["id"])
+        self._places = [
+            Place(str(s), int(o), int(n))
+            for s, o, n in zip(rows["shard"], rows["offset"], rows["size"], strict=True)
+        ]
+        self._shards = ShardReader(folder)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def picture(self, index: int) -> Image.Image:
+        return decode(self._shards.read(self._places[index]), name=self._ids[index])
+
+
+class Pixels:
+    """`Pictures` resized and cropped, or brought whole to a square of `crop`: uint8 [3, crop, crop] each.
+
+    A set that fits in a share of the free memory is decoded once and kept, in memory that forked
+    loading processes fill and read together; a larger one is decoded at every access.
+    """
+
+    def __init__(
+        self, pictures: Pictures, *, resize: int, crop: int, whole: bool = False, memory: int | None = None
+    ) -> None:
+        self._pictures, self._resize, self._crop, self._whole = pictures, resize, crop, whole
+        self._kept: np.ndarray | None = None
+        shape = (len(pictures), 3, crop, crop)
+        if 0 < math.prod(shape) <= (_memory_to_use() if memory is None else memory):
+            # Not yet touched, so it takes memory as pictures come.
+            self._kept = np.frombuffer(mmap.mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
+            self._known = np.frombuffer(mmap.mmap(-1, len(pictures)), np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self._kept is not None and self._known[index]:
+            return self._kept[index]
+        picture = self._pictures.picture(index)
+        if self._whole:
+            pixels = stretch(picture, size=self._crop)
+        else:
+            pixels = resize_and_crop(picture, resize=self._resize, crop=self._crop)
+        if self._kept is not None:
+            self._kept[index] = pixels
+            self._known[index] = True
+        return pixels
+
+
+def _memory_to_use() -> int:
+    """Bytes that this one of the machine's processes may keep pictures in."""
+    free = psutil.virtual_memory().available
+    limit, used = (Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
+    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()) != "max":
+        free = min(free, int(text) - int(used.read_text()))  # of a container or a batch job
+    return int(free * MEMORY_SHARE / int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+class Clips:
+    """Frames of the clips of a table's rows: uint8 [T, 3, crop, crop] each, black after the last one.
+
+    Args:
+        ids: of the clips, in order.
+        folder: a frames artifact.
+    """
+
+    def __init__(self, ids: Sequence[str], folder: Path, *, resize: int, crop: int) -> None:
+        listed = Listed(folder)
+        if listed.frames is None:
+            raise ParamsError(f"input {folder}: expected a frames artifact, data/frames/NAME")
+        position = positions(listed.ids, ids, folder)
+        self._first = np.concatenate([[0], np.cumsum(listed.lengths)])[position]
+        self.lengths, self.count = listed.lengths[position], int(listed.frames["count"])
+        self.frames = listed.frames
+        self._pixels = Pixels(listed.pictures, resize=resize, crop=crop)
+        self._crop = crop
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        frames = np.zeros((self.count, 3, self._crop, self._crop), np.uint8)
+        for t in range(self.lengths[index]):
+            frames[t] = self._pixels[int(self._first[index]) + t]
+        return frames
+
+
+class Listed:
+    """The pictures of a raw folder, or the frames of a frames artifact, as one row of pictures.
+
+    `ids` [N] are of the pictures or clips and `keys` [M] the content hashes of pictures or frames;
+    `slots` [M] is the place of each in an array of `shape`: (N,), or (N, T) with `lengths` [N] of the clips.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        rows = tables.read(folder / "index.csv")
+        rows = rows[rows["problem"].isna()]
+        self.ids = list(rows["id"])
+        if not (folder / "frames.csv").is_file():
+            self.frames: dict[str, Any] | None = None
+            self.shape: tuple[int, ...] = (len(rows),)
+            self.lengths = np.ones(len(rows), np.int64)
+            self.slots, listed = np.arange(len(rows)), rows
+        else:
+            self.frames = read_json(folder / "config.json")
+            self.shape = (len(rows), int(self.frames["count"]))
+            self.lengths = rows["frames"].to_numpy(np.int64)
+            listed = tables.read(folder / "frames.csv")
+            clip = np.repeat(np.arange(len(rows)), self.lengths)  # an id may be there twice
+            self.slots = clip * self.shape[-1] + listed["frame"].to_numpy(np.int64)
+        self.keys = list(listed["sha256"])
+        self.pictures = Pictures(listed, folder)
+
+
+class Sequences:
+    """Features as sequences: float [T, D] each, zero after the last frame; pictures are sequences of one.
+
+    Args:
+        x: features, [N, D] or [N, T, D], and of spatial layers with h and w behind.
+    """
+
+    def __init__(self, x: np.ndarray, *, by_frame: bool) -> None:
+        self._x = x
+        steps = x.shape[1] if by_frame else 1
+        self.shape = (steps, math.prod(x.shape[1:]) // steps)
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.array(self._x[index]).reshape(self.shape)
+
+
+def feature_lengths(folder: Path, ids: Sequence[str]) -> np.ndarray | None:
+    """How many frames of each of the named clips have features, int64 [N]; None for pictures."""
+    table = pd.read_csv(folder / "ids.csv", dtype={"id": "string"})
+    if "length" not in table:
+        return None
+    return table["length"].to_numpy(np.int64)[positions(list(table["id"]), ids, folder)]
+
+
+def feature_config(folder: Path, family: str) -> dict[str, object]:
+    """What a features artifact says it is made of.
+
+    Raises:
+        ParamsError: the folder is no features artifact.
+    """
+    if not (folder / "features.npy").is_file():
+        raise ParamsError(f"family {family} reads features; input {folder} holds none")
+    found: dict[str, object] = read_json(folder / "config.json")
+    return found
+
+
+def mean_over_frames(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Features [N, T, ...] -> float64 [N, ...]: the mean over the frames that are there."""
+    shown = np.arange(x.shape[1]) < lengths[:, None]
+    weight = (shown / np.maximum(1, lengths)[:, None]).reshape(*shown.shape, *[1] * (x.ndim - 2))
+    found = np.empty((len(x), *x.shape[2:]))
+    for start in range(0, len(x), 256):  # a part at a time: all of it may not fit in memory
+        part = slice(start, start + 256)
+        found[part] = (x[part] * weight[part]).sum(axis=1)
+    return found
+
+
+def feature_rows(folder: Path, ids: Sequence[str]) -> np.ndarray:
+    """The features of the named pictures or clips in the order of `ids`: [N, ...], memory-mapped, read-only.
+
+    Raises:
+        DataError: an id has no features.
+    """
+    table = pd.read_csv(folder / "ids.csv", dtype={"id": "string"})
+    rows = positions(list(table["id"]), ids, folder)
+    array = np.load(folder / "features.npy", mmap_mode="r")
+    # Fancy indexing would copy the whole map into memory when the order is already right.
+    return array if np.array_equal(rows, np.arange(len(array))) else array[rows]
+
+
+def positions(known: Sequence[str], ids: Sequence[str], folder: Path) -> np.ndarray:
+    """Where each of `ids` is among those that `folder` has, int [N].
+
+    Raises:
+        DataError: an id is not there.
+    """
+    # Not an index of pandas: an id that the split stage left out may be there twice.
+    places = {name: place for place, name in enumerate(known)}
+    found = np.array([places.get(name, -1) for name in ids], np.int64)
+    missing = [name for name, place in zip(ids, found, strict=True) if place < 0]
+    if missing:
+        raise DataError(
+            f"{folder}: nothing for {len(missing)} of {len(ids)} ids, such as {missing[0]}; run dvc repro"
+        )
+    return found

@@ -1,0 +1,136 @@
+"""Maps of which regions of a picture are remembered: the true ones of a track, and predictions on disk.
+
+A map is float [C, S, S] in [0, 1] (or uint8 to 255), of the whole picture brought to a square of S pixels.
+C is 1, or 3 for maps that are stored as RGB, as VISCHEMA's are: red how often a place is truly remembered,
+green how often falsely, blue nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from memorability.core.errors import DataError
+from memorability.core.files import staged
+from memorability.core.parallel import map_ahead
+from memorability.data import tables
+from memorability.data.shards import Place, ShardReader
+from memorability.media.pictures import decode, stretch
+
+ARRAYS = "maps.npy"  # beside a model's table of predictions
+COLOUR = 24  # levels that the channels of a grey JPEG may differ by
+
+
+def decode_map(content: bytes, *, channels: int, name: str) -> Image.Image:
+    """A map's file as a picture of one grey channel or of three.
+
+    Raises:
+        DataError: the bytes are no picture, are transparent somewhere (what is there then, nobody knows),
+            or have colours where one channel is expected.
+    """
+    picture = decode(content, name=name)
+    with Image.open(io.BytesIO(content)) as given:
+        if given.has_transparency_data and np.asarray(given.convert("RGBA"))[..., 3].min() < 255:
+            raise DataError(f"{name}: transparent pixels, which say nothing of memory; save it without")
+    if channels == 3:
+        return picture
+    values = np.asarray(picture, np.int16)
+    if (values.max(axis=2) - values.min(axis=2)).max() > COLOUR:
+        raise DataError(
+            f"{name}: a map in colours, expected one of grey; with channels: 3 it is read as it is"
+        )
+    return picture.convert("L")
+
+
+def channels_of(folder: Path) -> int:
+    """How many channels the maps of a raw track have.
+
+    Raises:
+        DataError: the track has no maps, or maps of one channel beside maps of three.
+    """
+    if not (folder / "maps.csv").is_file():
+        raise DataError(f"{folder}: these raw data have no maps")
+    found = sorted(set(tables.read(folder / "maps.csv")["channels"].astype(int)))
+    if len(found) != 1:
+        raise DataError(f"{folder}: maps of {found} channels; valid: all of 1, or all of 3")
+    return found[0]
+
+
+def truth(folder: Path, ids: Sequence[str], *, size: int, threads: int = 2) -> np.ndarray:
+    """The true maps of the named pictures of a raw track: uint8 [N, C, size, size].
+
+    Raises:
+        DataError: a picture has no map.
+    """
+    channels = channels_of(folder)
+    listed = tables.read(folder / "maps.csv").set_index("id")
+    missing = [name for name in ids if name not in listed.index]
+    if missing:
+        raise DataError(f"{folder}: no map for {len(missing)} of {len(ids)} pictures, such as {missing[0]}")
+    shards = ShardReader(folder)
+    columns = (listed[column] for column in Place._fields)
+    places = {
+        name: Place(shard, int(offset), int(length))
+        for name, shard, offset, length in zip(listed.index, *columns, strict=True)
+    }
+
+    def read(name: str) -> np.ndarray:
+        decoded = decode_map(shards.read(places[name]), channels=channels, name=name)
+        return stretch(decoded, size=size)
+
+    found = np.empty((len(ids), channels, size, size), np.uint8)
+    for row, values in zip(found, map_ahead(read, ids, threads=threads, ahead=64), strict=True):
+        row[:] = values
+    return found
+
+
+def write_predictions(table: pd.DataFrame, predicted: np.ndarray, path: Path) -> None:
+    """Writes the table at `path` and, beside it, its rows' maps: float [M, C, S, S], kept as float16."""
+    if len(table) != len(predicted):
+        raise DataError(f"{len(table)} rows and {len(predicted)} maps; there must be one for each")
+    with staged(path.with_name(ARRAYS)) as scratch, scratch.open("wb") as stream:
+        np.save(stream, predicted.astype(np.float16))
+    tables.write(table, path)
+
+
+def read_predictions(path: Path, *, size: int | None = None) -> tuple[pd.DataFrame, np.ndarray]:
+    """A model's table of predictions (id, split) and its maps, float32 [M, C, S, S] in [0, 1].
+
+    Args:
+        size: side that the maps are brought to; by default they stay as the model made them.
+    """
+    table, values = tables.read(path), np.load(path.with_name(ARRAYS)).astype(np.float32)
+    return table, values if size is None else resized(values, size=size)
+
+
+def resized(values: np.ndarray, *, size: int) -> np.ndarray:
+    """Maps float [N, C, s, s] brought to another side, bilinearly: float32 [N, C, size, size]."""
+    if values.shape[-2:] == (size, size):
+        return values.astype(np.float32, copy=False)
+    found = np.empty((*values.shape[:-2], size, size), np.float32)
+    for place in np.ndindex(values.shape[:-2]):
+        one = Image.fromarray(values[place].astype(np.float32))
+        found[place] = np.asarray(one.resize((size, size), Image.Resampling.BILINEAR))
+    return found
+
+
+def reduced(values: np.ndarray, *, height: int, width: int) -> np.ndarray:
+    """The mean of maps float [N, C, S, S] over each of `height` x `width` equal parts: float [N, C, height, width].
+
+    Parts need not be whole pixels: one that two parts share counts for each by its share.
+    """
+    return _shares(height, values.shape[-2]) @ values @ _shares(width, values.shape[-1]).T
+
+
+def _shares(parts: int, pixels: int) -> np.ndarray:
+    """What each pixel of a line counts for each part of it, [parts, pixels]; rows sum to 1."""
+    edges = np.linspace(0, pixels, parts + 1)
+    start, end = edges[:-1, None], edges[1:, None]
+    left = np.arange(pixels)
+    inside = np.minimum(end, left + 1) - np.maximum(start, left)
+    return inside.clip(min=0) * parts / pixels

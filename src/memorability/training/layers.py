@@ -1,0 +1,93 @@
+"""Blocks that several networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from memorability.core.errors import ParamsError
+
+Normalisation = Literal["batch", "instance", "layer", "none"]
+
+
+def flat_width(trunk: Callable[[Tensor], Tensor], size: int) -> int:
+    """Width of a network's flattened output for `size` x `size` RGB pixels.
+
+    Raises:
+        ParamsError: the pictures are too small for the trunk's strides and pools.
+    """
+    try:
+        with torch.no_grad():
+            return int(trunk(torch.zeros(1, 3, size, size)).numel())
+    except RuntimeError as error:
+        raise ParamsError(f"crop: {size} pixels are too few for this network ({error})") from error
+
+
+class Normalised(nn.Module):
+    """A network behind (x - mean) / std, as its backbone's transform says: pixels in [0, 1] go in.
+
+    Args:
+        transform: of a backbone's config.
+        clips: whether [B, 3, T, h, w] go in rather than [B, 3, h, w].
+    """
+
+    def __init__(self, net: nn.Module, transform: dict[str, Any], *, clips: bool = False) -> None:
+        super().__init__()
+        self.net = net
+        shape = (3, 1, 1, 1) if clips else (3, 1, 1)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(transform["mean"]).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(transform["std"]).view(shape), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((x - self.mean) / self.std)
+
+
+def normalisation(kind: Normalisation, channels: int) -> nn.Module:
+    """Of [B, channels, H, W]: over the batch, over each map by itself, over each picture, or none.
+
+    Ioffe and Szegedy (2015); Ulyanov, Vedaldi, Lempitsky (2016); Ba, Kiros, Hinton (2016, as one group).
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    return nn.GroupNorm(1, channels) if kind == "layer" else nn.Identity()
+
+
+def channels_last(net: nn.Module) -> nn.Module:
+    """The network with its 2-D convolutions in the layout they are fastest in; 3-D ones stay as they are."""
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
+
+
+# Of sequences x [B, T, D], of which the first `length` [B] frames are there.
+
+
+def shown(x: Tensor, length: Tensor) -> Tensor:
+    """Whether each frame is there, bool [B, T]."""
+    return torch.arange(x.shape[1], device=x.device) < length[:, None]
+
+
+def mean_over_frames(x: Tensor, length: Tensor) -> Tensor:
+    """The mean over the frames that are there: [B, D]."""
+    return (x * shown(x, length)[..., None]).sum(1) / length[:, None].to(x.dtype)
+
+
+def outputs_of(lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """The outputs [B, T, H] of an LSTM; on a CPU in full precision, since its kernels know no other everywhere."""
+    if x.is_cuda:
+        return lstm(x, state)[0]
+    with torch.autocast("cpu", enabled=False):
+        return lstm(x.float(), None if state is None else (state[0].float(), state[1].float()))[0]
+
+
+def last_frame(x: Tensor, length: Tensor) -> Tensor:
+    """What is at the last frame that is there: [B, ...] of x [B, T, ...]."""
+    return x[torch.arange(len(x), device=x.device), length - 1]

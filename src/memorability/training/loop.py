@@ -1,0 +1,331 @@
+"""The one gradient loop. It knows no family: see `memorability.families` for what it calls.
+
+Every step draws its dropout and augmentation from a seed of its own, made of (seed, epoch, step), and
+every epoch its order from (seed, epoch). So a run that was stopped anywhere needs no random state to
+go on: it ends with the same weights as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from memorability.core import distributed, runtime, states
+from memorability.core.errors import TrainingError
+from memorability.core.files import digest, staged
+from memorability.core.progress import bar
+from memorability.training import layers
+from memorability.training.checkpoint import Checkpoint
+from memorability.training.loading import Examples, Nothing, in_turn, load, training_order
+
+CHECK_STEPS = 50  # between two looks at the losses, each of which waits for the device
+CONSTANT_ROWS = 512  # pictures whose frozen part is computed and kept together
+DIVERGED = 1e4  # a loss so many times its first value leads nowhere
+LOWER_IS_BETTER = ("l1", "mse", "kl")
+
+
+class Outcome(NamedTuple):
+    """Predictions of some examples, [N], and what the task says of each frame, [N, T], if it does."""
+
+    prediction: np.ndarray
+    by_frame: np.ndarray | None
+
+
+def fit(
+    task: Any,
+    settings: Any,
+    net: nn.Module,
+    *,
+    train: Examples,
+    val: Examples,
+    judged: Sequence[Examples],
+    fabric: Fabric,
+    seed: int,
+    state: Path,
+    log: Callable[[dict[str, Any]], None],
+    compiled: bool = False,
+) -> tuple[nn.Module, list[Outcome]]:
+    """Trains `net`; returns it with the weights of its best validation epoch, and its predictions.
+
+    On Ctrl-C or SIGTERM the state is saved after the step in hand; it is also saved every minute.
+
+    Args:
+        task: a gradient family (or anything with its functions).
+        settings: a `params.Gradient`, whatever else it has.
+        net: what `task.build` gave.
+        judged: what is predicted once at the end, test pictures among it; each part by itself, since
+            some methods compare what they are given with each other.
+        state: this run's folder from `states.unfinished`, where it goes on from if it was stopped.
+        log: receives one line of numbers per epoch.
+        compiled: whether to compile the network (`torch.compile`).
+
+    Raises:
+        TrainingError: there is nothing to train or validate on, a loss is not finite or diverges, or
+            memory is used up.
+    """
+    if len(train) == 0 or len(val) == 0:
+        raise TrainingError(f"training needs train and val pictures; received {len(train)} and {len(val)}")
+    val = _some(val, getattr(settings, "val_pictures", None))
+    with memory_explained(settings), runtime.Stopping() as stopping:
+        run = _Run(task, settings, net, fabric, seed, state, stopping, compiled)
+        train, val = run.with_constants(train), run.with_constants(val)
+        progress = run.progress
+        for line in progress.lines:
+            log(line)
+        while progress.epoch < settings.epochs and progress.waited < settings.patience:
+            losses = run.epoch(train)
+            predicted = run.predict(val)
+            if not np.isfinite(predicted).all():  # the last update of the epoch led nowhere
+                raise TrainingError(
+                    f"epoch {progress.epoch}: predictions after it are not finite; try a lower lr than {settings.lr}"
+                )
+            measured = _plain(task.measure(val.y, predicted))
+            line = {
+                "epoch": progress.epoch,
+                "lr": settings.lr * settings.rate(progress.epoch),
+                **{f"train_{name}": value for name, value in losses.items()},
+                **{f"val_{name}": value for name, value in measured.items()},
+            }
+            progress.end_epoch(line, _selected(task, settings, measured), run.net)
+            run.checkpoint.save_when_due()
+            log(line)
+            if runtime.rank() == 0:
+                shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items())
+                print(", ".join(shown), flush=True)
+        run.checkpoint.save()  # what follows may be long, or fail for want of room
+        run.net.load_state_dict(progress.best_net)
+        return net, [run.outcome(part) for part in judged]
+
+
+@contextmanager
+def unfinished(folder: Path, *parts: str, fabric: Fabric) -> Iterator[Path]:
+    """`states.unfinished` for one or several processes: the first of them holds the folder."""
+    with states.unfinished(folder, *parts) if runtime.rank() == 0 else nullcontext(folder):
+        fabric.barrier()  # only now may the others look
+        yield folder
+        fabric.barrier()  # and nothing goes before they have
+
+
+class _Run:
+    """A network with its optimisers, placed on the device, and the passes over data it can make."""
+
+    def __init__(
+        self,
+        task: Any,
+        settings: Any,
+        net: nn.Module,
+        fabric: Fabric,
+        seed: int,
+        state: Path,
+        stopping: runtime.Stopping,
+        compiled: bool,
+    ) -> None:
+        self.task, self.settings, self.fabric, self.seed = task, settings, fabric, seed
+        self._state = state
+        self._known: dict[int, np.ndarray] = {}
+        net = layers.channels_last(net)
+        optimisers = task.optimisers(settings, net)
+        ready: Any = torch.compile(net) if compiled else net
+        placed = fabric.setup(ready, *optimisers.values())
+        self.net = placed[0]
+        self.optimisers = dict(zip(optimisers, placed[1:], strict=True))
+        self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimisers.items()}
+        parts: dict[str, Any] = {"net": self.net}
+        parts |= {f"optimiser {name}": optimiser for name, optimiser in self.optimisers.items()}
+        if scaler := getattr(fabric.strategy.precision, "scaler", None):  # of 16-mixed on a GPU
+            parts["scaler"] = scaler
+        self.checkpoint = Checkpoint(state / "last.pt", parts, stopping=stopping, device=fabric.device)
+        self.progress = self.checkpoint.progress
+
+    # Passes over data.
+
+    def epoch(self, train: Examples) -> dict[str, float]:
+        """The rest of the epoch in hand over the training examples; returns the mean of each loss."""
+        progress, processes = self.progress, runtime.world()
+        for name, optimiser in self.optimisers.items():
+            for group, rate in zip(optimiser.param_groups, self._rates[name], strict=True):
+                group["lr"] = rate * self.settings.rate(progress.epoch)
+        order = training_order(
+            len(train),
+            batch_size=self.settings.batch_size,
+            processes=processes,
+            seed=_seed(self.seed, progress.epoch),
+        )
+        here = [list(distributed.share(batch)) for batch in order[progress.step :]]
+        recent: list[tuple[str, dict[str, Tensor]]] = []
+        self.net.train()
+        batches = bar(
+            self._load(train, here),
+            of=f"epoch {progress.epoch}",
+            unit="batch",
+            leave=False,
+            initial=progress.step,
+            total=len(order),
+        )
+        for indices, batch in zip(here, batches, strict=True):
+            torch.manual_seed(_seed(self.seed, progress.epoch, progress.step, runtime.rank()))
+            losses = self.task.step(self.settings, self.net, batch, self.optimisers, self.fabric.backward)
+            losses = {name: distributed.mean(value) for name, value in losses.items()}
+            named = ", ".join(train.name(i) for i in indices[:4])
+            recent.append((f"epoch {progress.epoch}, step {progress.step} ({named}, ...)", losses))
+            progress.end_step(losses)
+            due = self.checkpoint.due()
+            if due or len(recent) == CHECK_STEPS or progress.step == 1:
+                self._check(recent)
+                recent = []
+            if due:
+                self.checkpoint.save()
+        self._check(recent)
+        distributed.average_buffers(self.net)
+        return {n: float(v) / progress.counts[n] for n, v in progress.totals.items()}
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        """The task's predictions in order: float32 [N] (or [N, ...]); each made by one process."""
+        predicted = self._asked(self.task.predict, examples)
+        if hasattr(self.task, "together"):
+            with torch.inference_mode():
+                outputs = torch.from_numpy(predicted).to(self.fabric.device)
+                predicted = self.task.together(self.settings, self.net, outputs).float().cpu().numpy()
+        return predicted
+
+    def outcome(self, examples: Examples) -> Outcome:
+        examples = self.with_constants(examples)
+        frames = hasattr(self.task, "by_frame")
+        by_frame = self._asked(self.task.by_frame, examples) if frames else None
+        return Outcome(self.predict(examples), by_frame)
+
+    @torch.inference_mode()
+    def _asked(self, question: Callable[..., Tensor], examples: Examples) -> np.ndarray:
+        self.net.eval()
+
+        def compute(batch: dict[str, Tensor]) -> Tensor:
+            return question(self.settings, self.net, batch)
+
+        (answers,) = self._each_once(examples, [range(len(examples))], compute)
+        return answers
+
+    def with_constants(self, examples: Examples) -> Examples:
+        """The examples with what the task's frozen part makes of them, where it has one."""
+        if not hasattr(self.task, "constant") or not getattr(self.settings, "frozen", True):
+            return examples
+        x = Nothing() if getattr(self.task, "ONLY_CONSTANT", False) else examples.x
+        return replace(examples, x=x, more=examples.more | {"constant": self._constants(examples)})
+
+    @torch.inference_mode()
+    def _constants(self, examples: Examples) -> np.ndarray:
+        """What the frozen part makes of every input: float32 [N, ...].
+
+        An input is computed once in a run, so all examples of a run have the same `x`. Parts of
+        `CONSTANT_ROWS` are kept on disk until the run ends, as its state is.
+        """
+
+        def compute(batch: dict[str, Tensor]) -> Tensor:
+            with self.fabric.autocast():
+                return self.task.constant(self.net.module, batch)
+
+        self.net.eval()
+        new = [int(row) for row in examples.rows if int(row) not in self._known]
+        missing = list[tuple[range, Path]]()  # places in `new`, and where their part is kept
+        for places in (range(i, min(i + CONSTANT_ROWS, len(new))) for i in range(0, len(new), CONSTANT_ROWS)):
+            rows = new[places.start : places.stop]
+            path = self._state / f"constant-{digest(repr(rows))[:16]}.npy"
+            if distributed.any_of(runtime.rank() == 0 and path.is_file(), self.fabric.device):
+                self._known.update(zip(rows, np.load(path), strict=True))
+            else:
+                missing.append((places, path))
+        position = {int(row): place for place, row in enumerate(examples.rows)}
+        chosen = np.array([position[row] for row in new], int)
+        unknown = examples.part(chosen)
+        computed = self._each_once(unknown, [places for places, _ in missing], compute)
+        unit = f"{CONSTANT_ROWS} pictures"
+        parts = bar(computed, of="frozen part", unit=unit, leave=False, total=len(missing))
+        for (places, path), values in zip(missing, parts, strict=True):
+            if runtime.rank() == 0:
+                with staged(path) as scratch, scratch.open("wb") as stream:
+                    np.save(stream, values)
+            self._known.update(zip(new[places.start : places.stop], values, strict=True))
+        return np.stack([self._known[int(row)] for row in examples.rows])
+
+    def _each_once(
+        self, examples: Examples, parts: Sequence[range], compute: Callable[[dict[str, Tensor]], Tensor]
+    ) -> Iterator[np.ndarray]:
+        """What `compute` gives for each part of the examples; each example is computed by one process."""
+        alone = [len(part) < runtime.world() for part in parts]  # then every process computes all
+        mine = [p if a else distributed.share(p) for p, a in zip(parts, alone, strict=True)]
+        plans = [in_turn(share, batch_size=self.settings.batch_size) for share in mine]
+        batches = self._load(examples, [batch for plan in plans for batch in plan])
+        for part, plan, by_all in zip(parts, plans, alone, strict=True):
+            found = []
+            for _ in plan:
+                found.append(compute(next(batches)).float())
+                if runtime.world() == 1:  # several processes are not at the same step here
+                    self.checkpoint.save_when_due()
+            values = torch.cat(found)
+            yield (values if by_all else distributed.joined(values, len(part))).cpu().numpy()
+
+    def _load(self, examples: Examples, batches: list[list[int]]) -> Iterator[dict[str, Tensor]]:
+        return load(examples, batches, device=self.fabric.device, workers=self.settings.workers)
+
+    # Faults and interruptions.
+
+    def _check(self, recent: list[tuple[str, dict[str, Tensor]]]) -> None:
+        """Raises a TrainingError for the first of the recent steps whose loss is not finite or diverged."""
+        for where, losses in recent:
+            values = {name: float(value) for name, value in losses.items()}
+            first = self.progress.first
+            first |= {name: value for name, value in values.items() if name not in first}
+            finite = all(math.isfinite(value) for value in values.values())
+            if not finite or any(abs(v) > DIVERGED * (1 + abs(first[n])) for n, v in values.items()):
+                rate = {n: o.param_groups[0]["lr"] for n, o in self.optimisers.items()}
+                raise TrainingError(
+                    f"{where}: the loss {'has diverged' if finite else 'is not finite'} ({values}; at first "
+                    f"{first}) at learning rate {rate}; try a lower lr than {self.settings.lr}"
+                )
+
+
+@contextmanager
+def memory_explained(settings: Any) -> Iterator[None]:
+    """Turns running out of memory into an error that names the params to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        texts = ("allocate memory", "out of memory", "ALLOC_FAILED")
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
+            raise
+        sizes = [n for n in ("batch_size", "crop", "size", "width", "hidden") if hasattr(settings, n)]
+        now = ", ".join(f"{name} ({getattr(settings, name)})" for name in sizes)
+        raise TrainingError(
+            f"out of memory: lower one of {now}, or on a GPU set precision: bf16-mixed; {error}"
+        ) from error
+
+
+def _some(examples: Examples, count: int | None) -> Examples:
+    """At most `count` of the examples, always the same ones: for methods whose predictions take long."""
+    if count is None or count >= len(examples):
+        return examples
+    return examples.part(np.linspace(0, len(examples) - 1, count).round().astype(int))
+
+
+def _selected(task: Any, settings: Any, measured: dict[str, float | None]) -> float | None:
+    """The measure that the best epoch is chosen by, turned so that higher is better."""
+    name = getattr(settings, "select", None) or task.SELECTION
+    value = measured[name]
+    return -value if value is not None and name in LOWER_IS_BETTER else value
+
+
+def _plain(measured: dict[str, Any]) -> dict[str, float | None]:
+    """Without NumPy's own numbers, which a saved state could not be read with."""
+    return {name: None if value is None else float(value) for name, value in measured.items()}
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

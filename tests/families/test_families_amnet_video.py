@@ -1,0 +1,144 @@
+"""Attention is shared out among the frames that are there, once a glimpse, and what it leaves out is penalised."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memorability.core.errors import ParamsError
+from memorability.core.settings import checked
+from memorability.families import amnet_video
+
+HEAD = {
+    **{"family": "amnet_video", "track": "videos", "target": "short_term", "input": "data/features/x"},
+    **{"backbone": "none", "lr": 0.0001, "epochs": 2, "batch_size": 8, "dropout": 0.0},
+}
+LENGTHS = torch.tensor([1, 3, 4])
+
+
+def made(**changes):
+    return checked(amnet_video.Params, HEAD | {"hidden": 5} | changes, at="models.m")
+
+
+def build(width=3, **changes):
+    torch.manual_seed(0)
+    return amnet_video.build(made(**changes), shape=(4, width), backbone=None)
+
+
+def batch():
+    torch.manual_seed(1)
+    return {"x": 3 * torch.randn(3, 4, 3), "length": LENGTHS, "y": torch.tensor([0.2, 0.5, 0.9])}
+
+
+def test_the_published_size():
+    settings = checked(amnet_video.Params, HEAD, at="models.m")
+    d, h = 2048, settings.hidden
+    assert (h, settings.gamma) == (1024, 1e-5)
+    with torch.device("meta"):
+        net = amnet_video.build(settings, shape=(8, d), backbone=None)
+    starts, attention = 2 * (d * h + h), (h * h + h) + d * h + h
+    assert sum(p.numel() for p in net.parameters()) == starts + attention + 4 * h * (d + h) + 8 * h + h + 1
+
+
+@pytest.mark.parametrize("glimpses", [1, 3, 6])
+def test_attention_is_one_in_each_glimpse_and_none_behind_the_last_frame(glimpses):
+    data = batch()
+    score, attention = build(glimpses=glimpses).eval()(data["x"], data["length"])
+    assert score.shape == (3,)
+    assert attention.shape == (3, glimpses, 4)
+    assert torch.allclose(attention.sum(2), torch.ones(3, glimpses))
+    behind = torch.arange(4) >= LENGTHS[:, None]
+    assert (attention.transpose(1, 2)[behind] == 0).all()
+    assert (attention.transpose(1, 2)[~behind] > 0).all()
+    assert (attention[0, :, 0] == 1).all()  # of a single frame
+
+
+def test_each_glimpse_is_as_published():
+    data, net = batch(), build(glimpses=2).eval()
+    score, attention = net(data["x"], data["length"])
+    for row, count in enumerate(LENGTHS):
+        frames = data["x"][row, :count]
+        mean = frames.mean(0)
+        h, c = torch.tanh(net.h0(mean)), torch.tanh(net.c0(mean))
+        scores = []
+        for glimpse in range(2):
+            energy = torch.stack(
+                [torch.tanh(net.of_state(h) + net.of_frames(frame)) @ net.weigh.weight[0] for frame in frames]
+            )
+            alpha = energy.softmax(0)
+            assert torch.allclose(attention[row, glimpse, :count], alpha, atol=1e-6)
+            h, c = net.cell(alpha @ frames, (h, c))
+            scores.append(h @ net.score[1].weight[0] + net.score[1].bias[0])
+        assert torch.allclose(score[row], torch.sigmoid(sum(scores) / 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1e-5, 0.5])
+def test_what_attention_leaves_out_is_penalised(gamma):
+    settings, data = made(gamma=gamma), batch()
+    net = build(gamma=gamma)
+    with torch.no_grad():
+        score, attention = net(data["x"], data["length"])
+    left_out = [
+        sum((1 - attention[row, :, i].sum()) ** 2 for i in range(count)) for row, count in enumerate(LENGTHS)
+    ]
+    penalty = float(torch.stack(left_out).mean())
+    expected = float(((score - data["y"]) ** 2).mean()) + gamma * penalty
+    losses = amnet_video.step(
+        settings, net, data, amnet_video.optimisers(settings, net), torch.Tensor.backward
+    )
+    assert losses["loss"] == pytest.approx(expected, rel=1e-5)
+    assert losses["attention_penalty"] == pytest.approx(penalty, rel=1e-5)
+    assert not any(loss.requires_grad for loss in losses.values())
+
+
+def test_as_many_glimpses_as_frames_spread_evenly_cost_nothing():
+    settings, net = made(glimpses=4, gamma=1.0), build(glimpses=4, gamma=1.0)
+    data = batch() | {"x": torch.ones(3, 4, 3), "length": torch.full((3,), 4)}
+    losses = amnet_video.step(
+        settings, net, data, amnet_video.optimisers(settings, net), torch.Tensor.backward
+    )
+    assert losses["attention_penalty"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_penalty_teaches_attention_to_spread():
+    found = {}
+    for gamma in (0.0, 1.0):
+        settings, data = made(gamma=gamma, glimpses=4, lr=0.01), batch()
+        net = build(gamma=gamma, glimpses=4, lr=0.01)
+        by = amnet_video.optimisers(settings, net)
+        for _ in range(60):
+            losses = amnet_video.step(settings, net, data, by, torch.Tensor.backward)
+        found[gamma] = float(losses["attention_penalty"])
+    assert found[1.0] < 0.5 * found[0.0]
+
+
+def test_attention_to_each_frame_is_said():
+    settings, net, data = made(), build().eval(), batch()
+    said = amnet_video.by_frame(settings, net, data)
+    assert amnet_video.BY_FRAME == "attention"
+    assert torch.equal(said.isnan(), torch.arange(4) >= LENGTHS[:, None])
+    assert torch.allclose(said.nansum(1), torch.ones(3))
+    attention = net(data["x"], data["length"])[1]
+    assert torch.allclose(said[2], attention[2].mean(0))
+
+
+def test_attention_finds_the_frame_that_counts():
+    """A frame that is marked decides the score: attention learns to look at it."""
+    torch.manual_seed(0)
+    x, marked = 0.3 * torch.randn(64, 4, 3), torch.arange(64) % 4
+    x[torch.arange(64), marked, 0] = 2
+    x[torch.arange(64), marked, 1] = 2 * torch.randn(64)
+    x[:, :, 1] += torch.randn(64, 4) * (torch.arange(4) != marked[:, None])
+    data = {"x": x, "length": torch.full((64,), 4), "y": x[torch.arange(64), marked, 1].sigmoid()}
+    settings, net = made(hidden=16, lr=0.01, gamma=0.0), build(hidden=16, lr=0.01, gamma=0.0)
+    by = amnet_video.optimisers(settings, net)
+    for _ in range(150):
+        amnet_video.step(settings, net, data, by, torch.Tensor.backward)
+    said = amnet_video.by_frame(settings, net.eval(), data)
+    assert (said.argmax(1) == marked).float().mean() > 0.8
+
+
+@pytest.mark.parametrize(("changes", "key"), [({"glimpses": 0}, "glimpses"), ({"gamma": -1e-5}, "gamma")])
+def test_settings_out_of_range(changes, key):
+    with pytest.raises(ParamsError, match=rf"models\.m\.{key}"):
+        made(**changes)

@@ -1,0 +1,170 @@
+"""Members weigh as much as they were right on validation, and never less than nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memorability.core.errors import DataError, ParamsError, TrainingError
+from memorability.core.settings import checked
+from memorability.data import tables
+from memorability.evaluation import metrics
+from memorability.families import ensemble
+from memorability.training import artifacts, fitting
+
+HEAD = {
+    **{"family": "ensemble", "track": "videos", "target": "short_term", "backbone": "none", "level": 1},
+    **{"input": "data/predictions/videos/0", "members": ["good", "poor"]},
+}
+COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
+
+
+def made(**changes):
+    return checked(ensemble.Params, HEAD | changes, at="models.m")
+
+
+def members(n=60, seed=0, noise=(0.02, 0.1, 0.4)):
+    rng = np.random.default_rng(seed)
+    y = rng.uniform(0.3, 0.9, n)
+    return np.stack([y + rng.normal(0, spread, n) for spread in noise], axis=1), y
+
+
+def test_weights_are_the_correlations_on_validation():
+    x, y = members()
+    rho = np.array([metrics.spearman(y, column) for column in x.T])
+    assert (rho > 0).all()
+    weight = ensemble.fit(made(), x, y)["weight"]
+    assert weight == pytest.approx(rho / rho.sum())
+    assert weight.dtype == np.float64
+    assert ensemble.predict(made(), {"weight": weight}, x) == pytest.approx(x @ rho / rho.sum())
+
+
+def test_a_member_that_is_worse_than_none_weighs_nothing():
+    x, y = members()
+    x[:, 1] = 1 - x[:, 1]
+    weight = ensemble.fit(made(), x, y)["weight"]
+    assert weight[1] == 0
+    assert weight[0] > weight[2] > 0
+    assert weight.sum() == pytest.approx(1)
+
+
+def test_a_member_that_is_constant_weighs_nothing():
+    x, y = members()
+    x[:, 0] = 0.7
+    assert ensemble.fit(made(), x, y)["weight"][0] == 0
+
+
+@pytest.mark.parametrize("x", [1 - members()[0], np.full((60, 3), 0.5)], ids=["reversed", "constant"])
+def test_members_that_are_all_worse_than_none_weigh_the_same(x):
+    assert ensemble.fit(made(), x, members()[1])["weight"] == pytest.approx([1 / 3] * 3)
+
+
+def test_equal_weights_look_at_no_truth():
+    x, y = members()
+    for truth in (y, 1 - y):
+        assert ensemble.fit(made(weights="equal"), x, truth)["weight"] == pytest.approx([1 / 3] * 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(2, 30), st.integers(0, 999), st.sampled_from(["spearman", "equal"]))
+def test_it_is_a_mean_of_its_members(count, n, seed, weights):
+    rng = np.random.default_rng(seed)
+    x, y = rng.random((n, count)), rng.random(n)
+    weight = ensemble.fit(made(weights=weights), x, y)["weight"]
+    assert weight.sum() == pytest.approx(1)
+    assert (weight >= 0).all()
+    found = ensemble.predict(made(weights=weights), {"weight": weight}, x)
+    assert (found >= x.min(1) - 1e-12).all()
+    assert (found <= x.max(1) + 1e-12).all()
+
+
+# Whole fits.
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A split table, and the tables of two members in orders of their own."""
+    x, y = members(90, noise=(0.02, 0.1))
+    rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(90)], "short_term": y})
+    rows["short_term_responses"] = pd.array([38] * 90, "Int64")
+    rows["split"] = ["train", "val", "test"] * 30
+    for seed, name in enumerate(("good", "poor")):
+        table = rows[["id", "split"]].assign(score=y, prediction=x[:, seed])
+        tables.write(table.sample(frac=1, random_state=seed), tmp_path / "0" / name / "predictions.csv")
+    return tmp_path, rows, x
+
+
+def fit(world, rows=None, **changes):
+    root = world[0]
+    place = fitting.Place(
+        input=root / "0",
+        backbone=None,
+        model=root / "model",
+        predictions=root / "1" / "m.csv",
+        history=root / "history",
+        state=root / "state",
+    )
+    fitting.fit(made(**changes), world[1] if rows is None else rows, place, COMPUTE)
+    return tables.read(place.predictions), artifacts.load(place.model)[1]["weight"]
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "1").mkdir()
+
+
+def test_it_is_fitted_on_validation_alone(world):
+    _, rows, x = world
+    val = (rows["split"] == "val").to_numpy()
+    found, weight = fit(world)
+    expected = ensemble.fit(made(), x[val], rows["short_term"].to_numpy()[val])["weight"]
+    assert np.allclose(weight, expected)
+    assert np.allclose(found["prediction"], x @ expected)
+    assert list(found["id"]) == list(rows["id"])
+    others = rows.assign(short_term=rows["short_term"].where(val, 1 - rows["short_term"]))
+    again, same = fit(world, others)
+    assert np.array_equal(weight, same)
+    assert again["prediction"].equals(found["prediction"])
+
+
+def test_no_row_to_validate_on(world):
+    with pytest.raises(TrainingError, match="no row of the videos split is 'val'"):
+        fit(world, world[1][world[1]["split"] != "val"])
+
+
+def test_a_member_without_predictions(world):
+    with pytest.raises(DataError, match=r"none/predictions\.csv: no such table"):
+        fit(world, members=["good", "none"])
+
+
+# Settings.
+
+
+def test_it_is_of_the_second_level():
+    with pytest.raises(ParamsError, match="an ensemble reads other models' predictions: its level is 1"):
+        made(level=0)
+    without = {name: value for name, value in HEAD.items() if name != "level"}
+    with pytest.raises(ParamsError, match="its level is 1, received 0"):
+        checked(ensemble.Params, without, at="models.m")
+
+
+def test_each_member_is_there_once():
+    with pytest.raises(ParamsError, match="members: each model once, received good, poor, good"):
+        made(members=["good", "poor", "good"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [({"members": []}, "members"), ({"weights": "pearson"}, "weights"), ({"level": 2}, "level")],
+)
+def test_settings_out_of_range(changes, key):
+    with pytest.raises(ParamsError, match=rf"models\.m\.{key}"):
+        made(**changes)
+
+
+def test_what_it_reads():
+    assert (ensemble.READS, ensemble.FIT_ON) == ("predictions", "val")

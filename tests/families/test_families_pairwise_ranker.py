@@ -1,0 +1,295 @@
+"""All pairs are compared, as one by one; places are of one split alone; scores come from validation alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from memorability.core import runtime
+from memorability.core.errors import ParamsError
+from memorability.core.files import write_json
+from memorability.core.settings import checked
+from memorability.data import tables
+from memorability.evaluation import metrics
+from memorability.families import pairwise_ranker
+from memorability.families.blocks import tournament
+from memorability.training import artifacts, calibration, fitting
+
+HEAD = {
+    **{"family": "pairwise_ranker", "track": "videos", "target": "short_term", "input": "data/features/x"},
+    **{"backbone": "none", "lr": 0.003, "epochs": 8, "batch_size": 20},
+}
+SMALL = {"hidden": 32, "second": 16, "dropout": 0.0}
+STEPS, WIDTH = 3, 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True)
+def outside_dvc(monkeypatch):
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+
+
+def made(**changes):
+    return checked(pairwise_ranker.Params, HEAD | SMALL | changes, at="models.m")
+
+
+def build(seed=0, **changes):
+    torch.manual_seed(seed)
+    return pairwise_ranker.build(made(**changes), shape=(STEPS, WIDTH), backbone=None)
+
+
+def batch(count, seed=1):
+    rng = torch.Generator().manual_seed(seed)
+    length = torch.randint(1, STEPS + 1, (count,), generator=rng)
+    x = torch.randn(count, STEPS, WIDTH, generator=rng)
+    return {"x": x, "length": length, "y": torch.rand(count, generator=rng)}
+
+
+def logit(net, one, other):
+    """What the published network says of two clips by their features, side by side."""
+    first = torch.cat([net.one.weight, net.other.weight], dim=1)  # one layer of both clips
+    hidden = torch.relu(torch.cat([one, other]) @ first.T + net.one.bias)
+    hidden = torch.relu(hidden @ net.head[2].weight.T + net.head[2].bias)
+    return (hidden @ net.head[5].weight.T + net.head[5].bias)[0]
+
+
+def means(data):
+    return [x[:count].mean(0) for x, count in zip(data["x"], data["length"], strict=True)]
+
+
+def test_the_published_size():
+    settings = checked(pairwise_ranker.Params, HEAD, at="models.m")
+    assert (settings.hidden, settings.second, settings.dropout) == (2048, 128, 0.75)
+    d = 2048
+    with torch.device("meta"):
+        net = pairwise_ranker.build(settings, shape=(8, d), backbone=None)
+    layers = (2 * d * 2048 + 2048) + (2048 * 128 + 128) + (128 + 1)
+    assert sum(p.numel() for p in net.parameters()) == layers
+    assert [module.p for module in net.modules() if isinstance(module, nn.Dropout)] == [0.75, 0.75]
+
+
+@torch.no_grad()
+def test_a_batch_is_compared_pair_by_pair():
+    net, data = build().eval(), batch(5)
+    found, clips = net(data["x"], data["length"]), means(data)
+    assert found.shape == (5, 5)
+    for i in range(5):
+        for j in range(5):
+            assert torch.allclose(found[i, j], logit(net, clips[i], clips[j]), atol=1e-6)
+
+
+def test_the_loss_is_of_the_pairs_whose_scores_differ():
+    net, data, settings = build(), batch(5), made()
+    data["y"] = torch.tensor([0.2, 0.9, 0.2, 0.5, 0.9])
+    clips, terms, right = means(data), [], []
+    with torch.no_grad():
+        for i in range(5):
+            for j in range(5):
+                if data["y"][i] != data["y"][j]:
+                    more, said = bool(data["y"][i] > data["y"][j]), logit(net, clips[i], clips[j])
+                    terms.append(-torch.log(torch.sigmoid(said if more else -said)))
+                    right.append(float((said > 0) == more))
+    losses = pairwise_ranker.step(
+        settings, net, data, pairwise_ranker.optimisers(settings, net), torch.Tensor.backward
+    )
+    assert len(terms) == 16
+    assert losses["loss"] == pytest.approx(float(torch.stack(terms).mean()), rel=1e-5)
+    assert losses["pairs_right"] == pytest.approx(np.mean(right))
+
+
+def test_a_batch_of_equal_scores_teaches_nothing():
+    net, data, settings = build(), batch(4), made(optimiser="sgd")
+    before = [p.clone() for p in net.parameters()]
+    data["y"] = torch.full((4,), 0.7)
+    by = pairwise_ranker.optimisers(settings, net)
+    losses = pairwise_ranker.step(settings, net, data, by, torch.Tensor.backward)
+    assert losses == {"loss": 0, "pairs_right": 0}
+    assert all(torch.equal(p, old) for p, old in zip(net.parameters(), before, strict=True))
+
+
+# Together.
+
+
+def together(net, data, settings=None):
+    with torch.inference_mode():
+        outputs = pairwise_ranker.predict(settings or made(), net.eval(), data)
+        return pairwise_ranker.together(settings or made(), net, outputs).numpy()
+
+
+@torch.no_grad()
+def brute_force(net, clips):
+    """Wins against all others: the first is more memorable if both orders together say so."""
+    wins = np.zeros(len(clips))
+    for i, one in enumerate(clips):
+        for j, other in enumerate(clips):
+            if i != j:
+                this, that = logit(net, one, other), logit(net, other, one)
+                wins[i] += float(this > that) + 0.5 * float(this == that)
+    return wins
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_a_tournament_of_all_pairs(seed):
+    net, data = build(seed).eval(), batch(23, seed)
+    wins = brute_force(net, means(data))
+    assert wins.sum() == 23 * 22 / 2
+    assert np.allclose(together(net, data), tournament.ranking(wins))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 22, 23, 100])
+def test_the_size_of_a_block_changes_nothing(monkeypatch, rows):
+    net, data = build(), batch(23)
+    data["x"][[4, 9, 22]], data["length"][[4, 9, 22]] = data["x"][4].clone(), 2  # three are the same clip
+    expected, wins, plain = together(net, data), [], tournament.ranking
+    monkeypatch.setattr(pairwise_ranker, "AT_ONCE", rows * 23 * SMALL["hidden"])
+    monkeypatch.setattr(tournament, "ranking", lambda found: wins.append(found) or plain(found))
+    assert np.array_equal(together(net, data), expected)
+    assert wins[0].sum() == 23 * 22 / 2  # of two clips that meet, one win in all
+
+
+def test_a_block_is_never_empty(monkeypatch):
+    net, data = build(), batch(5)
+    expected = together(net, data)
+    monkeypatch.setattr(pairwise_ranker, "AT_ONCE", 1)
+    assert np.array_equal(together(net, data), expected)
+
+
+def test_equal_clips_share_a_place():
+    net, data = build(), batch(8)
+    data["x"][[1, 5]], data["length"][[1, 5]] = data["x"][1].clone(), 2
+    found = together(net, data)
+    assert found[1] == found[5]
+    same = {name: values[:1].expand(4, *values.shape[1:]) for name, values in data.items()}
+    assert together(net, same).tolist() == [0.5] * 4
+
+
+def test_one_clip_alone_is_in_the_middle():
+    assert together(build(), batch(1)).tolist() == [0.5]
+
+
+def test_the_order_of_the_clips_changes_no_place():
+    net, data, order = build(), batch(19), torch.randperm(19)
+    shuffled = {name: values[order] for name, values in data.items()}
+    assert np.array_equal(together(net, shuffled), together(net, data)[order])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_wrapper_it_is_trained_in_predicts_as_well(compiled):
+    net, data, settings = build(), batch(6), made()
+    expected = together(net, data)
+    by = pairwise_ranker.optimisers(settings, net)
+    fabric = runtime.fabric(precision="32-true", threads=1)
+    wrapped, _ = fabric.setup(torch.compile(net) if compiled else net, *by.values())
+    assert np.array_equal(together(wrapped, data), expected)
+
+
+# Whole fits.
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    root, rng, n = tmp_path_factory.mktemp("clips"), np.random.default_rng(0), 130
+    length = rng.integers(1, STEPS + 1, n)
+    x = rng.normal(size=(n, 1, WIDTH)) + 0.2 * rng.normal(size=(n, STEPS, WIDTH))
+    x *= (np.arange(STEPS) < length[:, None])[..., None]
+    score = 1 / (1 + np.exp(-(x.sum(1) / length[:, None]) @ rng.normal(size=WIDTH)))
+    rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(n)], "short_term": score.round(2)})
+    rows["short_term_responses"] = pd.array([38] * n, "Int64")
+    rows["split"] = ["train", "train", "val", "train", "test"] * (n // 5)
+    rows["sha256"] = [f"{i:064x}" for i in range(n)]
+    (root / "features").mkdir()
+    np.save(root / "features" / "features.npy", x.astype(np.float32))
+    rows[["id"]].assign(length=length).to_csv(root / "features" / "ids.csv", index=False)
+    write_json(root / "features" / "config.json", {"layer": "avgpool"})
+    return SimpleNamespace(root=root, rows=rows, x=x.astype(np.float32), length=length)
+
+
+def fit(clips, name, rows=None, **changes):
+    place = fitting.Place(
+        input=clips.root / "features",
+        backbone=None,
+        model=clips.root / "models" / name,
+        predictions=clips.root / "predictions" / f"{name}.csv",
+        history=clips.root / "history" / name,
+        state=clips.root / "states" / name,
+    )
+    compute = fitting.Compute(seed=0, precision="32-true", threads=1)
+    fitting.fit(made(**changes), clips.rows if rows is None else rows, place, compute)
+    return tables.read(place.predictions).set_index("id")
+
+
+@pytest.fixture(scope="module")
+def fitted(clips):
+    return fit(clips, "fitted")
+
+
+def test_each_split_is_ranked_by_itself(fitted):
+    for _, part in fitted.groupby("split"):
+        ranking = part["ranking"].to_numpy()
+        assert (ranking.min(), ranking.max()) == pytest.approx((0, 1), abs=0.1)
+        assert ranking.mean() == pytest.approx(0.5)
+
+
+def test_the_places_of_one_split_do_not_depend_on_another_ones_clips(clips, fitted):
+    fewer = fit(clips, "fewer", clips.rows.drop(clips.rows.index[clips.rows["split"] == "test"][:13]))
+    kept = fewer.index[fewer["split"] != "test"]
+    assert fewer.loc[kept, "ranking"].equals(fitted.loc[kept, "ranking"])
+    assert fewer.loc[kept, "prediction"].equals(fitted.loc[kept, "prediction"])
+    left = fewer[fewer["split"] == "test"]["ranking"]
+    assert not left.equals(fitted.loc[left.index, "ranking"])
+
+
+def test_scores_are_made_from_ranks_on_validation_alone(clips, fitted):
+    val = fitted[fitted["split"] == "val"]
+    curve = calibration.isotonic(val["ranking"].to_numpy(), val["score"].to_numpy())
+    assert np.allclose(curve(fitted["ranking"].to_numpy()), fitted["prediction"], atol=1e-6)
+    config, _ = artifacts.load(clips.root / "models" / "fitted")
+    known = calibration.Curve(**{name: tuple(values) for name, values in config["calibration"].items()})
+    assert np.allclose(known(fitted["ranking"].to_numpy()), fitted["prediction"])
+    test = fitted[fitted["split"] == "test"]
+    measured = metrics.measure(*(test[name].to_numpy() for name in ("score", "prediction", "ranking")))
+    assert measured["spearman"] > 0.8
+    assert measured["mse"] < 0.5 * test["score"].var()
+
+
+def test_truths_of_test_clips_change_nothing(clips, fitted):
+    rows = clips.rows.copy()
+    test = rows["split"] == "test"
+    rows.loc[test, "short_term"] = np.linspace(0, 1, test.sum())
+    again = fit(clips, "test", rows)
+    assert again[["prediction", "ranking"]].equals(fitted[["prediction", "ranking"]])
+    configs = [artifacts.load(clips.root / "models" / name)[0] for name in ("fitted", "test")]
+    assert configs[0] == configs[1]
+
+
+def test_validation_clips_are_kept_to_rank_others_among(clips, fitted, monkeypatch):
+    val = np.flatnonzero(clips.rows["split"] == "val")
+    _, arrays = artifacts.load(clips.root / "models" / "fitted")
+    kept = {row.tobytes() for row in arrays["reference.x"]}
+    assert kept == {clips.x[row].tobytes() for row in val}
+    assert sorted(arrays["reference.length"]) == sorted(clips.length[val])
+    monkeypatch.setattr(fitting, "REFERENCES", 4)  # evenly over the order of validation
+    found = fit(clips, "few", epochs=1)
+    _, arrays = artifacts.load(clips.root / "models" / "few")
+    order = val[np.argsort(found["ranking"].to_numpy()[val], kind="stable")]
+    even = order[np.linspace(0, len(order) - 1, 4).round().astype(int)]
+    assert np.array_equal(arrays["reference.x"], clips.x[even])
+
+
+@pytest.mark.parametrize(("changes", "key"), [({"second": 0}, "second"), ({"batch_size": 1}, "batch_size")])
+def test_settings_out_of_range(changes, key):
+    with pytest.raises(ParamsError, match=rf"models\.m\.{key}"):
+        made(**changes)

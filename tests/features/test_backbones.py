@@ -1,0 +1,342 @@
+"""Frozen networks: built by name, filled from a file or a download, kept as an artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+from memorability.core.errors import BackboneError
+from memorability.core.files import read_json
+from memorability.features import backbones
+
+ARCH = "squeezenet1_1"
+TRANSFORM = {"resize": 40, "crop": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return backbones.build(ARCH, classes=5)
+
+
+@pytest.fixture
+def state(net):
+    return dict(net.state_dict())
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def save(folder, state, arch=ARCH):
+    backbones.save(folder, arch=arch, state=state, transform=TRANSFORM, source="file")
+
+
+# Networks by name.
+
+
+@pytest.mark.parametrize(("arch", "last"), backbones.ARCHITECTURES.items())
+def test_every_architecture_ends_in_its_last_layer(arch, last):
+    with torch.device("meta"):
+        net = backbones.build(arch, classes=7)
+        size = (8, 112, 112) if arch in backbones.OF_CLIPS else (299, 299)
+        assert net(torch.zeros(2, 3, *size)).shape == (2, 7)
+    assert not net.training
+    assert net.get_submodule(last).weight.shape[0] == 7
+    weights = [key for key in net.state_dict() if key.endswith(".weight") and "Aux" not in key]
+    assert weights[-1] == f"{last}.weight"
+
+
+def test_a_thousand_classes_unless_said_otherwise():
+    with torch.device("meta"):
+        assert backbones.build("resnet18").fc.out_features == 1000
+
+
+@pytest.mark.parametrize("call", [backbones.build, backbones.published_weights])
+def test_an_unknown_architecture(call):
+    with pytest.raises(BackboneError, match=r"'vgg16' is not known; valid: resnet18, .*squeezenet1_1"):
+        call("vgg16")
+
+
+# Weights from a file.
+
+
+def test_safetensors(state, tmp_path):
+    save_file(state, tmp_path / "w.safetensors")
+    assert same(backbones.file_weights(tmp_path / "w.safetensors"), state)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.pth.tar"])
+def test_a_state_dict_of_torch(state, tmp_path, name):
+    torch.save(state, tmp_path / name)
+    assert same(backbones.file_weights(tmp_path / name), state)
+
+
+def test_a_checkpoint_of_a_parallel_training(state, tmp_path):
+    parallel = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"arch": ARCH, "epoch": 90, "best": 0.5, "state_dict": parallel}, tmp_path / "w.pth.tar")
+    assert same(backbones.file_weights(tmp_path / "w.pth.tar"), state)
+
+
+def test_only_a_leading_module_is_stripped(tmp_path):
+    torch.save({"net.module.a": torch.ones(1), "module.module.b": torch.ones(1)}, tmp_path / "w.pth")
+    assert sorted(backbones.file_weights(tmp_path / "w.pth")) == ["module.b", "net.module.a"]
+
+
+class Malicious:
+    """Pickled, it would make a folder when it is read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return (__import__("os").mkdir, (str(self.folder),))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("by", ["torch", "pickle"])
+def test_code_in_a_file_is_refused(tmp_path, by):
+    target, file = tmp_path / "made", tmp_path / "w.pth"
+    if by == "torch":
+        torch.save({"a": torch.ones(1), "b": Malicious(target)}, file)
+    else:
+        file.write_bytes(pickle.dumps({"a": Malicious(target)}))
+    with pytest.raises(BackboneError, match=r"w\.pth: no safetensors and no plain state dict"):
+        backbones.file_weights(file)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [nn.Linear(2, 2), [torch.ones(1)], {"a": 3}, {"state_dict": [1]}, torch.ones(2)]
+)
+def test_anything_but_tensors_by_name_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(BackboneError, match=r"w\.pth"):
+        backbones.file_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"hello world\n", b"version https://git-lfs"])
+def test_no_weights_file_at_all(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BackboneError, match=name):
+        backbones.file_weights(tmp_path / name)
+
+
+def test_a_file_cut_short(state, tmp_path):
+    for name, write in (("w.pth", torch.save), ("w.safetensors", save_file)):
+        write(state, tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(BackboneError, match=name):
+            backbones.file_weights(tmp_path / name)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(BackboneError, match=r"w\.pth: no such weights file"):
+        backbones.file_weights(tmp_path / "w.pth")
+
+
+# The artifact.
+
+
+def test_a_saved_network_gives_the_same_outputs(net, state, tmp_path):
+    save(tmp_path / "b", state)
+    loaded, config = backbones.load(tmp_path / "b", head=True)
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(loaded(x), net(x))
+    assert not loaded.training
+    assert not any(p.requires_grad for p in loaded.parameters())
+    content = (tmp_path / "b" / "weights.safetensors").read_bytes()
+    assert config.pop("sha256")
+    assert config == {
+        "arch": ARCH,
+        "classes": 5,
+        "headless": False,
+        "source": "file",
+        "transform": TRANSFORM,
+    }
+    save(tmp_path / "again", state)
+    assert (tmp_path / "again" / "weights.safetensors").read_bytes() == content
+
+
+def test_other_weights_have_another_hash(state, tmp_path):
+    save(tmp_path / "one", state)
+    save(tmp_path / "two", state | {"classifier.1.bias": torch.ones(5)})
+    hashes = [read_json(tmp_path / name / "config.json")["sha256"] for name in ("one", "two")]
+    assert hashes[0] != hashes[1]
+
+
+@pytest.fixture
+def dense(monkeypatch):
+    """A tiny network in densenet161's place, whose batch statistics are not those it starts with."""
+
+    def build(arch, *, classes=1000):
+        return torchvision.models.DenseNet(4, (1, 1), 8, num_classes=classes).eval()
+
+    monkeypatch.setattr(backbones, "build", build)
+    net = build("densenet161", classes=3).train()
+    net(torch.rand(4, 3, 64, 64))
+    return net.eval()
+
+
+@pytest.mark.parametrize("counts", [True, False])  # of batches: old files, torchvision's too, have none
+def test_batch_statistics_are_kept(dense, tmp_path, counts):
+    state = {k: v for k, v in dense.state_dict().items() if counts or not k.endswith("num_batches_tracked")}
+    save(tmp_path / "b", state, arch="densenet161")
+    loaded, config = backbones.load(tmp_path / "b", head=True)
+    x = torch.rand(2, 3, 64, 64)
+    assert torch.equal(loaded(x), dense(x))
+    assert (config["classes"], config["headless"]) == (3, False)
+
+
+def test_inception_does_without_its_second_head(monkeypatch, tmp_path):
+    def build(arch, *, classes=1000):
+        layers = {
+            "Conv2d_1a": nn.Linear(3, 3),
+            "AuxLogits": nn.Linear(3, classes),
+            "fc": nn.Linear(3, classes),
+        }
+        return nn.ModuleDict(layers)
+
+    monkeypatch.setattr(backbones, "build", build)
+    state = {k: v for k, v in build("", classes=2).state_dict().items() if not k.startswith("AuxLogits")}
+    save(tmp_path / "b", state, arch="inception_v3")
+    loaded, config = backbones.load(tmp_path / "b", head=True)
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in state.items())
+    assert (config["classes"], config["headless"]) == (2, False)
+
+
+def test_features_alone_are_headless(net, state, tmp_path):
+    features = {key: value for key, value in state.items() if key.startswith("features.")}
+    save(tmp_path / "b", features)
+    loaded, config = backbones.load(tmp_path / "b", head=False)
+    assert config["headless"]
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(loaded.features(x), net.features(x))
+    with pytest.raises(BackboneError, match="no last layers"):
+        backbones.load(tmp_path / "b", head=True)
+
+
+def test_weights_of_another_architecture_are_refused(state, tmp_path):
+    with pytest.raises(BackboneError, match=r"do not fit resnet18.*conv1\.weight.*features\.0\.weight"):
+        save(tmp_path / "b", state, arch="resnet18")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_missing_an_unknown_and_a_wrong_tensor_are_named(state, tmp_path):
+    del state["features.0.weight"]
+    with pytest.raises(BackboneError, match=r"missing \['features\.0\.weight'\]"):
+        save(tmp_path / "b", state)
+    state["features.0.weight"] = torch.zeros(64, 3, 5, 5)
+    with pytest.raises(BackboneError, match=r"features\.0\.weight \(64, 3, 5, 5\), not \(64, 3, 3, 3\)"):
+        save(tmp_path / "b", state)
+    state["head.weight"] = torch.zeros(1)
+    with pytest.raises(BackboneError, match=r"unknown \['head\.weight'\]"):
+        save(tmp_path / "b", state)
+
+
+def test_a_refused_save_leaves_the_artifact_as_it_was(state, tmp_path):
+    save(tmp_path / "b", state)
+    config = read_json(tmp_path / "b" / "config.json")
+    with pytest.raises(BackboneError):
+        save(tmp_path / "b", {"other": torch.ones(1)})
+    assert read_json(tmp_path / "b" / "config.json") == config
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+# Weights by download, from a server on this machine alone.
+
+
+@pytest.fixture
+def publish(tmp_path, monkeypatch):
+    """Publishes a state dict as torchvision's weights, under the hash in its name (or a wrong one)."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    requests = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args):
+            requests.append(args)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+
+    def publish(state, sha=None):
+        torch.save(state, folder / "w.pth")
+        sha = sha or hashlib.sha256((folder / "w.pth").read_bytes()).hexdigest()
+        file = (folder / "w.pth").rename(folder / f"net-{sha[:8]}.pth")
+        weights = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/{file.name}")
+        monkeypatch.setattr(torchvision.models, "get_model_weights", lambda arch: {"IMAGENET1K_V1": weights})
+        return requests
+
+    yield publish
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_published_weights_are_downloaded_once(publish, state):
+    requests = publish(state)
+    assert same(backbones.published_weights(ARCH), state)
+    assert same(backbones.published_weights(ARCH), state)
+    assert len(requests) == 1
+
+
+def test_a_download_with_a_wrong_hash_is_refused(publish, state, tmp_path):
+    publish(state, sha="0" * 64)
+    with pytest.raises((BackboneError, RuntimeError), match="hash"):
+        backbones.published_weights(ARCH)
+    assert not list((tmp_path / "home").rglob("*.pth"))
+
+
+def test_code_in_a_download_is_refused(publish, tmp_path):
+    publish({"a": Malicious(tmp_path / "made")})
+    with pytest.raises((BackboneError, pickle.UnpicklingError)):
+        backbones.published_weights(ARCH)
+    assert not (tmp_path / "made").exists()
+
+
+def test_published_densenet_has_old_names(publish, dense, tmp_path):
+    def old(key):
+        return re.sub(r"\.(norm|conv)([12])\.", r".\1.\2.", key)
+
+    state = {old(k): v for k, v in dense.state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    publish(state)
+    save(tmp_path / "b", backbones.published_weights("densenet161"), arch="densenet161")
+    loaded, _ = backbones.load(tmp_path / "b", head=True)
+    x = torch.rand(1, 3, 64, 64)
+    assert torch.equal(loaded(x), dense(x))
+
+
+def test_the_published_weights_are_the_named_ones():
+    for arch in backbones.ARCHITECTURES:
+        name = "KINETICS400_V1" if arch in backbones.OF_CLIPS else "IMAGENET1K_V1"
+        url = torchvision.models.get_model_weights(arch)[name].url
+        assert torch.hub.HASH_REGEX.search(url), f"{arch}: no hash in {url}"

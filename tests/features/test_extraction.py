@@ -1,0 +1,318 @@
+"""Features equal torchvision's own network, do not depend on history, and are computed once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from memorability.core.cache import ContentCache
+from memorability.core.errors import BackboneError, DataError
+from memorability.core.files import read_json
+from memorability.features import backbones
+from memorability.features.extraction import Extractor, extract
+
+ARCH = "squeezenet1_1"
+LAYER = "features.8"  # [256, 3, 3] of 64 pixels
+TRANSFORM = {"resize": 64, "crop": 64, "mean": [0.4, 0.5, 0.6], "std": [0.25, 0.2, 0.3]}
+SHARED = Path(os.environ.get("MEMORABILITY_SHARED") or Path(__file__).parents[3] / "shared")
+REAL = SHARED / "weights" / "squeezenet1_1_imagenet_features.safetensors"
+
+
+def save(folder, arch=ARCH, seed=0, headless=False):
+    torch.manual_seed(seed)
+    net = backbones.build(arch, classes=5)
+    last = backbones.ARCHITECTURES[arch].split(".")[0]
+    state = {k: v for k, v in net.state_dict().items() if not (headless and k.startswith(f"{last}."))}
+    backbones.save(folder, arch=arch, state=state, transform=TRANSFORM, source="file")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("backbones") / "squeeze")
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("backbones") / "resnet", arch="resnet18")
+
+
+@pytest.fixture(scope="module")
+def extractor(folder):
+    return cut(folder)
+
+
+def cut(folder, layer=LAYER, pool="mean", dtype="float32", batch_size=4):
+    return Extractor(folder, layer=layer, pool=pool, dtype=dtype, batch_size=batch_size, device="cpu")
+
+
+def noise(count, seed=0, side=64):
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    return [Image.fromarray(p) for p in pixels]
+
+
+def by_hand(folder, pictures, part):
+    """`part` of the plain network on the normalised pictures."""
+    net, _ = backbones.load(folder, head=False)
+    x = torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).permute(0, 3, 1, 2) / 255
+    mean, std = (torch.tensor(TRANSFORM[key]).view(3, 1, 1) for key in ("mean", "std"))
+    return part(net, (x - mean) / std).detach().numpy()
+
+
+# The network up to a layer.
+
+
+def test_pooled_features_equal_the_network_by_hand(folder, extractor):
+    pictures = noise(3)
+    expected = by_hand(folder, pictures, lambda net, x: net.features[:9](x).mean(dim=(2, 3)))
+    found = extractor([extractor.prepare(p) for p in pictures])
+    assert found.shape == (3, 256)
+    assert found.dtype == np.float32
+    assert np.abs(expected).max() > 0.01
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_unpooled_features_keep_their_maps(folder):
+    pictures, extractor = noise(2), cut(folder, pool="none")
+    expected = by_hand(folder, pictures, lambda net, x: net.features[:9](x))
+    found = extractor([extractor.prepare(p) for p in pictures])
+    assert found.shape == (2, 256, 3, 3)
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", ["mean", "none"])
+def test_one_pixel_maps_are_flat(resnet, pool):
+    extractor, pictures = cut(resnet, layer="avgpool", pool=pool), noise(2)
+    expected = by_hand(
+        resnet, pictures, lambda net, x: torch.nn.Sequential(*list(net.children())[:-1])(x).flatten(1)
+    )
+    found = extractor([extractor.prepare(p) for p in pictures])
+    assert found.shape == (2, 512)
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_logits_are_a_layer_too(folder):
+    extractor, pictures = cut(folder, layer="flatten"), noise(2)
+    found = extractor([extractor.prepare(p) for p in pictures])
+    assert np.allclose(found, by_hand(folder, pictures, lambda net, x: net(x)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["layer3", "layer3.1.bn2"])
+def test_a_layer_is_any_module_of_the_network(resnet, layer):
+    pictures, extractor = noise(1), cut(resnet, layer=layer, pool="none")
+    seen = []
+
+    def watch(net, x):
+        net.get_submodule(layer).register_forward_hook(lambda module, given, out: seen.append(out.clone()))
+        return net(x)
+
+    by_hand(resnet, pictures, watch)
+    found = extractor([extractor.prepare(p) for p in pictures])
+    assert found.shape == (1, 256, 4, 4)
+    assert np.allclose(found, seen[0].detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_float16(folder, extractor):
+    half, pixels = cut(folder, dtype="float16"), [extractor.prepare(p) for p in noise(2)]
+    assert half(pixels).dtype == np.float16
+    assert np.allclose(half(pixels), extractor(pixels), rtol=1e-3, atol=1e-3)
+
+
+def test_a_result_does_not_depend_on_its_company(extractor):
+    pixels = [extractor.prepare(p) for p in noise(4)]
+    together = extractor(pixels)
+    assert np.array_equal(extractor(pixels[:1]), together[:1])
+    assert np.array_equal(extractor(pixels[:3]), together[:3])
+
+
+def test_an_unknown_layer_lists_the_valid_ones(folder):
+    with pytest.raises(BackboneError, match=r"'layer9' is not in squeezenet1_1; valid: .*features\.8,"):
+        cut(folder, layer="layer9")
+
+
+@pytest.mark.parametrize("layer", ["classifier.1", "flatten"])
+def test_headless_weights_have_no_layer_from_the_head_on(tmp_path, layer):
+    headless = save(tmp_path / "b", headless=True)
+    assert cut(headless).layer == LAYER
+    with pytest.raises(BackboneError, match=f"'{layer}' is not in squeezenet1_1") as error:
+        cut(headless, layer=layer)
+    assert "classifier" not in str(error.value).split("valid:")[1]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason=f"no real weights at {REAL}")
+def test_real_weights_of_features_alone(tmp_path):
+    state = backbones.file_weights(REAL)
+    backbones.save(tmp_path / "b", arch=ARCH, state=state, transform=TRANSFORM, source="file")
+    assert read_json(tmp_path / "b" / "config.json")["headless"]
+    extractor, pictures = cut(tmp_path / "b", layer="features"), noise(3)
+    found = extractor([extractor.prepare(p) for p in pictures])
+    assert found.shape == (3, 512)
+    expected = by_hand(tmp_path / "b", pictures, lambda net, x: net.features(x).mean(dim=(2, 3)))
+    assert np.allclose(found, expected, atol=1e-4)
+    assert found.std(axis=0).max() > 0
+
+
+# The namespace: all that the numbers depend on.
+
+
+def test_namespaces_differ_where_results_may(folder, tmp_path):
+    other = save(tmp_path / "squeeze", seed=1)
+    made = [
+        cut(folder),
+        cut(folder, layer="features.7"),
+        cut(folder, pool="none"),
+        cut(folder, dtype="float16"),
+        cut(folder, batch_size=5),
+        cut(other),
+    ]
+    assert len({extractor.namespace() for extractor in made}) == len(made)
+
+
+def test_the_name_of_a_backbone_is_no_part_of_the_namespace(folder, tmp_path):
+    assert cut(save(tmp_path / "renamed")).namespace() == cut(folder).namespace()
+    assert cut(tmp_path / "renamed").describe()["backbone"]["name"] == "renamed"
+
+
+# Whole tracks.
+
+
+@pytest.fixture
+def run(extractor, tmp_path):
+    """Extracts pictures by index into a fresh folder; returns the features and how many were computed."""
+    count = iter(range(1000))
+
+    def run(keys, pictures, cache="cache", by=extractor):
+        out = tmp_path / f"out{next(count)}"
+        out.mkdir()
+        load = pictures.__getitem__ if isinstance(pictures, list) else pictures
+        cache_root = tmp_path / cache
+        computed = extract(keys, load, by, out=out, cache_root=cache_root, threads=2)
+        assert read_json(out / "config.json") == by.describe()
+        return np.load(out / "features.npy"), computed
+
+    return run
+
+
+def test_bits_do_not_depend_on_what_was_computed_before(run):
+    pictures, keys = noise(8), list("abcdefgh")
+    run(keys[:5], pictures[:5])
+    grown, computed = run(keys, pictures)
+    whole, all_computed = run(keys, pictures, cache="empty")
+    assert (computed, all_computed) == (3, 8)
+    assert grown.tobytes() == whole.tobytes()
+    turned, _ = run(keys[::-1], pictures[::-1], cache="third")
+    assert turned[::-1].tobytes() == whole.tobytes()
+
+
+def test_maps_come_out_of_the_cache_in_shape(run, folder):
+    pictures, keys, by = noise(3), list("abc"), cut(folder, pool="none", dtype="float16")
+    first, _ = run(keys, pictures, by=by)
+    second, computed = run(keys, pictures, by=by)
+    assert computed == 0
+    assert first.shape == (3, 256, 3, 3)
+    assert first.dtype == np.float16
+    assert np.array_equal(first, second)
+
+
+def test_adding_20_to_320_computes_20(run, folder):
+    pictures, keys, by = noise(340, side=8), [f"k{i}" for i in range(340)], cut(folder, batch_size=32)
+    opened = []
+
+    def picture(i):
+        opened.append(i)
+        return pictures[i]
+
+    assert run(keys[:320], picture, by=by)[1] == 320
+    assert sorted(opened) == list(range(320))
+    opened.clear()
+    assert run(keys, picture, by=by)[1] == 20
+    assert sorted(opened) == list(range(320, 340))
+    assert run(keys, picture, by=by)[1] == 0
+
+
+def test_equal_contents_are_computed_once(run, extractor):
+    pictures = noise(3)
+    opened = []
+
+    def picture(i):
+        opened.append(i)
+        return pictures["abc".index("abacab"[i])]
+
+    found, computed = run(list("abacab"), picture)
+    assert computed == len(opened) == 3
+    expected = extractor([extractor.prepare(p) for p in pictures])
+    assert np.array_equal(found, expected[[0, 1, 0, 2, 0, 1]])
+
+
+def flipped(content, value):
+    place = content.index(value) + len(value) // 2
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (flipped, 1),
+        (lambda content, value: content[: len(content) // 2], None),
+        (lambda content, value: b"garbage" * 1000, 8),
+    ],
+    ids=["a flipped bit", "half a file", "garbage"],
+)
+def test_what_is_damaged_in_the_cache_is_computed_again(run, extractor, tmp_path, damage, again):
+    pictures, keys = noise(8), list("abcdefgh")
+    whole, _ = run(keys, pictures)
+    path = tmp_path / "cache" / f"{extractor.namespace()}.sqlite"
+    path.write_bytes(damage(path.read_bytes(), whole[3].tobytes()))
+    found, computed = run(keys, pictures)
+    assert computed == again if again else computed > 0
+    assert np.array_equal(found, whole)
+    assert run(keys, pictures)[1] == 0
+
+
+def test_values_of_another_size_are_not_taken(run, extractor, tmp_path):
+    pictures, keys = noise(3), list("abc")
+    whole, _ = run(keys, pictures)
+    cache = ContentCache(tmp_path / "cache", extractor.namespace())
+    cache.put([("b", b"short")])
+    cache.close()
+    found, computed = run(keys, pictures)
+    assert computed == 1
+    assert np.array_equal(found, whole)
+
+
+def test_no_pictures_make_an_empty_array(run):
+    found, computed = run([], [])
+    assert found.shape == (0, 256)
+    assert computed == 0
+
+
+def test_what_was_computed_before_an_error_is_kept(run):
+    pictures, keys = noise(8), list("abcdefgh")
+
+    def picture(i):
+        if i == 7:
+            raise DataError("h: cannot be decoded")
+        return pictures[i]
+
+    with pytest.raises(DataError, match="h: cannot be decoded"):
+        run(keys, picture)
+    assert run(keys, pictures)[1] == 4
+
+
+def test_a_network_of_clips_gives_no_features_of_pictures(tmp_path):
+    folder = save(tmp_path / "r3d", arch="r3d_18")
+    with pytest.raises(BackboneError, match="r3d_18 reads clips"):
+        Extractor(folder, layer="avgpool", pool="mean", dtype="float32", batch_size=2, device="cpu")

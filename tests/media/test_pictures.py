@@ -1,0 +1,326 @@
+import contextlib
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms import v2
+
+from memorability.core.errors import DataError
+from memorability.data import scenes
+from memorability.media import pictures
+
+SMOOTH = np.stack(np.broadcast_arrays(np.arange(60)[:, None] * 4, np.arange(80)[None] * 3, 90), axis=-1)
+PICTURE = Image.fromarray(SMOOTH.astype(np.uint8))
+
+
+def encoded(picture, kind="PNG", **options):
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def pixels(picture):
+    return np.asarray(picture).astype(int)
+
+
+def noise(width, height, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def distance(one, other):
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+def scene(i, size=96):
+    return scenes.render(scenes.sample(np.random.default_rng(i)), size=size)[0]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_formats_decode_exactly(kind):
+    decoded = pictures.decode(encoded(PICTURE, kind))
+    assert decoded.mode == "RGB"
+    np.testing.assert_array_equal(pixels(decoded), pixels(PICTURE))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_formats_decode_closely(kind):
+    decoded = pictures.decode(encoded(PICTURE, kind, quality=95))
+    assert np.abs(pixels(decoded) - pixels(PICTURE)).mean() < 4
+
+
+def test_grey_becomes_three_equal_channels():
+    decoded = pictures.decode(encoded(PICTURE.convert("L")))
+    assert decoded.mode == "RGB"
+    np.testing.assert_array_equal(pixels(decoded), pixels(PICTURE.convert("L"))[:, :, None].repeat(3, axis=2))
+
+
+def test_cmyk_becomes_rgb():
+    decoded = pictures.decode(encoded(PICTURE.convert("CMYK"), "JPEG", quality=95))
+    assert decoded.mode == "RGB"
+    assert np.abs(pixels(decoded) - pixels(PICTURE)).mean() < 6
+
+
+def test_palette_becomes_rgb():
+    palette = PICTURE.quantize(16)
+    decoded = pictures.decode(encoded(palette))
+    assert decoded.mode == "RGB"
+    np.testing.assert_array_equal(pixels(decoded), pixels(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("alpha", [0, 51, 200, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_on_white(mode, alpha):
+    base = PICTURE.convert(mode)
+    base.putalpha(alpha)
+    decoded = pictures.decode(encoded(base))
+    assert decoded.mode == "RGB"
+    opaque = pixels(base.convert("RGB"))
+    np.testing.assert_allclose(pixels(decoded), 255 + (opaque - 255) * alpha / 255, atol=1)
+
+
+def test_one_transparent_colour_is_white():
+    palette, grey = PICTURE.quantize(16), PICTURE.convert("L")
+    hidden = [(PICTURE, (0, 0, 90)), (palette, 3), (grey, int(pixels(grey)[0, 0]))]
+    for picture, colour in hidden:
+        decoded = pixels(pictures.decode(encoded(picture, transparency=colour)))
+        values = pixels(picture).reshape(60, 80, -1)
+        here = (values == colour).all(axis=-1)
+        assert here.any()
+        assert (decoded[here] == 255).all()
+        np.testing.assert_array_equal(decoded[~here], pixels(picture.convert("RGB"))[~here])
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "L"])
+def test_first_frame_of_several(mode):
+    frames = [PICTURE.convert(mode), PICTURE.convert(mode).transpose(Image.Transpose.ROTATE_180)]
+    decoded = pictures.decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    np.testing.assert_array_equal(pixels(decoded), pixels(frames[0].convert("RGB")))
+
+
+UPRIGHT = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_rotation_is_applied(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = pictures.decode(encoded(PICTURE, exif=exif))
+    turn = UPRIGHT[orientation]
+    expected = PICTURE if turn is None else PICTURE.transpose(turn)
+    assert decoded.size == expected.size
+    np.testing.assert_array_equal(pixels(decoded), pixels(expected))
+
+
+@pytest.mark.parametrize("field", [0x00, 0x01, 0x1A, 0x3E])
+def test_a_picture_with_damaged_exif_is_still_turned(field):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    content = encoded(PICTURE, "JPEG", exif=exif)
+    place = content.index(b"\x01\x0f") + 1
+    damaged = content[:place] + bytes([field]) + content[place + 1 :]  # a width or the like that is a text
+    assert pictures.decode(damaged).size == (60, 80)
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, struct.error, ZeroDivisionError, MemoryError])
+def test_errors_of_any_kind_while_decoding_are_named(monkeypatch, error):
+    def broken(picture):
+        raise error("odd")
+
+    monkeypatch.setattr(pictures, "_upright", broken)
+    expected = MemoryError if error is MemoryError else DataError  # that is no matter of the picture
+    with pytest.raises(expected, match="odd"):
+        pictures.decode(JPEG)
+
+
+JPEG = encoded(noise(64, 48), "JPEG")
+BROKEN = {
+    "empty": b"",
+    "text": b"id,score\na.jpg,0.5\n",
+    "web page": b"<!DOCTYPE html><html><body>404</body></html>",
+    "jpeg cut in the header": JPEG[:20],
+    "jpeg cut in the middle": JPEG[: len(JPEG) // 2],
+    "png cut in the middle": encoded(noise(64, 48))[:2000],
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_broken_pictures_are_named(content):
+    with pytest.raises(DataError, match=r"^demo/x\.jpg: "):
+        pictures.decode(content, name="demo/x.jpg")
+
+
+def test_an_empty_file_is_said_to_be_empty():
+    with pytest.raises(DataError, match="an empty file"):
+        pictures.decode(b"")
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match="bomb"):
+        pictures.decode(encoded(noise(64, 48)), name="bomb")
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from([encoded(noise(24, 16), kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP")]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4),
+    st.integers(0, 10**6),
+)
+def test_damaged_bytes_decode_or_raise_a_data_error(content, changes, end):
+    damaged = bytearray(content)
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    with contextlib.suppress(DataError):
+        assert pictures.decode(bytes(damaged[: end % len(damaged) + 1])).mode == "RGB"
+
+
+# Sizes whose longer side and margins come out whole, where torchvision and this code round alike.
+@pytest.mark.parametrize(
+    ("size", "resize", "crop"),
+    [
+        ((96, 96), 64, 56),
+        ((128, 128), 72, 66),
+        ((200, 100), 50, 40),
+        ((60, 120), 30, 30),
+        ((90, 60), 60, 50),
+        ((40, 20), 64, 48),
+        ((64, 64), 64, 64),
+        ((300, 225), 72, 60),
+    ],
+)
+def test_resize_and_crop_is_that_of_torchvision(size, resize, crop):
+    picture = noise(*size)
+    expected = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(crop), v2.PILToTensor()])(picture)
+    found = pictures.resize_and_crop(picture, resize=resize, crop=crop)
+    np.testing.assert_array_equal(found, expected.numpy())
+
+
+def test_resize_and_crop_shape_and_type():
+    found = pictures.resize_and_crop(noise(75, 53), resize=32, crop=27)
+    assert found.shape == (3, 27, 27)
+    assert found.dtype == np.uint8
+    assert found.flags["C_CONTIGUOUS"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 40), st.integers(0, 32))
+def test_the_crop_never_leaves_the_picture(width, height, resize, less):
+    crop = max(8, resize - less)
+    white = Image.new("RGB", (width, height), (255, 255, 255))  # outside a picture, a crop is black
+    found = pictures.resize_and_crop(white, resize=resize, crop=crop)
+    assert found.shape == (3, crop, crop)
+    assert (found == 255).all()
+
+
+def test_the_crop_is_central():
+    marked = Image.new("RGB", (90, 30))
+    marked.paste((255, 0, 0), (30, 0, 60, 30))
+    found = pictures.resize_and_crop(marked, resize=30, crop=30)
+    assert (found[0] > 200).mean() > 0.9
+
+
+# Very long pictures
+
+
+@pytest.fixture
+def resized(monkeypatch):
+    """The sizes of all pictures that are made by resizing."""
+    sizes, resize = [], Image.Image.resize
+
+    def watched(self, size, *options):
+        sizes.append(size)
+        return resize(self, size, *options)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (20_000, 600), (600, 20_000), (3000, 100)])
+def test_a_very_long_picture_takes_little_memory(resized, size):
+    found = pictures.resize_and_crop(Image.new("RGB", size, (10, 20, 30)), resize=256, crop=224)
+    assert found.shape == (3, 224, 224)
+    assert (found == np.array([10, 20, 30])[:, None, None]).all()
+    assert max(width * height for width, height in resized) <= 16 * 256**2
+
+
+@pytest.mark.parametrize("size", [(1700, 100), (100, 1700), (4000, 100), (2001, 99)])
+@pytest.mark.parametrize("resize", [50, 256])
+def test_of_a_very_long_picture_the_middle_is_kept_as_of_a_shorter_one(size, resize):
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    waves = 127 + 120 * np.sin(np.stack([columns / 9, rows / 7, (columns + rows) / 11], axis=-1))
+    picture = Image.fromarray(waves.astype(np.uint8))
+    found = pictures.resize_and_crop(picture, resize=resize, crop=resize - 6)
+    whole = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(resize - 6), v2.PILToTensor()])
+    difference = np.abs(found.astype(int) - whole(picture).numpy().astype(int))
+    assert difference.mean() < 4  # at most half a pixel's shift
+
+
+def test_perceptual_hash_is_64_bits_in_hex():
+    found = pictures.perceptual_hash(PICTURE)
+    assert len(found) == 16
+    assert 0 <= int(found, 16) < 2**64
+
+
+@pytest.mark.parametrize("i", range(6))
+def test_perceptual_hash_barely_changes_with_compression_and_size(i):
+    original = pictures.perceptual_hash(scene(i))
+    again = pictures.decode(encoded(scene(i), "JPEG", quality=60))
+    assert distance(original, pictures.perceptual_hash(again)) <= 4
+    assert distance(original, pictures.perceptual_hash(scene(i).resize((64, 64)))) <= 4
+
+
+def test_perceptual_hashes_of_different_scenes_are_far_apart():
+    found = [pictures.perceptual_hash(scene(i)) for i in range(6)]
+    assert min(distance(a, b) for a in found for b in found if a is not b) > 4
+
+
+def test_find_files_in_a_folder_in_sorted_order(tmp_path):
+    inside = ["b/2.PNG", "b/1.jpeg", "a.jpg", "c/d/3.webp"]
+    for name in [*inside, "notes.txt", "b/table.csv", "jpg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert pictures.find_files(tmp_path) == sorted(tmp_path / name for name in inside)
+
+
+def test_find_files_takes_a_file_as_it_is(tmp_path):
+    path = tmp_path / "picture.dat"
+    path.write_bytes(b"")
+    assert pictures.find_files(path) == [path]
+
+
+def test_find_files_where_there_are_none(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError, match=r"nothing to score in this folder.*\.jpg"):
+        pictures.find_files(tmp_path)
+    with pytest.raises(DataError, match="no such file or folder"):
+        pictures.find_files(tmp_path / "absent")
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    deep = Image.fromarray((np.arange(256, dtype=np.uint16) * 256).reshape(16, 16))
+    found = pixels(pictures.decode(encoded(deep)))
+    assert found[..., 0].ravel().tolist() == list(range(256))
+
+
+def test_floating_point_pixels_are_refused_by_name():
+    with pytest.raises(DataError, match=r"map\.tif: floating-point pixels"):
+        pictures.decode(encoded(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF"), name="map.tif")
+
+
+def test_a_folder_with_a_pictures_name_is_none(tmp_path):
+    (tmp_path / "album.jpg").mkdir()
+    PICTURE.save(tmp_path / "album.jpg" / "a.png")
+    assert pictures.find_files(tmp_path) == [tmp_path / "album.jpg" / "a.png"]

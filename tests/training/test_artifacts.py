@@ -1,0 +1,67 @@
+"""A model on disk comes back as it was; a missing or damaged one is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as of_numpy
+
+from memorability.core.errors import DataError
+from memorability.training import artifacts
+
+CONFIG = {"settings": {"family": "ridge"}, "features": None, "backbone": None}
+KINDS = st.sampled_from([np.float32, np.float64, np.int64, np.uint8])
+ARRAYS = of_numpy.arrays(KINDS, of_numpy.array_shapes(min_dims=0, max_dims=3, max_side=4))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["weight", "bias", "a.b"]), ARRAYS, min_size=1))
+def test_arrays_come_back_as_they_were(tmp_path, arrays):
+    artifacts.save(tmp_path / "m", config=CONFIG, arrays=arrays)
+    config, found = artifacts.load(tmp_path / "m")
+    assert config == CONFIG
+    assert found.keys() == arrays.keys()
+    for name, value in arrays.items():
+        assert found[name].shape == value.shape
+        assert found[name].dtype == value.dtype
+        assert np.array_equal(found[name], value, equal_nan=value.dtype.kind == "f")
+
+
+def test_a_transposed_view_comes_back_as_it_was(tmp_path):
+    array = np.arange(6.0).reshape(2, 3).T
+    artifacts.save(tmp_path / "m", config=CONFIG, arrays={"a": array})
+    assert np.array_equal(artifacts.load(tmp_path / "m")[1]["a"], array)
+
+
+def test_the_bytes_depend_on_the_content_alone(tmp_path):
+    for name in ("one", "two"):
+        artifacts.save(tmp_path / name, config=CONFIG, arrays={"b": np.ones(2), "a": np.zeros(3)})
+    files = sorted(p.name for p in (tmp_path / "one").iterdir())
+    assert files == ["config.json", "model.safetensors"]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_failed_save_leaves_the_model_as_it_was(tmp_path):
+    artifacts.save(tmp_path / "m", config=CONFIG, arrays={"a": np.ones(2)})
+    with pytest.raises(ValueError, match="JSON"):
+        artifacts.save(tmp_path / "m", config={"score": float("nan")}, arrays={"a": np.zeros(2)})
+    config, found = artifacts.load(tmp_path / "m")
+    assert config == CONFIG
+    assert found["a"].tolist() == [1, 1]
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_no_model(tmp_path):
+    with pytest.raises(DataError, match=r"nothing: no trained model here; run dvc repro"):
+        artifacts.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_damaged_model(tmp_path, file):
+    artifacts.save(tmp_path / "m", config=CONFIG, arrays={"a": np.ones(2)})
+    (tmp_path / "m" / file).write_bytes(b"{ cut")
+    with pytest.raises(DataError, match="damaged model"):
+        artifacts.load(tmp_path / "m")

@@ -1,0 +1,97 @@
+"""The demo's backbone is trained on scenes of its own, into weights that any artifact takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from memorability.core.errors import StorageError
+from memorability.data import scenes
+from memorability.data.datasets import demo
+from memorability.features import backbones
+from memorability.features.settings import Transform
+from memorability.training import checkpoint, demo_backbone, layers
+from memorability.training.demo_backbone import LABELS, STREAM
+from memorability.training.settings import DemoTraining
+
+ARCH = "squeezenet1_1"
+TRANSFORM = Transform(resize=36, crop=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
+SETTINGS = DemoTraining(pictures=100, lr=0.001, epochs=1, batch_size=32)
+
+
+@pytest.fixture(autouse=True)
+def torch_as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def train(state, seed=0, write=lambda weights: None):
+    """Trains; returns the weights that were to be written."""
+    written = []
+    demo_backbone.train(
+        ARCH,
+        SETTINGS,
+        transform=TRANSFORM,
+        seed=seed,
+        threads=1,
+        state=state,
+        write=lambda weights: written.append(weights) or write(weights),
+    )
+    return written[0]
+
+
+def test_training_gives_weights_of_the_architecture_by_the_seed(tmp_path, monkeypatch):
+    def fails(weights):
+        raise StorageError("the disk is full")
+
+    folder = tmp_path / "states" / "b"
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SHARE", 1e9)
+    state = train(folder, seed=1)
+    assert not folder.exists()
+    with pytest.raises(StorageError):
+        train(folder, seed=1, write=fails)
+    assert (folder / "last.pt").is_file()  # what could not be written is not lost
+    monkeypatch.setattr(demo_backbone, "step", None)
+    again = train(folder, seed=1)
+    assert all(torch.equal(state[key], again[key]) for key in state)
+    transform = TRANSFORM.model_dump(mode="json")
+    backbones.save(tmp_path / "b", arch=ARCH, state=state, transform=transform, source="demo")
+    loaded, config = backbones.load(tmp_path / "b", head=True)
+    assert config["classes"] == len(LABELS)
+    assert loaded.state_dict().keys() == state.keys()
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_its_scenes_are_in_no_track(seed):
+    assert STREAM not in (demo.PICTURE_STREAM, demo.ANSWER_STREAM)
+    own = {repr(scene) for scene in scenes.draw(60, stream=STREAM, seed=seed)}
+    track = {repr(scene) for scene in scenes.draw(60, stream=demo.PICTURE_STREAM, seed=seed)}
+    assert len(own) == len(track) == 60
+    assert not own & track
+
+
+def test_pictures_and_labels():
+    x, y = demo_backbone._draw(40, TRANSFORM, seed=0)
+    drawn = scenes.draw(40, stream=STREAM, seed=0)
+    assert x.shape == (40, 3, 32, 32)
+    assert x.dtype == np.uint8
+    assert [LABELS[i] for i in y] == [scene.subcategory for scene in drawn]
+    assert len(set(LABELS)) == len(LABELS)
+
+
+def test_the_network_sees_normalised_pictures():
+    inner = torch.nn.Identity()
+    net = layers.Normalised(inner, TRANSFORM.model_dump())
+    x = torch.rand(2, 3, 4, 4)
+    expected = (x - 0.5) / torch.tensor([0.25, 0.5, 1.0]).view(3, 1, 1)
+    assert torch.allclose(net(x), expected)
+    assert not net.state_dict()  # only the inner network's weights are kept
+
+
+def test_accuracy():
+    logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 5.0]])
+    assert demo_backbone.measure(np.array([0, 1, 1, 1]), logits) == {"accuracy": 0.75}
