@@ -1,4 +1,1 @@
-"""The stages of dvc.yaml: `python -m pipeline.STAGE NAME`, from the repository's root.
-
-Only these files know the repository's paths and read params.yaml.
-"""
+"""The stages of dvc.yaml: `python -m pipeline.STAGE NAME`, from the project's root; it runs without DVC too."""

@@ -1,10 +1,11 @@
 """acquire@TRACK: the data sets in use, packed: data/raw/TRACK."""
 
+from memorability.core import layout
 from memorability.core.files import cache_root
 from memorability.data.acquire import acquire
 from memorability.data.tables import Track
 from memorability.params import Params
-from pipeline.common import RAW, STATES, run
+from pipeline.common import run
 
 
 def main(params: Params, track: Track) -> None:
@@ -12,13 +13,13 @@ def main(params: Params, track: Track) -> None:
     index = acquire(
         track,
         sources,
-        RAW / track,
-        work=STATES / f"acquire-{track}",
+        layout.RAW / track,
+        work=layout.STATES / f"acquire-{track}",
         store=cache_root() / "downloads",
         seed=params.seed,
         threads=params.threads,
     )
-    print(f"{len(index)} files of {', '.join(sources)} in {RAW / track}")
+    print(f"{len(index)} files of {', '.join(sources)} in {layout.RAW / track}")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 from functools import partial
 
-from memorability.core import runtime
+from memorability.core import layout, runtime
 from memorability.features import backbones
 from memorability.params import Params
 from memorability.training import demo_backbone
-from pipeline.common import MODELS, STATES, run
+from pipeline.common import run
 
 
 def main(params: Params, name: str) -> None:
     block = params.backbones[name]
     transform = block.transform.model_dump(mode="json")
-    save = partial(backbones.save, MODELS / name, arch=block.arch, transform=transform, source=block.source)
+    save = partial(
+        backbones.save, layout.MODELS / name, arch=block.arch, transform=transform, source=block.source
+    )
     if block.demo is not None:
         demo_backbone.train(
             block.arch,
@@ -20,7 +22,7 @@ def main(params: Params, name: str) -> None:
             transform=block.transform,
             seed=params.seed,
             threads=params.threads,
-            state=STATES / f"backbones-{name}",
+            state=layout.STATES / f"backbones-{name}",
             write=lambda state: save(state=state),
         )
     elif runtime.rank() == 0:

@@ -6,36 +6,36 @@ from pathlib import Path
 
 import pandas as pd
 
-from memorability.core import runtime
+from memorability.core import distributed, layout, runtime
 from memorability.core.files import cache_root, staged_folder
 from memorability.features import given as descriptors
 from memorability.features.extraction import Extractor, extract
 from memorability.features.inputs import Listed
 from memorability.params import Params
-from pipeline.common import FEATURES, MODELS, run
+from pipeline.common import run
 
 
 def main(params: Params, name: str) -> None:
     block = params.features[name]
     if block.given is not None:
         if runtime.rank() == 0:
-            with staged_folder(FEATURES / name) as out:
+            with staged_folder(layout.FEATURES / name) as out:
                 given = block.given.model_dump()
                 count = descriptors.gather(Path(block.input), out, **given, dtype=block.dtype)
             print(f"{count} files of {block.given.name}")
         return
     listed = Listed(Path(block.input))
-    fabric = runtime.fabric(precision="32-true", threads=params.threads, deterministic=False)
+    fabric = distributed.fabric(precision="32-true", threads=params.threads, deterministic=False)
     extractor = Extractor(
-        MODELS / block.backbone,
+        layout.MODELS / block.backbone,
         layer=str(block.layer),
         pool=block.pool,
         dtype=block.dtype,
         batch_size=block.batch_size,
-        size=block.size,
+        pixels=block.pixels,
         device=str(fabric.device),
     )
-    with staged_folder(FEATURES / name) if runtime.rank() == 0 else nullcontext(Path()) as scratch:
+    with staged_folder(layout.FEATURES / name) if runtime.rank() == 0 else nullcontext(Path()) as scratch:
         out = Path(fabric.broadcast(str(scratch)))  # one folder for all processes
         computed = extract(
             listed.keys,

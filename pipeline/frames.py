@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from memorability.core import runtime
+from memorability.core import layout, runtime
 from memorability.core.files import cache_root, staged_folder
 from memorability.data import frames, tables
 from memorability.media import video
 from memorability.params import Params
-from pipeline.common import FRAMES, run
+from pipeline.common import run
 
 
 def main(params: Params, name: str) -> None:
     block = params.frames[name]
     rows = tables.read(Path(block.input) / "index.csv")
     sampling = video.Sampling(method=block.method, fps=block.fps, count=block.count, quality=block.quality)
-    with staged_folder(FRAMES / name) as out:
+    with staged_folder(layout.FRAMES / name) as out:
         decoded = frames.extract(
             rows, Path(block.input), sampling, out=out, cache_root=cache_root(), threads=runtime.cores()
         )

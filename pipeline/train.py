@@ -1,15 +1,18 @@
-"""train@MODEL: fits one model: models/MODEL, its predictions and its history."""
+"""train@MODEL and ensemble@NAME: fits one model: models/MODEL, its predictions and its history."""
 
+from memorability.core import layout
 from memorability.data import tables
+from memorability.experiments.train import compute_of, train
 from memorability.params import Params
-from memorability.training import fitting
-from pipeline.common import SPLITS, compute_of, place_of, run
+from pipeline.common import run
 
 
 def main(params: Params, name: str) -> None:
     settings = params.model(name)
-    rows = tables.read(SPLITS / f"{settings.track}.csv")
-    fitting.fit(settings, rows, place_of(name, settings), compute_of(params))
+    paths = layout.model_paths(
+        name, track=settings.track, input=settings.input, ensemble=params.is_ensemble(name)
+    )
+    train(settings, tables.read(layout.split_table(settings.track)), paths, compute_of(params))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """params.yaml as frozen, checked values: the only reader of that file.
 
-Blocks are named after stages. A data set's settings are described by its adapter, a model's by its
-family; both are found by file name. An unknown key, a wrong type and a value out of range are each
-a `ParamsError` that names the key, what was received and what is valid.
+Blocks are named after stages, and say what differs from the defaults in the schemas of each room's `settings`. A data
+set's settings are described by its adapter, a model's by its family; both are found by file name. An unknown key, a
+wrong type and a value out of range are each a `ParamsError` that names the key, what was received and what is valid.
 """
 
 from __future__ import annotations
@@ -10,122 +10,120 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, model_validator
 
 from memorability import families
 from memorability.core.errors import ParamsError
+from memorability.core.layout import PREDICTIONS
 from memorability.core.runtime import Precision
-from memorability.core.settings import Block, checked
+from memorability.core.settings import Block, Name, checked
+from memorability.core.yaml import read_yaml
 from memorability.data.settings import Acquire, Frames, Split
 from memorability.data.tables import Track
 from memorability.evaluation.settings import Evaluate
 from memorability.features.settings import Features
 from memorability.training.settings import Backbone, Model
 
-
-class Variant(Block):
-    """One answer to an ablation's question: a model with some of its settings changed."""
-
-    model: str
-    change: dict[str, Any] = Field(default_factory=dict)
+OVERRIDES = ("lr", "epochs", "batch_size")
 
 
 class Params(Block):
     """All of params.yaml. Top-level lr, epochs and batch_size, where not null, override every model."""
 
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1, description="CPU threads; results are bit-identical at a fixed number")
+    seed: int = Field(ge=0, lt=2**63)
+    threads: int = Field(ge=1, le=1024, description="CPU threads; results are bit-identical at a fixed number")
     precision: Precision
     compile: bool = Field(description="compile the networks that are trained (torch.compile)")
     lr: float | None = Field(gt=0)
     epochs: int | None = Field(ge=1)
     batch_size: int | None = Field(ge=2)
     acquire: dict[Track, Acquire]
-    frames: dict[str, Frames] = Field(default_factory=dict)
+    frames: dict[Name, Frames] = Field(default_factory=dict)
     split: dict[Track, Split]
-    backbones: dict[str, Backbone]
-    features: dict[str, Features]
-    models: dict[str, dict[str, Any]]
-    evaluate: Evaluate
-    ablations: dict[str, dict[str, Variant]] = Field(default_factory=dict)
+    backbones: dict[Name, Backbone] = Field(default_factory=dict)
+    features: dict[Name, Features] = Field(default_factory=dict)
+    models: dict[Name, dict[str, Any]]
+    ensembles: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    evaluate: dict[Track, Evaluate]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
-        for name in (*self.frames, *self.backbones, *self.features, *self.models):
-            if not name.replace("_", "").replace("-", "").isalnum() or name == "none":
-                raise ValueError(f"{name!r} is no name: use letters, digits, _ and -, not 'none'")
-        for name in set(self.backbones) & set(self.models):
-            raise ValueError(
-                f"{name!r} is a backbone and a model; both lie in models/, so name one otherwise"
-            )
-        if self.evaluate.fid not in ("none", *self.backbones):
-            raise ValueError(f"evaluate.fid: {self.evaluate.fid!r} is none of {['none', *self.backbones]}")
-        for name, block in self.features.items():
-            if block.backbone not in ("none", *self.backbones):
+        for one, other in (("backbones", "models"), ("backbones", "ensembles"), ("models", "ensembles")):
+            for name in set(getattr(self, one)) & set(getattr(self, other)):
+                raise ValueError(f"{name!r} is among {one} and {other}; both lie in models/, so rename one")
+        for track, block in self.evaluate.items():
+            if block.fid not in ("none", *self.backbones):
                 raise ValueError(
-                    f"features.{name}.backbone: {block.backbone!r} is none of {list(self.backbones)}"
+                    f"evaluate.{track}.fid: {block.fid!r} is none of {['none', *self.backbones]}"
+                )
+        for name, features in self.features.items():
+            if features.backbone not in ("none", *self.backbones):
+                raise ValueError(
+                    f"features.{name}.backbone: {features.backbone!r} is none of {list(self.backbones)}"
                 )
         return self
+
+    def is_ensemble(self, name: str) -> bool:
+        return name in self.ensembles
+
+    def heads(self, track: str) -> dict[str, Model]:
+        """The common settings of a track's models and, behind them, ensembles, in the order of the file."""
+        heads = {name: self.head(name) for name in (*self.models, *self.ensembles)}
+        return {name: head for name, head in heads.items() if head.track == track}
 
     def head(self, name: str) -> Model:
         """A model's common settings alone, without its family's file (which may need torch)."""
         block = self._block(name)
         known = {key: value for key, value in block.items() if key in Model.model_fields}
-        return checked(Model, known, at=f"models.{name}")
+        return checked(Model, known, at=self._at(name))
 
-    def model(self, name: str) -> Model:
-        """A model's full settings, checked by its family, with the top-level overrides applied."""
-        schema = families.load(self.head(name).family).Params
-        block = dict(self._block(name))
-        for key in ("lr", "epochs", "batch_size"):
+    def model(self, name: str, change: dict[str, Any] | None = None) -> Model:
+        """A model's full settings, checked by its family, with the top-level overrides applied.
+
+        Args:
+            change: settings in place of the model's own, as an experiment tries them.
+        """
+        block, at = self._block(name) | (change or {}), self._at(name)
+        schema = families.load(checked(Model, self._common(block), at=at).family).Params
+        for key in OVERRIDES:
             value = getattr(self, key)
             if value is not None and key in schema.model_fields:
                 block[key] = value
-        settings: Model = checked(schema, block, at=f"models.{name}")
-        if settings.track == "maps" and not hasattr(settings, "size"):
-            raise ParamsError(
-                f"models.{name}: family {settings.family} predicts scores; received track: maps"
-            )
+        settings: Model = checked(schema, block, at=at)
+        if settings.track == "maps" and "pixels" not in schema.model_fields:
+            raise ParamsError(f"{at}: family {settings.family} predicts scores; received track: maps")
         valid = ["none", *self.backbones, *(other for other in self.models if other != name)]
         if settings.backbone not in valid:
-            raise ParamsError(
-                f"models.{name}.backbone: received {settings.backbone!r}; valid: {', '.join(valid)}"
-            )
+            raise ParamsError(f"{at}.backbone: received {settings.backbone!r}; valid: {', '.join(valid)}")
+        for member in getattr(settings, "members", ()):
+            if member not in self.models or self.head(member).track != settings.track:
+                valid = [other for other in self.models if self.head(other).track == settings.track]
+                raise ParamsError(f"{at}.members: received {member!r}; valid: {', '.join(valid)}")
         return settings
 
-    def variants(self, ablation: str) -> dict[str, Model]:
-        """The settings of each variant of an ablation, by the variant's name.
+    def check(self) -> None:
+        """Checks what `load` does not: every data set's and every model's own block."""
+        for track, block in self.acquire.items():
+            block.sources(track)
+        for name in (*self.models, *self.ensembles):
+            self.model(name)
 
-        Raises:
-            ParamsError: there is no such ablation, or a variant changes what its model does not have.
-        """
-        if ablation not in self.ablations:
-            valid = ", ".join(self.ablations) or "none"
-            raise ParamsError(f"ablations.{ablation}: no such ablation; params.yaml has {valid}")
-        found = {}
-        for name, variant in self.ablations[ablation].items():
-            for key in ("lr", "epochs", "batch_size"):
-                if key in variant.change and getattr(self, key) is not None:
-                    raise ParamsError(
-                        f"ablations.{ablation}.{name}: changes {key}, which the top-level {key} "
-                        f"({getattr(self, key)}) would override; set that to null"
-                    )
-            block = dict(self._block(variant.model))
-            for key, value in variant.change.items():
-                inner = block.get(key)
-                block[key] = (
-                    {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
-                )
-            found[name] = self.model_copy(update={"models": {**self.models, variant.model: block}}).model(
-                variant.model
-            )
-        return found
+    def _common(self, block: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in block.items() if key in Model.model_fields}
+
+    def _at(self, name: str) -> str:
+        return f"{'ensembles' if self.is_ensemble(name) else 'models'}.{name}"
 
     def _block(self, name: str) -> dict[str, Any]:
+        if name in self.ensembles:
+            block = self.ensembles[name]
+            members = str(PREDICTIONS / str(block.get("track")) / "models")
+            return {"family": "ensemble", "input": members, **block}
         if name not in self.models:
-            raise ParamsError(f"models.{name}: no such model; params.yaml has {', '.join(self.models)}")
-        return self.models[name]
+            raise ParamsError(
+                f"models.{name}: no such model; params.yaml has {', '.join((*self.models, *self.ensembles))}"
+            )
+        return dict(self.models[name])
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -134,10 +132,4 @@ def load(path: Path = Path("params.yaml")) -> Params:
     Raises:
         ParamsError: it is not there, is no YAML, or something in it is not valid.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ParamsError(f"{path}: no such file; run this from the repository's root") from error
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: no valid YAML ({error})") from error
-    return checked(Params, raw, at="")
+    return checked(Params, read_yaml(path), at="")

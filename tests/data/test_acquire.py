@@ -19,7 +19,7 @@ from tqdm import tqdm
 from memorability.core.errors import StateError, StorageError
 from memorability.data import acquire as packing
 from memorability.data import datasets, scenes, tables
-from memorability.data.shards import Place, ShardReader, ShardWriter
+from memorability.data.shards import ShardReader, ShardWriter, Span
 
 PICTURES = 20
 SIZE = 32
@@ -51,7 +51,7 @@ def contents(folder):
 
 
 def demo_settings(**changes):
-    given = {"pictures": PICTURES, "size": SIZE, "participants": 20, "responses": 10}
+    given = {"pictures": PICTURES, "pixels": SIZE, "participants": 20, "responses": 10}
     return datasets.adapter("demo").Params(**(given | changes))
 
 
@@ -72,7 +72,7 @@ def own_pictures(root, good=2):
 
 
 def packed(row, folder):
-    return ShardReader(folder).read(Place(row["shard"], int(row["offset"]), int(row["size"])))
+    return ShardReader(folder).read(Span(row["shard"], int(row["offset"]), int(row["size"])))
 
 
 # What is written
@@ -137,39 +137,13 @@ def test_equal_files_have_equal_digests_and_hashes(index):
     assert demo["phash"].str.fullmatch("[0-9a-f]{16}").all()
 
 
-def test_masks_are_found_again_by_place(combined):
-    masks = tables.read(combined / "raw" / "masks.csv")
-    assert list(masks) == ["id", "shard", "offset", "size"]
-    assert len(masks) == PICTURES  # of the demo set alone: the others have none
-    seen = set()
-    for row in masks.to_dict("records"):
-        with Image.open(io.BytesIO(packed(row, combined / "raw"))) as mask:
-            assert (mask.format, mask.mode, mask.size) == ("PNG", "L", (SIZE, SIZE))
-            seen |= set(np.unique(np.asarray(mask)).tolist())
-    assert 0 in seen
-    assert seen <= set(range(len(scenes.CATEGORIES) + 1))
-
-
-def test_the_masks_belong_to_their_pictures(combined, index):
-    masks = tables.read(combined / "raw" / "masks.csv").set_index("id")
-    demo = index[(index["dataset"] == "demo") & index["subcategory"].isin(scenes.CATEGORIES)]
-    for row in demo.to_dict("records"):
-        mask = np.asarray(Image.open(io.BytesIO(packed(masks.loc[row["id"]], combined / "raw"))))
-        assert (mask == 1 + scenes.CATEGORIES.index(row["subcategory"])).any()
-
-
 def test_output_depends_on_the_seed_alone(tmp_path):
     for name, seed, threads in (("one", 0, 1), ("two", 0, 4), ("other", 1, 1)):
         acquire({"demo": demo_settings()}, tmp_path / name, seed=seed, threads=threads)
     one, two, other = (contents(tmp_path / name) for name in ("one", "two", "other"))
-    assert sorted(one) == ["index.csv", "masks-00000.tar", "masks.csv", "pictures-00000.tar"]
+    assert sorted(one) == ["index.csv", "pictures-00000.tar"]
     assert one == two
     assert all(one[name] != other[name] for name in one)
-
-
-def test_a_set_without_masks_has_no_table_of_masks(tmp_path):
-    acquire(own_pictures(tmp_path / "own"), tmp_path / "raw")
-    assert sorted(contents(tmp_path / "raw")) == ["index.csv", "pictures-00000.tar"]
 
 
 def test_old_output_is_replaced_as_a_whole(tmp_path):
@@ -384,21 +358,23 @@ def prepare(sources, reference, *, limit):
     acquire(sources, reference)
 
 
-def slow_acquire(sources, out, log):
-    """Acquires with a line in `log` before each picture or mask that is drawn, decoded or packed."""
+def watched_acquire(sources, out, log, limit):
+    """Acquires with a line in `log` before each picture that is drawn or decoded; after `limit` lines it waits
+    until there is a file `LOG.go`, so that no slow machine lets it get to its end before it is killed."""
+    left = iter(range(limit))
 
-    def slow(name, function):
+    def watched(name, function):
         def wrapped(*args, **options):
             with log.open("a") as stream:
                 stream.write(f"{name} {args[0]}\n")
-            time.sleep(0.001)
+            while next(left, None) is None and not log.with_suffix(".go").exists():
+                time.sleep(0.001)
             return function(*args, **options)
 
         return wrapped
 
-    scenes.render = slow("draw", scenes.render)
-    packing._EXAMINE["images"] = slow("examine", packing._EXAMINE["images"])
-    packing._whole = slow("mask", packing._whole)
+    scenes.render = watched("draw", scenes.render)
+    packing._EXAMINE["images"] = watched("examine", packing._EXAMINE["images"])
     acquire(sources, out)
 
 
@@ -421,8 +397,9 @@ def kill_at_any_moment(sources, out, log, report):
     while code == -signal.SIGKILL:
         log.unlink(missing_ok=True)
         before = lines_of(journal_of(out))
-        number = fork(slow_acquire, sources, out, log)
-        wait_for(log, 1 + rng.integers(0, 30), number)
+        lines = int(1 + rng.integers(0, 12))
+        number = fork(watched_acquire, sources, out, log, lines + int(rng.integers(0, 6)))
+        wait_for(log, lines, number)
         time.sleep(rng.uniform(0, 0.01))
         os.kill(number, signal.SIGKILL)
         code = exit_code(number)
@@ -437,7 +414,7 @@ def test_a_run_killed_at_any_moment_goes_on_at_the_next_picture(tmp_path):
     *killed, last = json.loads((tmp_path / "report").read_text())
     assert last["code"] == 0
     assert len(killed) >= 20
-    for kind in ("draw", "examine", "mask"):
+    for kind in ("draw", "examine"):
         assert sum(kind in dict(attempt["did"]) for attempt in killed) >= 3  # each was interrupted
     for attempt in killed:
         packed_before = {Path(json.loads(line)["id"]).name for line in attempt["before"]}
@@ -516,10 +493,11 @@ def test_a_run_that_fills_the_disk_is_told_so_and_goes_on_later(tmp_path):
 
 def two_at_once(sources, out, log):
     prepare(sources, out.with_name("reference"), limit=50_000)
-    first = fork(slow_acquire, sources, out, log)
+    first = fork(watched_acquire, sources, out, log, 5)
     wait_for(log, 5, first)
     with pytest.raises(StateError, match="work-raw: another process is at this"):
         acquire(sources, out)
+    log.with_suffix(".go").touch()
     assert exit_code(first) == 0
 
 

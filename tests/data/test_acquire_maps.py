@@ -24,10 +24,9 @@ from test_acquire import (
 
 from memorability.core.errors import DataError
 from memorability.data import acquire as packing
-from memorability.data import datasets, splits, tables
+from memorability.data import datasets, splits, tables, true_maps
 from memorability.data.settings import Split
 from memorability.data.shards import ShardWriter
-from memorability.media import maps
 
 GOOD = 6
 
@@ -86,7 +85,7 @@ def test_the_index_names_every_map_by_its_bytes(sources, tmp_path):
 def test_maps_are_found_again_by_place(sources, tmp_path):
     acquire(sources, tmp_path / "raw")
     listed = tables.read(tmp_path / "raw" / "maps.csv")
-    assert list(listed) == ["id", "channels", "shard", "offset", "size"]
+    assert list(listed) == ["id", "channels", "shard", "offset", "size", "sha256"]
     assert list(listed["id"]) == list(index_of(tmp_path / "raw")["id"])
     assert set(listed["channels"]) == {1}
     for row in listed.to_dict("records"):
@@ -96,16 +95,16 @@ def test_maps_are_found_again_by_place(sources, tmp_path):
 
 def test_sets_of_maps_of_as_many_channels_are_combined(tmp_path):
     ours = pairs(tmp_path / "own", channels=3)
-    drawn = datasets.adapter("demo_maps").Params(pictures=20, size=32, participants=10)
+    drawn = datasets.adapter("demo_maps").Params(pictures=20, pixels=32, participants=10)
     acquire(ours | {"demo_maps": drawn}, tmp_path / "raw")
     index, listed = (tables.read(tmp_path / "raw" / f"{name}.csv") for name in ("index", "maps"))
     assert index["dataset"].value_counts().to_dict() == {"demo_maps": 20, "pairs": GOOD}
     assert list(listed["id"]) == list(index["id"])
-    assert maps.channels_of(tmp_path / "raw") == 3
+    assert true_maps.channels(tmp_path / "raw") == 3
 
 
 def test_maps_of_one_channel_and_of_three_are_not_mixed(sources, tmp_path):
-    drawn = datasets.adapter("demo_maps").Params(pictures=20, size=32, participants=10)
+    drawn = datasets.adapter("demo_maps").Params(pictures=20, pixels=32, participants=10)
     with pytest.raises(
         DataError, match="the same number of channels; received: pairs has 1, demo_maps has 3"
     ):
@@ -114,7 +113,7 @@ def test_maps_of_one_channel_and_of_three_are_not_mixed(sources, tmp_path):
 
 
 def test_a_track_of_data_sets_without_maps_is_refused(tmp_path):
-    drawn = datasets.adapter("demo").Params(pictures=20, size=32, participants=10, responses=10)
+    drawn = datasets.adapter("demo").Params(pictures=20, pixels=32, participants=10, responses=10)
     beside = {"work": tmp_path / "work", "store": tmp_path / "store"}
     with pytest.raises(DataError, match="track maps: demo has no maps"):
         packing.acquire("maps", {"demo": drawn}, tmp_path / "raw", **beside, seed=0, threads=1)
@@ -189,7 +188,7 @@ def test_a_bad_map_is_the_problem_of_its_row(sources, tmp_path, damage):
     assert said.startswith(f"pairs/images/kind 0/000.png: {BAD[damage]}")
     assert list(index["map"].isna()) == [True] + [False] * (GOOD - 1)
     assert list(tables.read(tmp_path / "raw" / "maps.csv")["id"]) == list(index["id"][1:])
-    assert maps.truth(tmp_path / "raw", list(index["id"][1:]), size=8).shape == (GOOD - 1, 1, 8, 8)
+    assert true_maps.read(tmp_path / "raw", list(index["id"][1:]), pixels=8).shape == (GOOD - 1, 1, 8, 8)
 
 
 def test_a_map_that_cannot_be_read_is_the_problem_of_its_row(sources, tmp_path, monkeypatch):
@@ -222,7 +221,14 @@ def test_nothing_but_bad_maps_is_judged_by_the_split(sources, tmp_path):
     index = acquired(sources, tmp_path / "raw")
     assert index["map"].isna().all()
     assert len(splits.problems(index)) == GOOD
-    assert list(tables.read(tmp_path / "raw" / "maps.csv")) == ["id", "channels", "shard", "offset", "size"]
+    assert list(tables.read(tmp_path / "raw" / "maps.csv")) == [
+        "id",
+        "channels",
+        "shard",
+        "offset",
+        "size",
+        "sha256",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from memorability.data.acquire import acquire
 from memorability.data.datasets import table
 from memorability.data.settings import Split
 from memorability.features.inputs import Pictures, Pixels
-from memorability.media.pictures import resize_and_crop
+from memorability.media.pictures import prepared
 
 GOOD = [f"good {i}.png" for i in range(8)]
 # 48 x 36, a red part at the top left.
@@ -212,7 +212,7 @@ def test_unusual_pictures_are_used_as_a_person_would_hope(folder):
             name
         )  # upright, of the first frame
         assert np.abs(found - expected).mean() <= tolerance, name
-    pixels = Pixels(read, resize=20, crop=16)
+    pixels = Pixels(read, fit="shorter_side", resize=20, crop=16)
     assert all(pixels[i].shape == (3, 16, 16) for i in range(len(index)))
 
 
@@ -230,7 +230,7 @@ def test_a_very_long_picture_is_used_within_moderate_memory(folder, monkeypatch,
     assert (index["width"][8], index["height"][8]) == size
     sizes, resize = [], Image.Image.resize
     monkeypatch.setattr(Image.Image, "resize", watched)
-    found = resize_and_crop(folder.pictures(index).picture(8), resize=256, crop=224)
+    found = prepared(folder.pictures(index).picture(8), fit="shorter_side", resize=256, crop=224)
     assert found.shape == (3, 224, 224)
     assert (found == np.array([10, 200, 30])[:, None, None]).all()
     assert max(sizes) <= 2_000_000  # the whole picture would have 1,300 million pixels, or 2 million

@@ -13,7 +13,7 @@ from memorability.data.datasets import demo, memcat
 from memorability.evaluation import metrics
 
 ROOT = Path(__file__).parents[2]
-SMALL = demo.Params(pictures=24, size=32, participants=30, responses=12)
+SMALL = demo.Params(pictures=24, pixels=32, participants=30, responses=12)
 
 
 def contents(folder):
@@ -60,20 +60,17 @@ def test_another_seed_gives_other_pictures_and_answers(generated, tmp_path):
 def test_the_first_pictures_are_the_same_for_any_count(generated, tmp_path):
     demo.generate(tmp_path / "more", SMALL.model_copy(update={"pictures": 40}), seed=0)
     ours, more = contents(generated), contents(tmp_path / "more")
-    pictures = [path for path in ours if path.parts[0] in ("images", "masks")]
-    assert len(pictures) == 2 * SMALL.pictures
+    pictures = [path for path in ours if path.parts[0] == "images"]
+    assert len(pictures) == SMALL.pictures
     assert all(more[path] == ours[path] for path in pictures)
 
 
 @pytest.mark.parametrize("lost", [0, 9, SMALL.pictures])
-@pytest.mark.parametrize("with_picture", [True, False])
-def test_what_a_stopped_run_drew_is_not_drawn_again(generated, tmp_path, monkeypatch, lost, with_picture):
+def test_what_a_stopped_run_drew_is_not_drawn_again(generated, tmp_path, monkeypatch, lost):
     rendered, render, root = [], scenes.render, tmp_path / "again"
     shutil.copytree(generated, root)
-    for mask in sorted(root.rglob("*.png"))[:lost]:
-        mask.unlink()
-        if with_picture:  # else it was stopped between the two
-            (root / "images" / mask.relative_to(root / "masks")).with_suffix(".jpg").unlink()
+    for picture in sorted(root.rglob("*.jpg"))[:lost]:
+        picture.unlink()
     (root / "data" / "memcat_image_data.csv").write_text("half")
     monkeypatch.setattr(scenes, "render", lambda *a, **o: rendered.append(a) or render(*a, **o))
     demo.generate(root, SMALL, seed=0)
@@ -89,9 +86,7 @@ def test_the_layout_is_that_of_memcat(generated):
         place = Path(row["category"], row["subcategory"], row["image_file"])
         assert row["subcategory"] in (*scenes.GROUPS.get(row["category"], ()), *scenes.OPEN_PLACES)
         with Image.open(generated / "images" / place) as picture:
-            assert (picture.format, picture.size) == ("JPEG", (SMALL.size, SMALL.size))
-        with Image.open((generated / "masks" / place).with_suffix(".png")) as mask:
-            assert (mask.mode, mask.size) == ("L", (SMALL.size, SMALL.size))
+            assert (picture.format, picture.size) == ("JPEG", (SMALL.pixels, SMALL.pixels))
 
 
 def test_scores_agree_with_the_answers(generated):
@@ -113,15 +108,12 @@ def test_no_score_is_negative(tmp_path, monkeypatch):
     np.testing.assert_allclose(rows["score"], np.maximum(hits - alarms, 0) / SMALL.responses)
 
 
-def test_read_gives_the_table_and_the_masks(generated, tmp_path):
+def test_read_gives_the_table(generated, tmp_path):
     rows = demo.read(SMALL, work=tmp_path / "work", seed=0)
     expected = memcat.read(memcat.Params(root=generated), work=tmp_path, seed=0)
-    pd.testing.assert_frame_equal(rows.drop(columns=["file", "mask"]), expected.drop(columns="file"))
+    pd.testing.assert_frame_equal(rows.drop(columns="file"), expected.drop(columns="file"))
     assert len(rows) == SMALL.pictures
-    for file, mask in zip(rows["file"], rows["mask"], strict=True):
-        assert Path(file).is_file()
-        assert Path(mask).is_file()
-        assert Path(file).stem == Path(mask).stem
+    assert all(Path(file).is_file() for file in rows["file"])
 
 
 def test_answers_depend_on_the_seed_alone():
@@ -167,7 +159,7 @@ def test_what_is_remembered_better(committed):
 
 
 def test_no_one_is_remembered_by_more_people_than_looked():
-    settings = demo.Params(pictures=20, size=32, participants=10, responses=10)
+    settings = demo.Params(pictures=20, pixels=32, participants=10, responses=10)
     hits, alarms = demo.answers(np.linspace(-9, 9, 20), settings, np.random.default_rng(0))
     assert hits.min() >= 0
     assert hits.max() <= 10
@@ -180,7 +172,7 @@ def test_no_one_is_remembered_by_more_people_than_looked():
     [
         {"pictures": 19},
         {"pictures": 100_000},
-        {"size": 31},
+        {"pixels": 31},
         {"responses": 3},
         {"responses": 31},
         {"colour": 1},

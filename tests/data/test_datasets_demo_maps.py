@@ -17,7 +17,7 @@ from memorability.data.datasets import demo, demo_maps, demo_videos, vischema
 from memorability.evaluation import metrics
 from memorability.training import demo_backbone
 
-SMALL = demo_maps.Params(pictures=24, size=32, participants=20)
+SMALL = demo_maps.Params(pictures=24, pixels=32, participants=20)
 COUNT, PEOPLE, SIZE = 240, 60, 64  # of what is measured: enough of the demo to know it
 
 
@@ -106,7 +106,7 @@ def test_no_map_is_of_a_scene_of_another_track():
 
 @pytest.mark.parametrize(
     "change",
-    [{"pictures": 19}, {"pictures": 100_000}, {"size": 31}, {"participants": 9}, {"responses": 4}],
+    [{"pictures": 19}, {"pictures": 100_000}, {"pixels": 31}, {"participants": 9}, {"responses": 4}],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(change):
@@ -248,7 +248,7 @@ def world():
     """Scenes, hits, and for each picture which pixels each who knew it again has marked."""
     drawn = demo_maps.compose(COUNT, seed=0)
     rng = np.random.default_rng([demo_maps.ANSWER_STREAM, 0])
-    asked = demo.Params(pictures=COUNT, size=SIZE, participants=PEOPLE, responses=PEOPLE)
+    asked = demo.Params(pictures=COUNT, pixels=SIZE, participants=PEOPLE, responses=PEOPLE)
     hits, _ = demo.answers(demo.latent(drawn, rng), asked, rng)
     covered = []
     for i, shown in enumerate(drawn):
@@ -264,7 +264,7 @@ def agreement(one, other):
 
 
 def test_the_maps_are_those_of_the_simulated_people(world, tmp_path):
-    demo_maps.generate(tmp_path, demo_maps.Params(pictures=COUNT, size=SIZE, participants=PEOPLE), seed=0)
+    demo_maps.generate(tmp_path, demo_maps.Params(pictures=COUNT, pixels=SIZE, participants=PEOPLE), seed=0)
     drawn, _, covered = world
     for i in range(0, COUNT, 40):
         levels = np.asarray(Image.open(tmp_path / "vms" / drawn[i].category / f"{i:05d}.png"))

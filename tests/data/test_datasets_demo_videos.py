@@ -20,7 +20,7 @@ from memorability.evaluation import metrics
 from memorability.training import demo_backbone
 
 ROOT = Path(__file__).parents[2]
-SMALL = demo_videos.Params(clips=20, size=32)
+SMALL = demo_videos.Params(clips=20, pixels=32)
 
 
 def contents(folder):
@@ -280,8 +280,8 @@ def test_the_moments_of_a_film_are_pictures_of_the_scene():
     [
         {"clips": 19},
         {"clips": 100_000},
-        {"size": 31},
-        {"size": 33},
+        {"pixels": 31},
+        {"pixels": 33},
         {"short_term_responses": 3},
         {"long_term_responses": 3},
         {"colour": 1},

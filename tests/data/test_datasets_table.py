@@ -24,14 +24,14 @@ def test_two_columns_are_enough(tmp_path):
 
 
 def test_columns_under_other_names(tmp_path):
-    text = "group,picture,n,yes,wrong,rating,ignored\nfood,a.jpg,40,30,4,0.65,x\n"
+    text = "group,picture,n,yes,wrong,new,rating,ignored\nfood,a.jpg,40,30,4,25,0.65,x\n"
     names = {"file": "picture", "score": "rating", "category": "group"}
-    counts = {"responses": "n", "hits": "yes", "false_alarms": "wrong"}
+    counts = {"responses": "n", "hits": "yes", "false_alarms": "wrong", "false_alarm_responses": "new"}
     rows = read(tmp_path, text, **names, **counts)
     assert set(rows) == {"path", "file", "score", "problem", "category", *counts}
     row = rows.iloc[0]
     assert (row["path"], row["score"], row["category"]) == ("a.jpg", 0.65, "food")
-    assert (row["responses"], row["hits"], row["false_alarms"]) == (40, 30, 4)
+    assert [row[name] for name in counts] == [40, 30, 4, 25]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

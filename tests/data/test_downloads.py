@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.response import HTTPResponse
 
 from memorability.core.errors import DataError, ParamsError, StorageError
 from memorability.core.settings import checked
@@ -66,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
             with self.server.lock:
                 self.server.served += len(piece)
-            self.server.stopped.wait(self.server.delay)  # not time.sleep, which tests replace
+            if self.server.hold is not None and self.server.served >= self.server.hold:
+                self.server.stopped.wait()
         if cut is not None:
             self.break_off(reset=answer.get("reset", False))
 
@@ -100,7 +103,8 @@ class Server(ThreadingHTTPServer):
         self.files = {"/data.bin": CONTENT}
         self.answers = []  # what is wrong with the next answers; all later ones are good
         self.requests, self.served = [], 0
-        self.ranges, self.chunk, self.delay = True, 65536, 0.0
+        self.ranges, self.chunk = True, 65536
+        self.hold = None  # bytes after which nothing more is sent
 
     def url(self, path="/data.bin"):
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -409,12 +413,29 @@ def test_no_server_at_all(tmp_path):
 
 
 def test_a_server_that_falls_silent_is_left(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.4)
-    server.chunk, server.delay = 100_000, 60
-    threading.Timer(0.2, lambda: setattr(server, "delay", 0)).start()
+    """The silence comes after 100,000 bytes; that the wait for more has ended is said and not waited for."""
+    read, got = HTTPResponse.read1, []
+
+    def silent(self, amount, **options):
+        left = 100_000 - sum(map(len, got))
+        if left == 0 and len(server.requests) == 1:
+            raise ReadTimeoutError(None, None, "Read timed out.")
+        got.append(read(self, min(amount, left) if len(server.requests) == 1 else amount, **options))
+        return got[-1]
+
+    monkeypatch.setattr(HTTPResponse, "read1", silent)
     fetch(server.download(), store=tmp_path, **FAST)
     assert holds_the_file_alone(tmp_path)
     assert server.ranges_asked == [None, "bytes=100000-"]
+
+
+def test_no_answer_is_waited_for_without_end(server, tmp_path, monkeypatch):
+    get, waited = downloads.requests.get, []
+    monkeypatch.setattr(
+        downloads.requests, "get", lambda *a, **o: waited.append(o["timeout"]) or get(*a, **o)
+    )
+    fetch(server.download(), store=tmp_path, **FAST)
+    assert waited == [downloads.TIMEOUT]
 
 
 def test_a_redirect_to_what_is_no_web_address(server, tmp_path):
@@ -440,27 +461,25 @@ def in_a_process(server, store):
 
 
 def test_a_process_that_is_killed_is_continued(server, tmp_path):
-    server.chunk, server.delay = 20_000, 0.05
-    process, deadline = in_a_process(server, tmp_path), time.monotonic() + 30
-    while not (part_of(tmp_path).exists() and part_of(tmp_path).stat().st_size >= 60_000):
+    server.chunk, server.hold = 20_000, 60_000
+    process = in_a_process(server, tmp_path)
+    while not (part_of(tmp_path).exists() and part_of(tmp_path).stat().st_size == 60_000):
         assert process.poll() is None
-        assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     there = part_of(tmp_path).stat().st_size
-    assert 60_000 <= there < len(CONTENT)
+    assert there == 60_000
     assert not (tmp_path / sha256(CONTENT)).exists()
-    server.delay = 0
+    server.hold = None
     fetch(server.download(), store=tmp_path, **FAST)
     assert holds_the_file_alone(tmp_path)
     assert server.ranges_asked == [None, f"bytes={there}-"]
 
 
 def test_two_processes_at_once_transfer_once(server, tmp_path):
-    server.delay = 0.2
     processes = [in_a_process(server, tmp_path) for _ in range(2)]
-    assert [process.wait(30) for process in processes] == [0, 0]
+    assert [process.wait() for process in processes] == [0, 0]
     assert holds_the_file_alone(tmp_path)
     assert (len(server.requests), server.served) == (1, len(CONTENT))
 
@@ -624,7 +643,7 @@ def test_what_a_kill_after_the_last_step_left_is_cleared(server, tmp_path, monke
 
 def test_two_threads_make_one_root(server, tmp_path):
     texts = {f"t{i}": CONTENT[:i] for i in range(300)}  # so many that both would be at it at once
-    server.files["/a.zip"], server.delay = zipped(**texts), 0.05
+    server.files["/a.zip"] = zipped(**texts)
     wanted, errors = [server.download("/a.zip")], []
 
     def work():

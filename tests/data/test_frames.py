@@ -16,7 +16,7 @@ from memorability.core.files import digest, read_json, staged_folder
 from memorability.data import acquire, frames, splits, tables
 from memorability.data.datasets import demo_videos, mediaeval
 from memorability.data.settings import Split
-from memorability.data.shards import Place, ShardReader, ShardWriter
+from memorability.data.shards import ShardReader, ShardWriter, Span
 from memorability.media import video
 
 CLIPS = 20
@@ -45,7 +45,7 @@ def packed(root, out):
 def source(tmp_path_factory):
     """20 clips of 32 x 32 pixels, 8 s of 4 frames a second."""
     root = tmp_path_factory.mktemp("source")
-    demo_videos.generate(root, demo_videos.Params(clips=CLIPS, size=32), seed=0)
+    demo_videos.generate(root, demo_videos.Params(clips=CLIPS, pixels=32), seed=0)
     return root
 
 
@@ -124,7 +124,7 @@ def test_frames_are_those_of_the_clips(source, whole):
         with av.open(str(source / "sources" / name)) as container:
             shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
         for row in table[table["id"].str.endswith("/" + name)].itertuples():
-            found = pixels(reader.read(Place(row.shard, row.offset, row.size)))
+            found = pixels(reader.read(Span(row.shard, row.offset, row.size)))
             differences = [np.abs(found - frame).mean() for frame in shown]
             assert min(differences) == differences[round(row.time * demo_videos.RATE)] < 8
 
@@ -140,7 +140,7 @@ def test_the_perceptual_hash_is_of_the_middle_frame(whole):
     table, index = tables.read(whole / "frames.csv"), tables.read(whole / "index.csv")
     reader = ShardReader(whole)
     for row, expected in zip(table[table["frame"] == 1].itertuples(), index["phash"], strict=True):
-        picture = frames.decode(reader.read(Place(row.shard, row.offset, row.size)))
+        picture = frames.decode(reader.read(Span(row.shard, row.offset, row.size)))
         assert frames.perceptual_hash(picture) == expected
 
 
@@ -326,7 +326,7 @@ def test_a_damaged_value_in_the_store_is_computed_again(raw, whole, watched, tmp
     (file,) = (tmp_path / "store").iterdir()
     content = bytearray(file.read_bytes())
     frame = tables.read(whole / "frames.csv").iloc[30]
-    jpeg = ShardReader(whole).read(Place(frame["shard"], int(frame["offset"]), int(frame["size"])))
+    jpeg = ShardReader(whole).read(Span(frame["shard"], int(frame["offset"]), int(frame["size"])))
     place = content.index(jpeg[100:400])
     content[place] ^= 4
     file.write_bytes(content)

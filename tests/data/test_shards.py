@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memorability.data import shards
-from memorability.data.shards import Place, ShardReader, ShardWriter
+from memorability.core.errors import DataError
+from memorability.data import shards, tables
+from memorability.data.shards import ShardReader, ShardWriter, Span
 
 LONG = "images/" + "very-long-folder/" * 12 + "picture.jpg"
 UNICODE = "images/Ünïcödé/猫/😀.jpg"
@@ -226,9 +228,36 @@ def test_a_pickled_reader_opens_files_of_its_own(tmp_path):
     assert copy.read(places[LONG]) == MEMBERS[LONG]
 
 
+@pytest.mark.parametrize("at", [0, 4, -1])
+def test_a_flipped_bit_is_noticed_in_its_member_alone(tmp_path, at):
+    packed = pack(tmp_path, MEMBERS)
+    content = bytearray((tmp_path / packed[LONG].shard).read_bytes())
+    content[packed[LONG].offset + (at if at >= 0 else packed[LONG].size - 1)] ^= 0b100
+    (tmp_path / packed[LONG].shard).write_bytes(content)
+    reader = ShardReader(tmp_path)
+    with pytest.raises(DataError, match=r"^frame 3: .*shard-00000\.tar is damaged"):
+        reader.read(packed[LONG], name="frame 3")
+    for name in MEMBERS.keys() - {LONG}:
+        assert reader.read(packed[name]) == MEMBERS[name]
+
+
+def test_a_shard_that_is_cut_short_is_noticed(tmp_path):
+    packed = pack(tmp_path, {"a": b"12345"})["a"]
+    os.truncate(tmp_path / packed.shard, packed.offset + 4)
+    with pytest.raises(DataError, match="is damaged"):
+        ShardReader(tmp_path).read(packed)
+
+
+def test_the_rows_of_a_table_name_members(tmp_path):
+    packed = pack(tmp_path, MEMBERS)
+    table = pd.DataFrame([{"id": name, **span._asdict()} for name, span in packed.items()])
+    tables.write(table, tmp_path / "index.csv")
+    assert shards.spans(tables.read(tmp_path / "index.csv")) == list(packed.values())
+
+
 def test_a_missing_shard_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        ShardReader(tmp_path).read(Place("shard-00009.tar", 0, 1))
+        ShardReader(tmp_path).read(Span("shard-00009.tar", 0, 1))
 
 
 # Letters of one to four bytes in UTF-8, and lengths on both sides of the 100 that a plain header holds.

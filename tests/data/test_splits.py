@@ -511,6 +511,9 @@ def test_split_from_end_to_end(written, method):
     assert abs(counts["test"] - (45 if method == "random" else 36)) <= 2
     assert abs(counts["val"] - 27) <= 2
     assert (table["split"][:10:2].to_numpy() == table["split"][1:10:2].to_numpy()).all()
+    pairs = table["group"][:10].to_numpy().reshape(5, 2)
+    assert (pairs[:, 0] == pairs[:, 1]).all()
+    assert table["group"].nunique() == 195
     assert report["near_duplicate_groups"] == 5
     assert report["near_duplicate_pictures"] == 10
     assert report["near_duplicates_across_published_splits"] == report["left_out"] == 0
@@ -555,7 +558,7 @@ def test_a_report_counts_all_that_straddle_and_names_some(written):
 
 def test_split_keeps_scores_and_places(written):
     table, _, _ = splits.split(written, split_settings())
-    rest = [column for column in tables.split(written) if column != "split"]
+    rest = [column for column in tables.split(written) if column not in ("split", "group")]
     pd.testing.assert_frame_equal(table[rest], written[rest])
 
 

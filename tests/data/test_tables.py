@@ -22,6 +22,7 @@ def raw_rows():
             "responses": [80, None, 79],
             "hits": [50, None, 0],
             "false_alarms": [3, None, 1],
+            "false_alarm_responses": [40, None, None],
             "split_scores": [None, "0.5 0.25", "0.125"],
             "width": [128, 64, None],
             "height": [128, 32, None],
@@ -44,7 +45,16 @@ def test_round_trip_of_values_and_types(tmp_path):
     for column in rows:
         assert [v for v in found[column] if pd.notna(v)] == [v for v in rows[column] if pd.notna(v)]
         assert list(found[column].isna()) == list(rows[column].isna())
-    for column in ("responses", "hits", "false_alarms", "width", "height", "offset", "size"):
+    for column in (
+        "responses",
+        "hits",
+        "false_alarms",
+        "false_alarm_responses",
+        "width",
+        "height",
+        "offset",
+        "size",
+    ):
         assert found[column].dtype == "Int64"
     for column in (
         "id",
@@ -85,6 +95,7 @@ def test_some_of_the_columns_are_enough(tmp_path):
 def test_the_split_table_has_no_problems_and_one_score():
     rows = raw_rows()
     assert set(rows) - set(tables.split(rows)) == {"problem", "split_scores"}
+    assert set(tables.split(rows)) - set(rows) == {"group"}
 
 
 def test_a_missing_table_is_named(tmp_path):
@@ -145,6 +156,7 @@ def test_a_table_as_models_of_one_target_see_it():
     assert list(short["split"]) == ["train", "val", "unlabelled"]
     assert list(short["hits"][:2]) == [5, 6]
     assert list(short["false_alarms"][:2]) == [0, 0]
+    assert list(short["false_alarm_responses"][:2]) == [10, 8]
     assert list(long["split"]) == ["unlabelled", "val", "unlabelled"]  # without a score there is no label
     with pytest.raises(DataError, match="'score': the table has short_term, long_term"):
         tables.for_target(clips(), "score")

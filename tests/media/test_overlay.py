@@ -159,11 +159,11 @@ def test_a_picture_of_a_map_has_255_for_1():
 
 def test_at_its_own_size_a_map_stays_as_it_is():
     values = np.random.default_rng(0).random((3, 6, 9), dtype=np.float32)
-    np.testing.assert_array_equal(overlay.at_size(values, width=9, height=6), values)
+    np.testing.assert_array_equal(maps.at_size(values, width=9, height=6), values)
 
 
 def test_at_another_size_a_map_stays_in_place_and_range():
-    found = overlay.at_size(corner(width=8, height=8).astype(np.float64), width=64, height=16)
+    found = maps.at_size(corner(width=8, height=8).astype(np.float64), width=64, height=16)
     assert (found.shape, found.dtype) == ((1, 16, 64), np.float32)
     assert (found.min(), found.max()) == (0, 1)
     assert (found[0, 10:, :28] == 1).all()

@@ -201,15 +201,15 @@ def test_damaged_bytes_decode_or_raise_a_data_error(content, changes, end):
         ((300, 225), 72, 60),
     ],
 )
-def test_resize_and_crop_is_that_of_torchvision(size, resize, crop):
+def test_shorter_side_is_that_of_torchvision(size, resize, crop):
     picture = noise(*size)
     expected = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(crop), v2.PILToTensor()])(picture)
-    found = pictures.resize_and_crop(picture, resize=resize, crop=crop)
+    found = pictures.prepared(picture, fit="shorter_side", resize=resize, crop=crop)
     np.testing.assert_array_equal(found, expected.numpy())
 
 
-def test_resize_and_crop_shape_and_type():
-    found = pictures.resize_and_crop(noise(75, 53), resize=32, crop=27)
+def test_shape_and_type_of_what_is_prepared():
+    found = pictures.prepared(noise(75, 53), fit="shorter_side", resize=32, crop=27)
     assert found.shape == (3, 27, 27)
     assert found.dtype == np.uint8
     assert found.flags["C_CONTIGUOUS"]
@@ -220,7 +220,7 @@ def test_resize_and_crop_shape_and_type():
 def test_the_crop_never_leaves_the_picture(width, height, resize, less):
     crop = max(8, resize - less)
     white = Image.new("RGB", (width, height), (255, 255, 255))  # outside a picture, a crop is black
-    found = pictures.resize_and_crop(white, resize=resize, crop=crop)
+    found = pictures.prepared(white, fit="shorter_side", resize=resize, crop=crop)
     assert found.shape == (3, crop, crop)
     assert (found == 255).all()
 
@@ -228,8 +228,57 @@ def test_the_crop_never_leaves_the_picture(width, height, resize, less):
 def test_the_crop_is_central():
     marked = Image.new("RGB", (90, 30))
     marked.paste((255, 0, 0), (30, 0, 60, 30))
-    found = pictures.resize_and_crop(marked, resize=30, crop=30)
+    found = pictures.prepared(marked, fit="shorter_side", resize=30, crop=30)
     assert (found[0] > 200).mean() > 0.9
+
+
+# The content at the sides of a 16:9 picture: what a crop to a square cuts off.
+def wide():
+    """160 x 90: red at the left end, blue at the right one, grey between them."""
+    picture = Image.new("RGB", (160, 90), (128, 128, 128))
+    picture.paste((255, 0, 0), (0, 0, 20, 90))
+    picture.paste((0, 0, 255), (140, 0, 160, 90))
+    return picture
+
+
+def shares_of_red_and_blue(values):
+    red, green, blue = values.astype(int)
+    return ((red > 200) & (green < 60)).mean(), ((blue > 200) & (green < 60)).mean()
+
+
+def test_squash_sees_the_sides_of_a_wide_picture():
+    found = pictures.prepared(wide(), fit="squash", resize=64, crop=64)
+    assert shares_of_red_and_blue(found) == (0.125, 0.125)  # as in the picture: 20 of 160
+    cut = pictures.prepared(wide(), fit="squash", resize=64, crop=56)
+    red, blue = shares_of_red_and_blue(cut)
+    assert red == blue == 4 / 56  # 4 columns of 8 are cut off at each side
+
+
+def test_shorter_side_does_not_see_them():
+    found = pictures.prepared(wide(), fit="shorter_side", resize=64, crop=64)
+    assert shares_of_red_and_blue(found) == (0, 0)
+    assert (found == 128).all()
+
+
+@pytest.mark.parametrize("size", [(160, 90), (90, 160), (75, 53), (500, 375), (256, 256), (1, 1)])
+@pytest.mark.parametrize(("resize", "crop"), [(256, 227), (64, 64), (72, 67)])
+def test_squash_is_resmems_own_preparation(size, resize, crop):
+    picture = noise(*size)
+    own = v2.Compose([v2.Resize((resize, resize), antialias=True), v2.CenterCrop(crop), v2.PILToTensor()])
+    found = pictures.prepared(picture, fit="squash", resize=resize, crop=crop)
+    np.testing.assert_array_equal(found, own(picture).numpy())
+
+
+@pytest.mark.parametrize("fit", ["squash", "shorter_side"])
+def test_a_grey_map_has_one_channel(fit):
+    found = pictures.prepared(noise(75, 53).convert("L"), fit=fit, resize=32, crop=30)
+    assert (found.shape, found.dtype) == ((1, 30, 30), np.uint8)
+
+
+@pytest.mark.parametrize("fit", ["squash", "shorter_side"])
+def test_a_crop_beyond_the_picture_is_refused(fit):
+    with pytest.raises(DataError, match=r"crop must be from 1 to resize \(32\), received 33"):
+        pictures.prepared(noise(75, 53), fit=fit, resize=32, crop=33)
 
 
 # Very long pictures
@@ -250,7 +299,7 @@ def resized(monkeypatch):
 
 @pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (20_000, 600), (600, 20_000), (3000, 100)])
 def test_a_very_long_picture_takes_little_memory(resized, size):
-    found = pictures.resize_and_crop(Image.new("RGB", size, (10, 20, 30)), resize=256, crop=224)
+    found = pictures.prepared(Image.new("RGB", size, (10, 20, 30)), fit="shorter_side", resize=256, crop=224)
     assert found.shape == (3, 224, 224)
     assert (found == np.array([10, 20, 30])[:, None, None]).all()
     assert max(width * height for width, height in resized) <= 16 * 256**2
@@ -262,7 +311,7 @@ def test_of_a_very_long_picture_the_middle_is_kept_as_of_a_shorter_one(size, res
     rows, columns = np.mgrid[: size[1], : size[0]]
     waves = 127 + 120 * np.sin(np.stack([columns / 9, rows / 7, (columns + rows) / 11], axis=-1))
     picture = Image.fromarray(waves.astype(np.uint8))
-    found = pictures.resize_and_crop(picture, resize=resize, crop=resize - 6)
+    found = pictures.prepared(picture, fit="shorter_side", resize=resize, crop=resize - 6)
     whole = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(resize - 6), v2.PILToTensor()])
     difference = np.abs(found.astype(int) - whole(picture).numpy().astype(int))
     assert difference.mean() < 4  # at most half a pixel's shift

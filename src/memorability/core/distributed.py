@@ -1,4 +1,4 @@
-"""Several processes at one piece of work, as `torchrun` starts them: on one machine or on many.
+"""Where tensors are computed: the device, and several processes at one piece of work, as `torchrun` starts them.
 
 Every process holds a whole copy of the network and works on its share of each batch; gradients are
 averaged before every update, so that all copies stay equal. That happens in `optim.descend` and not
@@ -8,29 +8,59 @@ inside a wrapped network, because a step may run its networks as often and in wh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed, nn
 
-from memorability.core.runtime import rank, world
+from memorability.core.runtime import Precision, rank, world
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 Item = TypeVar("Item")
+
+
+def fabric(*, precision: Precision, threads: int, deterministic: bool = True) -> Fabric:
+    """A launched Fabric on the GPU if there is one, else the CPU.
+
+    Under `torchrun` it is one of the processes that `torchrun` started.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    from lightning.fabric import Fabric  # seconds, which a process without training need not wait
+
+    torch.set_num_threads(threads)
+    # A few CUDA kernels have no deterministic form; there a warning says so.
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
+    fabric = Fabric(
+        accelerator="auto",
+        devices=here,
+        num_nodes=world() // here,
+        strategy=_replicas() if world() > 1 else "auto",
+        precision=precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _replicas() -> Any:
+    """Fabric's strategy of equal copies, without its wrapper around the network (see above)."""
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
+    class Replicas(DDPStrategy):
+        def setup_module(self, module: nn.Module) -> Any:
+            return module
+
+    return Replicas()
 
 
 def share(items: Sequence[Item]) -> Sequence[Item]:
     """What this process does of the items: every `world`-th one."""
     return items[rank() :: world()]
-
-
-class Replicas(DDPStrategy):
-    """Fabric's strategy of equal copies, without its wrapper around the network (see above)."""
-
-    def setup_module(self, module: nn.Module) -> Any:
-        return module
 
 
 def wait(device: torch.device) -> None:

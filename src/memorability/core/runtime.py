@@ -11,12 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from threadpoolctl import threadpool_limits
-
-if TYPE_CHECKING:
-    from lightning.fabric import Fabric
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -46,32 +43,6 @@ def cores() -> int:
     """CPU cores that this one of the machine's processes may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-
-
-def fabric(*, precision: Precision, threads: int, deterministic: bool = True) -> Fabric:
-    """A launched Fabric on the GPU if there is one, else the CPU.
-
-    Under `torchrun` it is one of the processes that `torchrun` started.
-    """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    import torch
-    from lightning.fabric import Fabric
-
-    from memorability.core import distributed
-
-    torch.set_num_threads(threads)
-    # A few CUDA kernels have no deterministic form; there a warning says so.
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
-    made = Fabric(
-        accelerator="auto",
-        devices=here,
-        num_nodes=world() // here,
-        strategy=distributed.Replicas() if world() > 1 else "auto",
-        precision=precision,
-    )
-    made.launch()
-    return made
 
 
 class Stopping:

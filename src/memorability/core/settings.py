@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from memorability.core.errors import ParamsError, listing
+from memorability.core.errors import MemorabilityError, ParamsError, listing
 
+SHOWN = 200  # characters of a value in an error
 B = TypeVar("B", bound=BaseModel)
+
+
+def _is_name(name: str) -> str:
+    if name == "none" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            f"{name[:80]!r} is no name: use 1 to 64 letters, digits, _ and -, the first no sign, and not 'none'"
+        )
+    return name
+
+
+# What becomes a file's or a folder's name: checked here, once, so that it stays where it belongs.
+Name = Annotated[str, AfterValidator(_is_name)]
 
 
 class Block(BaseModel):
@@ -18,15 +33,19 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def checked(schema: type[B], block: Any, *, at: str) -> B:
-    """`block` as a `schema`; errors name the key below `at`, what was received and what is valid."""
+def checked(schema: type[B], block: Any, *, at: str, error: type[MemorabilityError] = ParamsError) -> B:
+    """`block` as a `schema`; errors name the key below `at`, what was received and what is valid.
+
+    Raises:
+        ParamsError: something is not valid; or the `error` of whoever reads something else than params.
+    """
     if not isinstance(block, Mapping):
-        raise ParamsError(f"{at or 'params.yaml'}: expected keys and values, received {block!r}")
+        raise error(f"{at or 'params.yaml'}: expected keys and values, received {_short(block)}")
     try:
         return schema.model_validate(dict(block))
-    except ValidationError as error:
-        lines = [_explain(schema, dict(problem), at) for problem in error.errors()]
-        raise ParamsError(f"{len(lines)} problems in the params:\n{listing(lines)}") from error
+    except ValidationError as invalid:
+        lines = [_explain(schema, dict(problem), at) for problem in invalid.errors()]
+        raise error(f"{len(lines)} problems in the params:\n{listing(lines)}") from invalid
 
 
 def _explain(schema: type[BaseModel], problem: dict[str, Any], at: str) -> str:
@@ -37,7 +56,13 @@ def _explain(schema: type[BaseModel], problem: dict[str, Any], at: str) -> str:
         return f"{where}: this key is missing"
     if problem["type"] == "value_error":  # of a whole block, and it says itself what it received
         return f"{where or 'params.yaml'}: {problem['ctx']['error']}"
-    return f"{where}: received {problem['input']!r}; {problem['msg']}"
+    return f"{where}: received {_short(problem['input'])}; {problem['msg']}"
+
+
+def _short(value: Any) -> str:
+    """A value as Python writes it, cut where nobody would read on."""
+    text = reprlib.repr(value) if isinstance(value, (int, float)) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _keys(schema: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

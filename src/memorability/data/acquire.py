@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from memorability.core.files import full_disk_named, staged_folder, write_text
 from memorability.core.parallel import map_ahead
 from memorability.core.progress import bar
 from memorability.data import datasets, tables
-from memorability.data.shards import Place, ShardWriter
+from memorability.data.shards import ShardWriter, Span
 from memorability.media.maps import decode_map
 from memorability.media.pictures import decode, perceptual_hash
 
@@ -32,8 +31,8 @@ def acquire(
     """Packs every picture or clip of the named data sets into `out`, bytes unchanged.
 
     `out` receives the shards and `index.csv` (one row a file, see `memorability.data.tables`); where a data
-    set has masks, `masks.csv` with their places; where one comes with files of features,
-    `given-NAME.csv` with theirs (id, frame, place). Files that are missing or, of pictures, cannot be
+    set has maps, `maps.csv` with where their bytes lie; where one comes with files of features,
+    `given-NAME.csv` (id, frame, and where each lies). Files that are missing or, of pictures, cannot be
     decoded keep their row, with the reason in `problem`: the split stage judges them. Clips are decoded
     once, by the frames stage.
 
@@ -78,9 +77,7 @@ def acquire(
 
 
 def _others(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """What else the data sets bring: masks, and files of features. A table of id, frame and file each."""
-    if "mask" in rows:
-        yield "masks", rows[["id", "mask"]].dropna().rename(columns={"mask": "file"})
+    """The files of features that data sets bring. A table of id, frame and file each."""
     for column in (name for name in rows.columns if name.startswith(datasets.GIVEN)):
         files = rows[["id", column]].rename(columns={column: "file"}).dropna()
         files["frame"] = files["file"].map(lambda found: list(range(len(found))))
@@ -88,16 +85,16 @@ def _others(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _beside(files: pd.DataFrame, name: str, folder: Path, threads: int) -> pd.DataFrame:
-    """Packs such files, and returns the table of their places."""
+    """Packs such files, and returns the table of where they lie."""
     files = files.reset_index(drop=True)
     packed = _pack(files["id"], files["file"], _whole, folder, name, threads=threads)
-    return pd.concat([files.drop(columns="file"), packed[list(Place._fields)]], axis=1)
+    return pd.concat([files.drop(columns="file"), packed[list(Span._fields)]], axis=1)
 
 
 def _with_maps(
     rows: pd.DataFrame, folder: Path, *, channels: int, threads: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Packs the maps of pictures without a problem; returns the rows with `map`, and the table of the maps' places.
+    """Packs the maps of pictures without a problem; returns the rows with `map`, and where the maps lie.
 
     A map's shape is compared here and not where it is packed: that would be out of date if a run that
     was stopped went on with another picture.
@@ -110,7 +107,7 @@ def _with_maps(
     sound = files[problem.isna()]
     rows = rows.assign(problem=rows["problem"].fillna(problem), map=sound["sha256"])
     table = pd.DataFrame({"id": rows["id"][sound.index], "channels": channels})
-    return rows, table.join(sound[list(Place._fields)])
+    return rows, table.join(sound[list(Span._fields)])
 
 
 def _channels(rows: pd.DataFrame) -> int:
@@ -151,7 +148,7 @@ def _clip(file: Path) -> Examined:
         content = file.read_bytes()
     except OSError as error:
         return Examined(None, {"problem": f"cannot be read ({error.strerror})"})
-    return Examined(content, {"sha256": hashlib.sha256(content).hexdigest()})
+    return Examined(content, {})
 
 
 def _picture(file: Path) -> Examined:
@@ -163,7 +160,7 @@ def _picture(file: Path) -> Examined:
     except DataError as error:
         return Examined(None, {"problem": str(error)})
     seen = {"width": picture.width, "height": picture.height, "phash": perceptual_hash(picture)}
-    return Examined(content, facts | seen)
+    return Examined(content, seen)
 
 
 _EXAMINE: dict[str, Callable[[Path], Examined]] = {"images": _picture, "videos": _clip, "maps": _picture}
@@ -177,7 +174,7 @@ def _map(file: Path, *, channels: int) -> Examined:
         decoded = decode_map(content, channels=channels, name=f"map {file.name}")
     except DataError as error:
         return Examined(None, {"problem": str(error)})
-    return Examined(content, facts | {"width": decoded.width, "height": decoded.height})
+    return Examined(content, {"width": decoded.width, "height": decoded.height})
 
 
 def _whole(file: Path) -> Examined:
@@ -193,7 +190,7 @@ def _pack(
     *,
     threads: int,
 ) -> pd.DataFrame:
-    """Packs files into shards; returns facts and place of each, a row a file.
+    """Packs files into shards; returns facts and span of each, a row a file.
 
     Each line of the journal `PREFIX.jsonl` is written when its member is, so a killed run is followed
     from its last line on, as long as the files behind the lines are still what they were.
@@ -201,7 +198,7 @@ def _pack(
     journal = folder / f"{prefix}.jsonl"
     wanted = list(zip(ids, map(Path, files), strict=True))
     done = _still_true(journal, wanted)
-    places = [Place(line["shard"], line["offset"], line["size"]) for line in done if "shard" in line]
+    packed = [Span(*(line[name] for name in Span._fields)) for line in done if "shard" in line]
     write_text(journal, "".join(json.dumps(line) + "\n" for line in done))
     left = wanted[len(done) :]
 
@@ -211,13 +208,13 @@ def _pack(
     results = map_ahead(examined, left, threads=threads, ahead=4 * threads)
     with (
         full_disk_named(folder, then="what is packed is kept for the next run"),
-        ShardWriter(folder, prefix=prefix, after=places[-1] if places else None) as shards,
+        ShardWriter(folder, prefix=prefix, after=packed[-1] if packed else None) as shards,
         journal.open("a", encoding="utf-8", buffering=1) as lines,  # a line at a time
         bar(results, total=len(wanted), initial=len(done), of=f"acquire {prefix}", unit="file") as progress,
     ):
         for stamp, item in progress:
-            place = {} if item.content is None else shards.add(stamp["id"], item.content)._asdict()
-            lines.write(json.dumps(stamp | item.facts | place) + "\n")
+            span = {} if item.content is None else shards.add(stamp["id"], item.content)._asdict()
+            lines.write(json.dumps(stamp | item.facts | span) + "\n")
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for line in _lines(journal):
         for name, values in columns.items():
@@ -225,7 +222,7 @@ def _pack(
     return pd.DataFrame(columns).astype(_TYPES)
 
 
-_COLUMNS = ["width", "height", "phash", "sha256", *Place._fields, "problem"]
+_COLUMNS = ["width", "height", "phash", *Span._fields, "problem"]
 _TYPES = {name: "Int64" if name in ("width", "height", "offset", "size") else "string" for name in _COLUMNS}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -39,7 +38,7 @@ def extract(
     `index.csv` has the clips: the columns of the raw index with size, perceptual hash (of the middle
     frame), number of frames and duration, or the `problem` of a clip that cannot be decoded, which the
     split stage judges. `frames.csv` has a row a frame: id, frame (from 0), time (seconds after the
-    first), sha256 and its place in the shards. `config.json` says how the frames were taken.
+    first), sha256 and where it lies in the shards. `config.json` says how the frames were taken.
 
     Returns:
         How many clips were decoded, the others being in the store.
@@ -55,9 +54,9 @@ def extract(
                 facts.append(item.facts)
                 decoded += item.new
                 for number, frame in enumerate(item.clip.frames if item.clip else ()):
-                    place = shards.add(f"{name}/{number:02d}.jpg", frame)
+                    span = shards.add(f"{name}/{number:02d}.jpg", frame)
                     found = {"id": name, "frame": number, "time": round(item.clip.times[number], 6)}
-                    frames.append(found | {"sha256": hashlib.sha256(frame).hexdigest()} | place._asdict())
+                    frames.append(found | span._asdict())
     seen = pd.DataFrame(facts, index=rows.index, columns=[*_FACTS, "problem"]).astype({"problem": "string"})
     index = rows.assign(**{name: seen[name] for name in _FACTS})
     index["problem"] = rows["problem"].fillna(seen["problem"])

@@ -67,13 +67,13 @@ class Split(Block):
     """
 
     input: str
-    method: Literal["random", "folds", "published"]
-    val: float = Field(ge=0, lt=1, description="share of all rows")
-    test: float = Field(ge=0, lt=1, description="share of all rows (random)")
-    folds: int = Field(ge=2)
-    fold: int = Field(ge=0, description="from 0: the fold that is test (folds), the split in use (published)")
-    seed: int = Field(ge=0)
-    near_duplicate_bits: int = Field(ge=0, le=15, description="of 64, that near-duplicates may differ in")
+    method: Literal["random", "folds", "published"] = "random"
+    val: float = Field(0.15, ge=0, lt=1, description="share of all rows")
+    test: float = Field(0.25, ge=0, lt=1, description="share of all rows (random)")
+    folds: int = Field(5, ge=2)
+    fold: int = Field(0, ge=0, description="from 0: the fold that is test (folds), the split in use (published)")
+    seed: int = Field(0, ge=0, lt=2**63)
+    near_duplicate_bits: int = Field(4, ge=0, le=15, description="of 64, that near-duplicates may differ in")
     on_bad_item: Literal["fail", "skip"] = "fail"
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ the WebDataset style, readable by any tool; their bytes depend on names and cont
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tarfile
 from io import FileIO
@@ -13,25 +14,36 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+import pandas as pd
 
-class Place(NamedTuple):
-    """Where a member's bytes lie: shard file name, first byte, number of bytes."""
+from memorability.core.errors import DataError
+
+
+class Span(NamedTuple):
+    """A member of a shard: the shard's file name, its first byte, its number of bytes and their SHA-256 (hex)."""
 
     shard: str
     offset: int
     size: int
+    sha256: str = ""
+
+
+def spans(table: pd.DataFrame) -> list[Span]:
+    """The members that the rows of a table name, by its columns shard, offset, size and sha256."""
+    columns = (table[name].tolist() for name in Span._fields)
+    return [Span(str(shard), int(o), int(n), str(sha)) for shard, o, n, sha in zip(*columns, strict=True)]
 
 
 class ShardWriter:
     """Appends members to `folder/PREFIX-00000.tar` and so on, a new shard after `limit` bytes.
 
     A member is on its way to the disk when `add` returns (nothing is buffered here), so a killed
-    writer can be followed by another one: it goes on behind `after`, the last place that counts,
+    writer can be followed by another one: it goes on behind `after`, the last member that counts,
     and what the first one wrote behind it is cut off.
     """
 
     def __init__(
-        self, folder: Path, *, prefix: str = "shard", limit: int = 256 * 2**20, after: Place | None = None
+        self, folder: Path, *, prefix: str = "shard", limit: int = 256 * 2**20, after: Span | None = None
     ) -> None:
         self._folder, self._prefix, self._limit = folder, prefix, limit
         self._count = 0
@@ -43,16 +55,17 @@ class ShardWriter:
         for stale in sorted(folder.glob(f"{prefix}-*.tar"))[self._count :]:
             stale.unlink()
 
-    def add(self, name: str, content: bytes) -> Place:
+    def add(self, name: str, content: bytes) -> Span:
         file = self._file
         if file is None or file.tell() > self._limit:
             file = self._next()
         member = tarfile.TarInfo(name)  # no time, owner or mode of this machine gets in
         member.size = len(content)
         header = member.tobuf(tarfile.PAX_FORMAT)
-        place = Place(Path(os.fsdecode(file.name)).name, file.tell() + len(header), member.size)
+        shard, start = Path(os.fsdecode(file.name)).name, file.tell() + len(header)
+        span = Span(shard, start, member.size, hashlib.sha256(content).hexdigest())
         _write(file, header + content + bytes(_padded(member.size) - member.size))
-        return place
+        return span
 
     def _next(self) -> FileIO:
         self._end()
@@ -94,20 +107,32 @@ def _write(file: FileIO, content: bytes) -> None:
 
 
 class ShardReader:
-    """Reads members by place. Safe to use from several threads and forked workers at once."""
+    """Reads members, each checked by its SHA-256. Safe to use from several threads and forked workers at once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, int] = {}
 
-    def read(self, place: Place) -> bytes:
-        file = self._files.get(place.shard)
+    def read(self, span: Span, *, name: str = "a member") -> bytes:
+        """The member's bytes.
+
+        Raises:
+            DataError: they are not those that the index was made of; the message begins with `name`.
+        """
+        file = self._files.get(span.shard)
         if file is None:
-            opened = os.open(self._folder / place.shard, os.O_RDONLY)
-            file = self._files.setdefault(place.shard, opened)
+            opened = os.open(self._folder / span.shard, os.O_RDONLY)
+            file = self._files.setdefault(span.shard, opened)
             if file != opened:  # another thread was faster
                 os.close(opened)
-        return os.pread(file, place.size, place.offset)
+        content = os.pread(file, span.size, span.offset)
+        if span.sha256 and hashlib.sha256(content).hexdigest() != span.sha256:
+            raise DataError(
+                f"{name}: {self._folder / span.shard} is damaged: its bytes from {span.offset:,} on are not those "
+                "that its index was made of; get the shard again (dvc checkout --force), or run the stage that "
+                "makes it"
+            )
+        return content
 
     def __del__(self) -> None:
         for file in getattr(self, "_files", {}).values():
@@ -115,3 +140,6 @@ class ShardReader:
 
     def __getstate__(self) -> dict[str, object]:  # spawned workers open their own
         return {"_folder": self._folder, "_files": {}}
+
+
+Place = Span  # until the other rooms say Span

@@ -21,7 +21,7 @@ def split(rows: pd.DataFrame, settings: Split) -> tuple[pd.DataFrame, pd.DataFra
     """Checks a raw index and splits it.
 
     Returns:
-        the split table (see `memorability.data.tables`); id, fold and split of each row, for git; and a
+        the split table (see `memorability.data.tables`), with the group of near-duplicates of each row; id, fold and split of each row, for git; and a
         report: rows per split, rows left out and why, groups of near-duplicates, which of them
         straddle a published split.
 
@@ -59,7 +59,7 @@ def split(rows: pd.DataFrame, settings: Split) -> tuple[pd.DataFrame, pd.DataFra
             )
         else:
             names[labelled] = random_split(groups[labelled], **shares, seed=seed)
-    table = rows.assign(split=names)[tables.split(rows)]
+    table = rows.assign(split=names, group=groups)[tables.split(rows)]
     ids = pd.DataFrame({"id": rows["id"], "fold": folds, "split": names})
     sizes = np.bincount(groups)
     report = {

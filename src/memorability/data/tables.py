@@ -6,6 +6,8 @@ Columns (empty where a data set has no such thing):
     dataset, category, subcategory
     score         memorability in [0, 1]                                                  images
     responses, hits, false_alarms     counts of participants' answers                     images
+    false_alarm_responses             answers to the picture as a new one, of which false_alarms were wrong;
+                  where it is missing, there were as many as `responses`                  images
     short_term, long_term             memorability after minutes and after a day or more  videos
     short_term_responses, long_term_responses     answers behind each                     videos
     title         a line on what a clip shows                                             videos
@@ -16,6 +18,8 @@ Columns (empty where a data set has no such thing):
     shard, offset, size               where the file's bytes lie among the raw shards
     split         train | val | test | unlabelled; in the raw index as published: empty, one name, or
                   one name for each published split of the set, with spaces between (- : not in it)
+    group         number of the row's group of near-duplicates, which one part of a split must not divide
+                  (split table only)
     split_scores  score in each published split of the set, as `split` is written, where they differ;
                   `score` is then their mean (raw index of images only)
     problem       why the file cannot be used (not in the split table)
@@ -32,7 +36,8 @@ from memorability.core.errors import DataError
 from memorability.core.files import staged
 
 Track = Literal["images", "videos", "maps"]
-SPLITS = ("train", "val", "test", "unlabelled")
+SPLITS: Final = ("train", "val", "test", "unlabelled")
+LABELLED: Final = SPLITS[:3]  # those with scores
 # Track -> what can be predicted: columns of its tables.
 TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "images": ("score",),
@@ -41,10 +46,13 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
 }
 _ONLY_BEFORE_SPLIT = ("split_scores", "problem")
 _TEXT = ("id", "dataset", "category", "subcategory", "title", "map", "phash", "sha256", "shard", "split")
-_WHOLE = ("channels", "width", "height", "frames", "offset", "size")
-_COUNTS = ("responses", "hits", "false_alarms", "short_term_responses", "long_term_responses")
+_WHOLE = ("channels", "width", "height", "frames", "offset", "size", "group")
+_COUNTS = (
+    *("responses", "hits", "false_alarms", "false_alarm_responses"),
+    *("short_term_responses", "long_term_responses"),
+)
 _OF_TRACK = {
-    "images": ("score", "responses", "hits", "false_alarms", "split_scores"),
+    "images": ("score", "responses", "hits", "false_alarms", "false_alarm_responses", "split_scores"),
     "videos": ("short_term", "short_term_responses", "long_term", "long_term_responses", "title"),
     "maps": ("map", "channels"),
 }
@@ -60,7 +68,7 @@ def raw(track: str) -> list[str]:
 
 def split(rows: pd.DataFrame) -> list[str]:
     """The columns of the split table that is made of an index."""
-    return [column for column in rows.columns if column not in _ONLY_BEFORE_SPLIT]
+    return [column for column in rows.columns if column not in _ONLY_BEFORE_SPLIT] + ["group"]
 
 
 def targets(rows: pd.DataFrame) -> list[str]:
@@ -87,7 +95,8 @@ def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
         score, responses = rows[target].astype(float), rows[f"{target}_responses"]
         counted = (score * responses.astype("Float64")).round().astype("Int64")
         alarms = responses.where(responses.isna(), 0)
-        found = rows.assign(score=score, responses=responses, hits=counted, false_alarms=alarms)
+        answers = {"responses": responses, "hits": counted, "false_alarms": alarms}
+        found = rows.assign(score=score, **answers, false_alarm_responses=responses)
     missing = found["map" if target == "map" else "score"].isna()
     return found.assign(split=found["split"].mask(missing, "unlabelled"))
 

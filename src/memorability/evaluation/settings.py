@@ -8,7 +8,9 @@ from memorability.core.settings import Block
 
 
 class Evaluate(Block):
-    bootstrap: int = Field(ge=100, description="resamples behind each interval")
-    halves: int = Field(ge=1, description="random halves behind the human consistency")
+    """How the models of one track are judged."""
+
+    bootstrap: int = Field(1000, ge=100, description="resamples behind each interval and comparison")
+    halves: int = Field(25, ge=1, description="random halves behind the agreement of people")
     map_size: int = Field(64, ge=8, description="side in pixels at which maps are compared")
-    fid: str = Field("none", description="backbone whose features FID is computed with; none: no FID")
+    fid: str = Field("none", description="backbone in whose features the FID of maps is computed; none: no FID")

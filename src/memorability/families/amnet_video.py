@@ -16,15 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.optim import Backward, descend
 from memorability.training.settings import GradientModel
 
-READS = "features"
-SELECTION = "spearman"
-BY_FRAME = "attention"
+READS = "sequences"
+FRAME_VALUES = "attention"
 
 
 class Params(GradientModel):
@@ -49,7 +47,7 @@ class AMNetVideo(nn.Module):
         self.score = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, 1))
 
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        there, mean = layers.shown(x, length), layers.mean_over_frames(x, length)
+        there, mean = layers.frame_mask(x, length), layers.mean_over_frames(x, length)
         h, c = self.h0(mean).tanh(), self.c0(mean).tanh()
         seen, scores, attention = self.of_frames(x), [], []
         for _ in range(self.glimpses):
@@ -67,10 +65,6 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
     )
 
 
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
 def step(
     settings: Params,
     net: nn.Module,
@@ -79,7 +73,7 @@ def step(
     backward: Backward,
 ) -> dict[str, Tensor]:
     score, attention = net(batch["x"], batch["length"])
-    there = layers.shown(batch["x"], batch["length"])
+    there = layers.frame_mask(batch["x"], batch["length"])
     left_out = ((1 - attention.sum(1)) ** 2 * there).sum(1).mean()
     loss = F.mse_loss(score, batch["y"]) + settings.gamma * left_out
     descend(loss, optimisers["net"], backward)
@@ -90,7 +84,7 @@ def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tenso
     return net(batch["x"], batch["length"])[0]
 
 
-def by_frame(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def frame_values(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """Attention to each frame, the mean over the glimpses: [B, T], 1 over the frames that are there."""
-    there = layers.shown(batch["x"], batch["length"])
+    there = layers.frame_mask(batch["x"], batch["length"])
     return net(batch["x"], batch["length"])[1].mean(1).masked_fill(~there, torch.nan)

@@ -31,7 +31,7 @@ class Params(Model):
     words: int = Field(1, ge=1, le=3)
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x titles [N], y float [N]. Returns: the terms (UTF-8, a line each), their idf and weight [V], bias, alpha."""
     vectorizer = TfidfVectorizer(min_df=settings.min_titles, ngram_range=(1, settings.words))
     try:

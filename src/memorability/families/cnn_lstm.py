@@ -10,19 +10,16 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
-from memorability.evaluation.metrics import measure as measure
 from memorability.features import backbones
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.optim import optimiser
 from memorability.training.settings import PictureModel
 
 READS = "frames"
-SELECTION = "spearman"
-ONLY_CONSTANT = True
+ONLY_FROZEN = True
 
 
 class Params(PictureModel):
@@ -47,7 +44,7 @@ class CNNLSTM(nn.Module):
 
     def features(self, x: Tensor, length: Tensor) -> Tensor:
         """The trunk's features of each frame: [B, T, D]. Frames that are not there never enter it."""
-        there = layers.shown(x, length)
+        there = layers.frame_mask(x, length)
         found = self.trunk(x[there].contiguous(memory_format=torch.channels_last))  # [M, D]
         features = found.new_zeros(*there.shape, found.shape[1])
         features[there] = found
@@ -75,7 +72,7 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Netwo
     )
 
 
-def constant(net: CNNLSTM, batch: dict[str, Tensor]) -> Tensor:
+def frozen_features(net: CNNLSTM, batch: dict[str, Tensor]) -> Tensor:
     return net.features(batch["x"], batch["length"])
 
 
@@ -88,17 +85,5 @@ def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
     return {"net": own}
 
 
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    loss = F.mse_loss(predict(settings, net, batch), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
-
-
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    return net(batch["x"], batch["length"], batch.get("constant"))
+    return net(batch["x"], batch["length"], batch.get("frozen"))

@@ -13,18 +13,13 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
-from memorability.evaluation.metrics import measure as measure
 from memorability.features import backbones
-from memorability.training import augment, layers
-from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.augment import mirror
 from memorability.training.settings import PictureModel
 
 READS = "frames"
-SELECTION = "spearman"
 ARCH = "r3d_18"
 
 
@@ -61,25 +56,12 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Netwo
     else:
         inner: Any = backbone.net.requires_grad_(True)
         inner.fc = nn.Linear(inner.fc.in_features, 1)
-        net = layers.Normalised(inner, backbone.config["transform"], clips=True)
+        net = backbones.normalised(inner, backbone.config, clips=True)
     return Conv3D(net=net, steps=settings.steps or shape[0])
 
 
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    x = augment.mirror(batch["x"]) if settings.mirror else batch["x"]
-    loss = F.mse_loss(net(x, batch["length"]), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
+def augment(settings: Params, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return batch | {"x": mirror(batch["x"])} if settings.mirror else batch
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from memorability.evaluation.metrics import spearman
+from memorability.evaluation.score_measures import spearman
 from memorability.training.settings import Model
 
 READS = "predictions"
@@ -19,24 +19,23 @@ FIT_ON = "val"
 
 
 class Params(Model):
-    """`members`: names of models of level 0 of the same track, whichever target they were trained on.
+    """`members`: names of models of the same track, whichever target they were trained on.
 
     `weights`: by each one's Spearman on validation (none where it is negative), or all equal.
     """
 
+    input: str = ""
     members: tuple[str, ...] = Field(min_length=1)
     weights: Literal["spearman", "equal"] = "spearman"
 
     @model_validator(mode="after")
-    def _second_level(self) -> Params:
-        if self.level != 1:
-            raise ValueError("an ensemble reads other models' predictions: its level is 1, received 0")
+    def _members_once(self) -> Params:
         if len(set(self.members)) < len(self.members):
             raise ValueError(f"members: each model once, received {', '.join(self.members)}")
         return self
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x predictions [N, M], y float [N]. Returns: `weight` [M], whose sum is 1."""
     weight = np.ones(x.shape[1])
     if settings.weights == "spearman":

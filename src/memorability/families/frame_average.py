@@ -14,14 +14,14 @@ import numpy as np
 from memorability.training.settings import Model
 
 READS = "frame_scores"
-BY_FRAME = "score"
+FRAME_VALUES = "score"
 
 
 class Params(Model):
     calibrate: Literal["none", "linear"] = "none"
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x scores of frames [N, T] with NaN, y float [N]. Returns: `slope` and `offset`."""
     mean = np.nanmean(x, axis=1)
     if settings.calibrate == "none" or np.ptp(mean) == 0:
@@ -30,9 +30,9 @@ def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]
     return {"slope": np.array(slope), "offset": np.array(offset)}
 
 
-def by_frame(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+def frame_values(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     return state["slope"] * x + state["offset"]
 
 
 def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.nanmean(by_frame(settings, state, x), axis=1))
+    return np.asarray(np.nanmean(frame_values(settings, state, x), axis=1))

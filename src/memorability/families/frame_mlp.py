@@ -10,17 +10,12 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
 from memorability.training.settings import GradientModel
 
-READS = "features"
-SELECTION = "spearman"
+READS = "sequences"
 
 
 class Params(GradientModel):
@@ -42,29 +37,13 @@ class FrameMLP(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        there = layers.shown(x, length)[..., None].to(x.dtype)
+        there = layers.frame_mask(x, length)[..., None].to(x.dtype)
         x = torch.cat([x * there, there], dim=2).flatten(1)  # [B, T (D + 1)]
         return self.layers(x).squeeze(1).float().sigmoid()
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> FrameMLP:
     return FrameMLP(steps=shape[0], width=shape[1], hidden=settings.hidden, dropout=settings.dropout)
-
-
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    loss = F.mse_loss(net(batch["x"], batch["length"]), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

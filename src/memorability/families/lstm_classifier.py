@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.optim import Backward, descend
 from memorability.training.settings import GradientModel
 
-READS = "features"
-SELECTION = "spearman"
+READS = "sequences"
 
 
 class Params(GradientModel):
@@ -50,7 +48,7 @@ class LSTMClassifier(nn.Module):
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
         outputs = layers.outputs_of(self.lstm, x)  # [B, T, H]
         if self.flat:
-            return self.head((outputs * layers.shown(x, length)[..., None]).flatten(1)).float()
+            return self.head((outputs * layers.frame_mask(x, length)[..., None]).flatten(1)).float()
         return self.head(layers.last_frame(outputs, length)).float()
 
 
@@ -64,10 +62,6 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
         flat=settings.outputs == "flat",
         dropout=settings.dropout,
     )
-
-
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
 
 
 def step(

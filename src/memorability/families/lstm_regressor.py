@@ -9,17 +9,12 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
 from memorability.training.settings import GradientModel
 
-READS = "features"
-SELECTION = "spearman"
+READS = "sequences"
 
 
 class Params(GradientModel):
@@ -56,22 +51,6 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
     return LSTMRegressor(
         width=shape[1], hidden=settings.hidden, depth=settings.layers, dropout=settings.dropout
     )
-
-
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    loss = F.mse_loss(net(batch["x"], batch["length"]), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -17,13 +17,13 @@ READS = "nothing"
 
 
 class Params(Model):
-    """`size`: side in pixels, of maps."""
+    """`pixels`: side of maps."""
 
     target: Literal["score", "short_term", "long_term", "map"]
-    size: int = Field(64, ge=8)
+    pixels: int = Field(64, ge=8)
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: y, scores float [N] or maps float [N, C, S, S]."""
     return {"mean": np.array(y.mean(axis=0))}
 

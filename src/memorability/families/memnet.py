@@ -2,25 +2,22 @@
 
 Khosla et al., Understanding and Predicting Image Memorability at a Large Scale (2015), in the
 PyTorch form of Needell and Bainbridge (2022): five convolutions, three fully connected layers,
-pictures resized and cropped, no mean image, no ten crops. At 227 pixels, width 96 and 4096 hidden
-units this is their size; what they leave open is set here: a sigmoid last, mirrored training pictures.
+pictures resized and cropped, no mean image, no ten crops. They say that the layers' sizes differ from
+AlexNet's and give none, so those here are AlexNet's own at width 96 and 4096 hidden units; a sigmoid last and
+mirrored training pictures are set here too.
 """
 
 from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
-from memorability.training import augment, layers
-from memorability.training.optim import Backward, descend, optimiser
+from memorability.training import layers
+from memorability.training.augment import mirror
 from memorability.training.settings import PictureModel
 
 READS = "pictures"
-SELECTION = "spearman"
 
 
 class Params(PictureModel):
@@ -61,21 +58,8 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
     return MemNet(size=settings.crop, width=settings.width, hidden=settings.hidden, dropout=settings.dropout)
 
 
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    x = augment.mirror(batch["x"]) if settings.mirror else batch["x"]
-    loss = F.mse_loss(net(x), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
+def augment(settings: Params, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return batch | {"x": mirror(batch["x"])} if settings.mirror else batch
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

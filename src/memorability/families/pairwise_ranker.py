@@ -18,16 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import METRICS, ORDER, Array
+from memorability.evaluation.score_measures import pearson, spearman
 from memorability.families.blocks import tournament
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
+from memorability.training.contract import Array, Measured
+from memorability.training.optim import Backward, descend
 from memorability.training.settings import GradientModel
 
-READS = "features"
-SELECTION = "spearman"
-RANKS = True
+READS = "sequences"
 AT_ONCE = 2**24  # hidden units of the pairs that are compared at a time: 64 MB
 
 
@@ -39,9 +38,9 @@ class Params(GradientModel):
     dropout: float = Field(0.75, ge=0, lt=1)
 
 
-def measure(truth: Array, prediction: Array) -> dict[str, float | None]:
+def measure(truth: Array, prediction: Array) -> Measured:
     """Of ranks, which have no L1 and MSE, the correlations alone."""
-    return {name: METRICS[name](truth, prediction) for name in ORDER}
+    return {"spearman": spearman(truth, prediction), "pearson": pearson(truth, prediction)}
 
 
 class PairwiseRanker(nn.Module):
@@ -81,10 +80,6 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
     )
 
 
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
 def step(
     settings: Params,
     net: nn.Module,
@@ -103,11 +98,11 @@ def step(
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """What `together` compares clips by: [B, 2, hidden]."""
+    """What `rank` compares clips by: [B, 2, hidden]."""
     return _inner(net).halves(batch["x"], batch["length"])
 
 
-def together(settings: Params, net: nn.Module, outputs: Tensor) -> Tensor:
+def rank(settings: Params, net: nn.Module, outputs: Tensor) -> Tensor:
     """The place of each clip among all, from 0 to 1: [N]. Pairs are compared a block at a time."""
     compare = _inner(net).compare
     one, other = outputs[:, 0], outputs[:, 1]
@@ -122,7 +117,7 @@ def together(settings: Params, net: nn.Module, outputs: Tensor) -> Tensor:
     return torch.from_numpy(tournament.ranking(torch.cat(wins).cpu().numpy()))
 
 
-def against(settings: Params, net: nn.Module, outputs: Tensor, others: Tensor) -> Tensor:
+def rank_among(settings: Params, net: nn.Module, outputs: Tensor, others: Tensor) -> Tensor:
     """The share of the others that each clip beats, from 0 to 1: [N] of outputs [N, 2, hidden]."""
     compare = _inner(net).compare
     shares = list[Tensor]()

@@ -9,6 +9,7 @@ noise of its own, which its picture and `sample_seed` decide, so that the same p
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.map_metrics import measure as measure
 from memorability.families.blocks import diffusion, map_batches
 from memorability.features.backbones import Network
 from memorability.training.optim import Backward, descend, optimiser
@@ -61,7 +61,7 @@ class Params(MapModel):
 
     @property
     def side(self) -> int:
-        return self.size
+        return self.pixels
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
@@ -83,41 +83,56 @@ class Params(MapModel):
             raise ValueError(
                 f"attention names stages 0 to {len(self.multipliers) - 1}, received {self.attention}"
             )
-        if self.size % 2 ** (len(self.multipliers) - 1):
-            raise ValueError(f"size {self.size} cannot be halved {len(self.multipliers) - 1} times")
+        if self.pixels % 2 ** (len(self.multipliers) - 1):
+            raise ValueError(f"pixels {self.pixels} cannot be halved {len(self.multipliers) - 1} times")
         return self
 
 
 class Palette(nn.Module):
-    """The network that is trained, the running mean that samples, and the noise of each timestep.
+    """The network that is trained, the running mean (EMA) that samples, and the noise of each timestep.
 
     Args:
         channels: of the maps.
+        pixels: their side.
+        widths: of the stages, each half the side of the one before.
+        attention: whether each stage has it.
+        blocks: residual blocks of each stage.
+        alpha_bar: how much of the map is left at each timestep, float [timesteps].
+        input_scale, precondition: see `Params`.
     """
 
-    def __init__(self, settings: Params, *, channels: int) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        pixels: int,
+        widths: Sequence[int],
+        attention: Sequence[bool],
+        blocks: int,
+        dropout: float,
+        alpha_bar: Tensor,
+        input_scale: float,
+        precondition: bool,
+    ) -> None:
         super().__init__()
-        stages = range(len(settings.multipliers))
-        attends = ["Attn" if stage in settings.attention else "" for stage in stages]
+        kinds = ["Attn" if attends else "" for attends in attention]
         self.unet: nn.Module = UNet2DModel(
-            sample_size=settings.size,
+            sample_size=pixels,
             in_channels=3 + channels,
             out_channels=channels,
-            block_out_channels=tuple(settings.width * by for by in settings.multipliers),
-            down_block_types=tuple(f"{kind}DownBlock2D" for kind in attends),
-            up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(attends)),
-            layers_per_block=settings.blocks,
+            block_out_channels=tuple(widths),
+            down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
+            up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
+            layers_per_block=blocks,
             norm_num_groups=GROUPS,
-            dropout=settings.dropout,
+            dropout=dropout,
         )
         self.ema: nn.Module = copy.deepcopy(self.unet).requires_grad_(False)
-        self.channels, self.scale = channels, settings.input_scale
-        self.precondition = settings.precondition
+        self.channels, self.scale, self.precondition = channels, input_scale, precondition
         self.updates: Tensor
         self.alpha_bar: Tensor
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        alpha_bar = torch.from_numpy(1 - betas(settings)).cumprod(0)
-        self.register_buffer("alpha_bar", alpha_bar.float(), persistent=False)
+        self.register_buffer("alpha_bar", alpha_bar, persistent=False)
 
     def forward(self, picture: Tensor, noisy: Tensor, t: Tensor, *, ema: bool = False) -> Tensor:
         """The noise in maps [B, C, S, S] at timesteps `t`, int [B], beside pictures [B, 3, S, S]."""
@@ -144,7 +159,18 @@ def betas(settings: Params) -> Any:
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int) -> Palette:
-    return Palette(settings, channels=channels)
+    stages = range(len(settings.multipliers))
+    return Palette(
+        channels=channels,
+        pixels=settings.pixels,
+        widths=[settings.width * by for by in settings.multipliers],
+        attention=[stage in settings.attention for stage in stages],
+        blocks=settings.blocks,
+        dropout=settings.dropout,
+        alpha_bar=torch.from_numpy(1 - betas(settings)).cumprod(0).float(),
+        input_scale=settings.input_scale,
+        precondition=settings.precondition,
+    )
 
 
 def optimisers(settings: Params, net: Palette) -> dict[str, Optimizer]:

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.map_metrics import measure as measure
 from memorability.families.blocks import adversaries, map_batches
 from memorability.families.blocks.adversaries import build as build
 from memorability.families.blocks.adversaries import optimisers as optimisers
@@ -48,7 +47,7 @@ def step(
     )
     descend(judged, optimisers["discriminator"], backward)
 
-    with adversaries.held(net.discriminator):
+    with adversaries.weights_frozen(net.discriminator):
         says = adversaries.verdict(settings, net, picture, fake)
         convincing = F.mse_loss(says, torch.ones_like(says))
         loss = convincing + settings.l1 * F.l1_loss(fake, real)

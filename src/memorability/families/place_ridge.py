@@ -30,7 +30,7 @@ class Params(OfMaps):
     alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D, h, w], y float [N, C, S, S] in [0, 1]. Returns: `weight` [D, C], `bias` [C], `alpha` []."""
     if len(x) < 2:
         raise TrainingError(
@@ -60,7 +60,7 @@ def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]
 def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """float [N, C, size, size] in [0, 1]."""
     found = np.einsum("ndhw,dc->nchw", x.astype(np.float64), state["weight"]) + state["bias"][:, None, None]
-    return maps.resized(found, size=settings.size).clip(0, 1)
+    return maps.resized(found, size=settings.pixels).clip(0, 1)
 
 
 def _places(values: np.ndarray) -> np.ndarray:

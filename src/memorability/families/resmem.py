@@ -12,17 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
 from memorability.training.settings import PictureModel
 
 READS = "pictures"
-SELECTION = "spearman"
 
 
 class Params(PictureModel):
@@ -89,25 +85,9 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
     return ResMem(backbone=backbone.net, size=settings.crop, hidden=settings.hidden, dropout=settings.dropout)
 
 
-def constant(net: ResMem, batch: dict[str, Tensor]) -> Tensor:
+def frozen_features(net: ResMem, batch: dict[str, Tensor]) -> Tensor:
     return net.features(batch["x"])
 
 
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    loss = F.mse_loss(net(batch["x"], batch["constant"]), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
-
-
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    return net(batch["x"], batch.get("constant"))
+    return net(batch["x"], batch.get("frozen"))

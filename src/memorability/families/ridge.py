@@ -23,7 +23,7 @@ class Params(Model):
     alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D] (of clips the mean over frames), y float [N]. Returns: `weight` [D], `bias` [] and the chosen `alpha` []."""
     x = x.astype(np.float64)
     scaler = StandardScaler().fit(x)

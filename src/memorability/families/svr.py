@@ -29,7 +29,7 @@ class Params(Model):
     epsilon: float = Field(ge=0)
 
 
-def fit(settings: Params, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D], y float [N]. Returns: the scaler, support vectors [S, D], duals [S], bias, gamma, c."""
     x = x.astype(np.float64)
     scaler = StandardScaler().fit(x)

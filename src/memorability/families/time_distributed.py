@@ -10,18 +10,13 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
-from memorability.evaluation.metrics import measure as measure
 from memorability.features.backbones import Network
 from memorability.training import layers
-from memorability.training.optim import Backward, descend, optimiser
 from memorability.training.settings import GradientModel
 
-READS = "features"
-SELECTION = "spearman"
-BY_FRAME = "score"
+READS = "sequences"
+FRAME_VALUES = "score"
 
 
 class Params(GradientModel):
@@ -50,27 +45,11 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None)
     return TimeDistributed(width=shape[1], hidden=settings.hidden, dropout=settings.dropout)
 
 
-def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return {"net": optimiser(net.parameters(), **settings.optimiser_options())}
-
-
-def step(
-    settings: Params,
-    net: nn.Module,
-    batch: dict[str, Tensor],
-    optimisers: dict[str, Optimizer],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    loss = F.mse_loss(predict(settings, net, batch), batch["y"])
-    descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach()}
-
-
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return layers.last_frame(net(batch["x"]), batch["length"])
 
 
-def by_frame(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def frame_values(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """The score after each frame: [B, T], NaN where there is none."""
-    there = layers.shown(batch["x"], batch["length"])
+    there = layers.frame_mask(batch["x"], batch["length"])
     return net(batch["x"]).masked_fill(~there, torch.nan)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.map_metrics import measure as measure
 from memorability.families.blocks import generator, map_batches
 from memorability.families.blocks.map_batches import predict as predict
 from memorability.features.backbones import Network

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.map_metrics import measure as measure
 from memorability.families.blocks import adversaries, map_batches
 from memorability.families.blocks.adversaries import build as build
 from memorability.families.blocks.adversaries import optimisers as optimisers
@@ -91,7 +90,7 @@ def step(
     if not makes:
         return found
 
-    with adversaries.held(net.discriminator):
+    with adversaries.weights_frozen(net.discriminator):
         convincing = -adversaries.verdict(settings, net, picture, fake).mean()
         loss = convincing + settings.l1 * F.l1_loss(fake, real)
         descend(loss, optimisers["generator"], backward)

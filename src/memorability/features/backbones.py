@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from memorability.core.errors import BackboneError
 from memorability.core.files import digest, read_json, staged_folder, write_json
-from memorability.training import layers
 
 # Architecture -> its last layer, whose rows are the classes.
 ARCHITECTURES = {
@@ -187,7 +187,7 @@ def trunk(network: Network) -> tuple[nn.Module, int]:
     last: Any = net.get_submodule(ARCHITECTURES[arch])
     width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution
     net.set_submodule(ARCHITECTURES[arch], nn.Identity())
-    return layers.Normalised(net, network.config["transform"]), width
+    return normalised(net, network.config), width
 
 
 def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list[int]]:
@@ -230,9 +230,7 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
         )
     chosen = [last[height] for height in reversed(taken)]
     cut = create_feature_extractor(net, {name: name for name in chosen})
-    return layers.Normalised(_Listed(cut, chosen), network.config["transform"]), [
-        int(shapes[name][1]) for name in chosen
-    ]
+    return normalised(_Listed(cut, chosen), network.config), [int(shapes[name][1]) for name in chosen]
 
 
 def before_head(net: nn.Module, arch: str) -> list[str]:
@@ -240,6 +238,34 @@ def before_head(net: nn.Module, arch: str) -> list[str]:
     _, nodes = get_graph_node_names(net)
     head = next(i for i, node in enumerate(nodes) if node.startswith(ARCHITECTURES[arch].split(".")[0]))
     return nodes[1:head]  # the first is the input
+
+
+def normalised(net: nn.Module, config: dict[str, Any], *, clips: bool = False) -> Normalised:
+    """A network behind the mean and std of a backbone's config."""
+    return Normalised(net, mean=config["transform"]["mean"], std=config["transform"]["std"], clips=clips)
+
+
+class Normalised(nn.Module):
+    """A network behind (x - mean) / std, as its backbone's transform says: pixels in [0, 1] go in.
+
+    Args:
+        mean, std: of each channel.
+        clips: whether [B, 3, T, h, w] go in rather than [B, 3, h, w].
+    """
+
+    def __init__(
+        self, net: nn.Module, *, mean: Sequence[float], std: Sequence[float], clips: bool = False
+    ) -> None:
+        super().__init__()
+        self.net = net
+        shape = (3, 1, 1, 1) if clips else (3, 1, 1)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(shape), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((x - self.mean) / self.std)
 
 
 class _Listed(nn.Module):

@@ -25,7 +25,7 @@ from memorability.core.errors import BackboneError
 from memorability.core.files import digest, write_json
 from memorability.core.progress import bar
 from memorability.features import backbones
-from memorability.media.pictures import VERSION, resize_and_crop, stretch
+from memorability.media.pictures import VERSION, prepared
 
 LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
 
@@ -39,7 +39,7 @@ class Extractor:
         pool: `mean` averages over space; `none` keeps the layer's shape (spatial maps of one pixel
             lose their last two dimensions all the same).
         dtype: `float16` or `float32`, of the result.
-        size: brings the whole picture to a square of so many pixels, in place of the backbone's resize
+        pixels: brings the whole picture to a square of so many pixels, in place of the backbone's fit, resize
             and crop.
         batch_size: every batch is padded to this size, because the last bits of a result depend on
             the size of its batch, and the result must not depend on what was computed before.
@@ -56,7 +56,7 @@ class Extractor:
         pool: str,
         dtype: str,
         batch_size: int,
-        size: int | None = None,
+        pixels: int | None = None,
         device: str | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -74,7 +74,11 @@ class Extractor:
         self._net = cut.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
         self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
         transform = self.config["transform"]
-        self._whole, self._side = size is not None, transform["crop"] if size is None else size
+        self._pixels = pixels
+        self._fit = "squash" if pixels else transform["fit"]
+        self._resize, self._crop = (
+            (transform["resize"], transform["crop"]) if pixels is None else (pixels, pixels)
+        )
         self._mean = torch.tensor(transform["mean"], device=self.device).view(3, 1, 1)
         self._std = torch.tensor(transform["std"], device=self.device).view(3, 1, 1)
 
@@ -86,7 +90,7 @@ class Extractor:
             "dtype": self.dtype,
             "batch_size": self.batch_size,
         }
-        whole = {"size": self._side} if self._whole else {}
+        whole = {} if self._pixels is None else {"pixels": self._pixels}
         return settings | whole | {"backbone": {"name": self.name, **self.config}}
 
     def namespace(self) -> str:
@@ -100,14 +104,12 @@ class Extractor:
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """uint8 [3, crop, crop]: the part of the transform that runs in the decoding threads."""
-        if self._whole:
-            return stretch(picture, size=self._side)
-        return resize_and_crop(picture, resize=self.config["transform"]["resize"], crop=self._side)
+        return prepared(picture, fit=self._fit, resize=self._resize, crop=self._crop)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of one picture's features: (D,), or (D, h, w) unpooled."""
-        return self._compute(np.zeros((1, 3, self._side, self._side), np.uint8)).shape[1:]
+        return self._compute(np.zeros((1, 3, self._crop, self._crop), np.uint8)).shape[1:]
 
     def size(self) -> int:
         """Bytes of one picture's features."""

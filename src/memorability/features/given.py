@@ -2,10 +2,10 @@
 
 Three formats (`FORMATS`) cover the given features of MediaEval 2018, one file a clip or one a frame:
 
-    numbers   one list of `size` numbers                     C3D (101), LBP (122)
+    numbers   one list of `length` numbers                     C3D (101), LBP (122)
     pairs     `bin:value`, bins that are not there are 0     HMP (6,075, bins from 1), InceptionV3 (1,000),
                                                              colour histograms (256, a line for each channel)
-    rows      descriptors of `size` numbers, any number      HoG, whose list has no fixed length (1), and
+    rows      descriptors of `length` numbers, any number      HoG, whose list has no fixed length (1), and
               of them, pooled to their mean and SD           keypoints' descriptors, such as ORB's (32)
 
 ORB's own files in that set are pickles, which are never read here: write their descriptors as text first.
@@ -34,78 +34,78 @@ _PAIR = re.compile(r"[-+]?[0-9]{1,18}:[^:]+")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def width(*, format: str, size: int, channels: int = 1) -> int:
-    """D, the length of the vectors that `parse` gives: `channels` * `size`, or twice `size` of pooled rows.
+def width(*, format: str, length: int, channels: int = 1) -> int:
+    """D, the length of the vectors that `parse` gives: `channels` * `length`, or twice `length` of pooled rows.
 
     Raises:
-        ParamsError: there is no such format, or it has no such size or channels.
+        ParamsError: there is no such format, or it has no such length or channels.
 
-    >>> width(format="pairs", size=256, channels=3)
+    >>> width(format="pairs", length=256, channels=3)
     768
     """
     if format not in FORMATS:
         raise ParamsError(f"format {format!r} is not known; valid: {', '.join(FORMATS)}")
-    if size < 1:
-        raise ParamsError(f"size must be at least 1, received {size}")
+    if length < 1:
+        raise ParamsError(f"size must be at least 1, received {length}")
     if channels < 1 or (channels > 1 and format != "pairs"):
         raise ParamsError(f"channels must be at least 1, and 1 but for pairs; received {channels} ({format})")
-    return 2 * size if format == "rows" else channels * size
+    return 2 * length if format == "rows" else channels * length
 
 
 def parse(
-    content: bytes, *, format: str, size: int, name: str, channels: int = 1, first: int = 0
+    content: bytes, *, format: str, length: int, name: str, channels: int = 1, first: int = 0
 ) -> np.ndarray:
     """The content of one file as a vector: float32 [D], D as `width` says.
 
     Args:
         content: plain text; what is in it is said below for each format.
         format: one of `FORMATS`.
-        size: numbers of a list, bins of a channel, or numbers of a row.
+        length: numbers of a list, bins of a channel, or numbers of a row.
         name: what an error calls the file.
         channels: lists of pairs in a file, one a line, which are joined in their order (pairs only).
         first: the number of the first bin, 0 or 1 (pairs only).
 
-    `numbers`: exactly `size` numbers with commas, spaces or line ends between them, in brackets or not.
+    `numbers`: exactly `length` numbers with commas, spaces or line ends between them, in brackets or not.
 
-    >>> parse(b"[0.5, 0.25, 1e-1]", format="numbers", size=3, name="video10.txt").tolist()
+    >>> parse(b"[0.5, 0.25, 1e-1]", format="numbers", length=3, name="video10.txt").tolist()
     [0.5, 0.25, 0.10000000149011612]
 
     `pairs`: `bin:value` with spaces or commas between them; a bin that is not there is 0. With one
     channel they may stand on any number of lines.
 
-    >>> parse(b"1:0.5 3:2", format="pairs", size=4, name="video10.txt").tolist()
+    >>> parse(b"1:0.5 3:2", format="pairs", length=4, name="video10.txt").tolist()
     [0.0, 0.5, 0.0, 2.0]
-    >>> parse(b"1:7 2:8\\n2:9", format="pairs", size=2, channels=2, first=1, name="video10-0.txt").tolist()
+    >>> parse(b"1:7 2:8\\n2:9", format="pairs", length=2, channels=2, first=1, name="video10-0.txt").tolist()
     [7.0, 8.0, 0.0, 9.0]
 
-    `rows`: descriptors of `size` numbers, one or more of them a line, in brackets or not. The result is
+    `rows`: descriptors of `length` numbers, one or more of them a line, in brackets or not. The result is
     their mean [size], then their standard deviation [size] (of all rows, not of a sample). A file
     without a row, as of a frame in which no keypoint was found, gives zeros.
 
-    >>> parse(b"1 10\\n3 10", format="rows", size=2, name="video10-0.txt").tolist()
+    >>> parse(b"1 10\\n3 10", format="rows", length=2, name="video10-0.txt").tolist()
     [2.0, 10.0, 1.0, 0.0]
-    >>> parse(b"1 10 3 10", format="rows", size=2, name="video10-0.txt").tolist()
+    >>> parse(b"1 10 3 10", format="rows", length=2, name="video10-0.txt").tolist()
     [2.0, 10.0, 1.0, 0.0]
-    >>> parse(b"", format="rows", size=2, name="video10-0.txt").tolist()
+    >>> parse(b"", format="rows", length=2, name="video10-0.txt").tolist()
     [0.0, 0.0, 0.0, 0.0]
 
     Raises:
-        DataError: the content is something else: no plain text, other numbers than `size` says, a bin
+        DataError: the content is something else: no plain text, other numbers than `length` says, a bin
             that is out of range or there twice, a number that is not finite (as float32).
         ParamsError: see `width`.
     """
-    width(format=format, size=size, channels=channels)
+    width(format=format, length=length, channels=channels)
     try:
         text = _text(content)
         if format == "numbers":
-            return _numbers(text, size)
-        return _rows(text, size) if format == "rows" else _pairs(text, size, channels, first)
+            return _numbers(text, length)
+        return _rows(text, length) if format == "rows" else _pairs(text, length, channels, first)
     except _MalformedError as error:
         valid = {
-            "numbers": f"{size} finite numbers with commas, spaces or line ends between them",
-            "pairs": f"pairs bin:value, each bin once and from {first} to {first + size - 1}, finite values"
+            "numbers": f"{length} finite numbers with commas, spaces or line ends between them",
+            "pairs": f"pairs bin:value, each bin once and from {first} to {first + length - 1}, finite values"
             + (f", on {channels} lines" if channels > 1 else ""),
-            "rows": f"finite numbers, on each line {size} or a multiple of it",
+            "rows": f"finite numbers, on each line {length} or a multiple of it",
         }
         raise DataError(f"{name}: received {error}; valid: {valid[format]}") from None
 
@@ -151,14 +151,14 @@ def _text(content: bytes) -> str:
     return text
 
 
-def _numbers(text: str, size: int) -> np.ndarray:
+def _numbers(text: str, length: int) -> np.ndarray:
     values = _floats(_words(_bare(text)))
-    if len(values) != size:
+    if len(values) != length:
         raise _MalformedError(f"{len(values)} numbers")
     return values.astype(np.float32)
 
 
-def _pairs(text: str, size: int, channels: int, first: int) -> np.ndarray:
+def _pairs(text: str, length: int, channels: int, first: int) -> np.ndarray:
     lines = [line for line in text.splitlines() if not line.isspace() and line]
     if not lines:
         raise _MalformedError("an empty file")
@@ -166,10 +166,10 @@ def _pairs(text: str, size: int, channels: int, first: int) -> np.ndarray:
         lines = [text]
     elif len(lines) != channels:
         raise _MalformedError(f"{len(lines)} lines")
-    return np.concatenate([_channel(line, size, first) for line in lines])
+    return np.concatenate([_channel(line, length, first) for line in lines])
 
 
-def _channel(line: str, size: int, first: int) -> np.ndarray:
+def _channel(line: str, length: int, first: int) -> np.ndarray:
     words = _words(line)
     try:
         pairs = [word.split(":") for word in words]
@@ -177,29 +177,29 @@ def _channel(line: str, size: int, first: int) -> np.ndarray:
     except (ValueError, OverflowError):
         raise _MalformedError(_shown(next(word for word in words if not _PAIR.fullmatch(word)))) from None
     values = _floats([value for _, value in pairs], of=words)
-    outside = bins[(bins < 0) | (bins >= size)] + first
+    outside = bins[(bins < 0) | (bins >= length)] + first
     if len(outside):
-        from_one = first == 0 and set(outside) == {size}
+        from_one = first == 0 and set(outside) == {length}
         hint = " (if they are counted from 1, first is 1)" if from_one else ""
         raise _MalformedError(f"bin {outside[0]}{hint}")
-    times = np.bincount(bins, minlength=size)
+    times = np.bincount(bins, minlength=length)
     if times.max() > 1:
         raise _MalformedError(f"bin {times.argmax() + first} {times.max()} times")
-    vector = np.zeros(size, np.float32)
+    vector = np.zeros(length, np.float32)
     vector[bins] = values
     return vector
 
 
-def _rows(text: str, size: int) -> np.ndarray:
+def _rows(text: str, length: int) -> np.ndarray:
     # Brackets around the whole list, or else around every line.
     lines = (_bare(text) if text.count("[") == 1 else text).splitlines()
     values = [_floats(_words(_bare(line))) for line in lines]
     for number, row in enumerate(values, start=1):
-        if len(row) % size:
+        if len(row) % length:
             raise _MalformedError(f"{len(row)} numbers on line {number}")
-    rows = np.concatenate([np.empty(0), *values]).reshape(-1, size)
+    rows = np.concatenate([np.empty(0), *values]).reshape(-1, length)
     if not len(rows):
-        return np.zeros(2 * size, np.float32)
+        return np.zeros(2 * length, np.float32)
     return np.concatenate([rows.mean(axis=0), rows.std(axis=0)]).astype(np.float32)
 
 
@@ -236,7 +236,7 @@ def _shown(word: str) -> str:
 
 
 def gather(
-    raw: Path, out: Path, *, name: str, format: str, size: int, channels: int, first: int, dtype: str
+    raw: Path, out: Path, *, name: str, format: str, length: int, channels: int, first: int, dtype: str
 ) -> int:
     """Writes the features NAME that came with a track's raw data as a features artifact to `out`, a folder.
 
@@ -266,7 +266,7 @@ def gather(
         contents.update(hashlib.sha256(content).digest())
         label = f"{name} of {row.id}, file {row.frame}"
         try:
-            vector = parse(content, format=format, size=size, name=label, channels=channels, first=first)
+            vector = parse(content, format=format, length=length, name=label, channels=channels, first=first)
             found[str(row.id)].append(vector)
         except DataError as error:
             wrong.append(str(error))
@@ -278,6 +278,6 @@ def gather(
     x, lengths = stack([found[i] for i in ids])
     np.save(out / "features.npy", x.astype(dtype))
     pd.DataFrame({"id": ids, "length": lengths}).to_csv(out / "ids.csv", index=False)
-    read = {"name": name, "format": format, "size": size, "channels": channels, "first": first}
+    read = {"name": name, "format": format, "length": length, "channels": channels, "first": first}
     write_json(out / "config.json", {"given": read | {"dtype": dtype, "sha256": contents.hexdigest()}})
     return len(files)

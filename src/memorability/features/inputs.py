@@ -18,7 +18,7 @@ from memorability.core.errors import DataError, ParamsError
 from memorability.core.files import read_json
 from memorability.data import tables
 from memorability.data.shards import Place, ShardReader
-from memorability.media.pictures import decode, resize_and_crop, stretch
+from memorability.media.pictures import Fit, decode, prepared
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
 
@@ -49,16 +49,16 @@ class Pictures:
 
 
 class Pixels:
-    """`Pictures` resized and cropped, or brought whole to a square of `crop`: uint8 [3, crop, crop] each.
+    """`Pictures`, prepared as `fit`, `resize` and `crop` say (`media.pictures.prepared`): uint8 [3, crop, crop] each.
 
     A set that fits in a share of the free memory is decoded once and kept, in memory that forked
     loading processes fill and read together; a larger one is decoded at every access.
     """
 
     def __init__(
-        self, pictures: Pictures, *, resize: int, crop: int, whole: bool = False, memory: int | None = None
+        self, pictures: Pictures, *, fit: Fit, resize: int, crop: int, memory: int | None = None
     ) -> None:
-        self._pictures, self._resize, self._crop, self._whole = pictures, resize, crop, whole
+        self._pictures, self._fit, self._resize, self._crop = pictures, fit, resize, crop
         self._kept: np.ndarray | None = None
         shape = (len(pictures), 3, crop, crop)
         if 0 < math.prod(shape) <= (_memory_to_use() if memory is None else memory):
@@ -73,10 +73,7 @@ class Pixels:
         if self._kept is not None and self._known[index]:
             return self._kept[index]
         picture = self._pictures.picture(index)
-        if self._whole:
-            pixels = stretch(picture, size=self._crop)
-        else:
-            pixels = resize_and_crop(picture, resize=self._resize, crop=self._crop)
+        pixels = prepared(picture, fit=self._fit, resize=self._resize, crop=self._crop)
         if self._kept is not None:
             self._kept[index] = pixels
             self._known[index] = True
@@ -100,7 +97,7 @@ class Clips:
         folder: a frames artifact.
     """
 
-    def __init__(self, ids: Sequence[str], folder: Path, *, resize: int, crop: int) -> None:
+    def __init__(self, ids: Sequence[str], folder: Path, *, fit: Fit, resize: int, crop: int) -> None:
         listed = Listed(folder)
         if listed.frames is None:
             raise ParamsError(f"input {folder}: expected a frames artifact, data/frames/NAME")
@@ -108,7 +105,7 @@ class Clips:
         self._first = np.concatenate([[0], np.cumsum(listed.lengths)])[position]
         self.lengths, self.count = listed.lengths[position], int(listed.frames["count"])
         self.frames = listed.frames
-        self._pixels = Pixels(listed.pictures, resize=resize, crop=crop)
+        self._pixels = Pixels(listed.pictures, fit=fit, resize=resize, crop=crop)
         self._crop = crop
 
     def __len__(self) -> int:
@@ -148,25 +145,6 @@ class Listed:
         self.pictures = Pictures(listed, folder)
 
 
-class Sequences:
-    """Features as sequences: float [T, D] each, zero after the last frame; pictures are sequences of one.
-
-    Args:
-        x: features, [N, D] or [N, T, D], and of spatial layers with h and w behind.
-    """
-
-    def __init__(self, x: np.ndarray, *, by_frame: bool) -> None:
-        self._x = x
-        steps = x.shape[1] if by_frame else 1
-        self.shape = (steps, math.prod(x.shape[1:]) // steps)
-
-    def __len__(self) -> int:
-        return len(self._x)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return np.array(self._x[index]).reshape(self.shape)
-
-
 def feature_lengths(folder: Path, ids: Sequence[str]) -> np.ndarray | None:
     """How many frames of each of the named clips have features, int64 [N]; None for pictures."""
     table = pd.read_csv(folder / "ids.csv", dtype={"id": "string"})
@@ -189,13 +167,13 @@ def feature_config(folder: Path, family: str) -> dict[str, object]:
 
 def mean_over_frames(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Features [N, T, ...] -> float64 [N, ...]: the mean over the frames that are there."""
-    shown = np.arange(x.shape[1]) < lengths[:, None]
-    weight = (shown / np.maximum(1, lengths)[:, None]).reshape(*shown.shape, *[1] * (x.ndim - 2))
-    found = np.empty((len(x), *x.shape[2:]))
+    exists = np.arange(x.shape[1]) < lengths[:, None]
+    weight = (exists / np.maximum(1, lengths)[:, None]).reshape(*exists.shape, *[1] * (x.ndim - 2))
+    means = np.empty((len(x), *x.shape[2:]))
     for start in range(0, len(x), 256):  # a part at a time: all of it may not fit in memory
         part = slice(start, start + 256)
-        found[part] = (x[part] * weight[part]).sum(axis=1)
-    return found
+        means[part] = (x[part] * weight[part]).sum(axis=1)
+    return means
 
 
 def feature_rows(folder: Path, ids: Sequence[str]) -> np.ndarray:

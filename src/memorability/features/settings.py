@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from memorability.core.settings import Block
+from memorability.media.pictures import Fit
 
 
-class Transform(Block):
-    """What a network expects: shorter side to `resize`, central `crop` (pixels), then (x - mean) / std."""
+class Prepared(Block):
+    """How a picture becomes pixels (`media.pictures.prepared`): `fit` to `resize` pixels, then the central `crop`.
 
-    resize: int = Field(ge=8)
-    crop: int = Field(ge=8)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    `squash` brings the whole picture to a square, as the released ResMem does, so that nothing at its sides is
+    lost; `shorter_side` keeps its proportions, and of a 16:9 picture cuts off over half.
+    """
+
+    fit: Fit = "squash"
+    resize: int = Field(256, ge=8)
+    crop: int = Field(224, ge=8)
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> Transform:
+    def _crop_fits(self) -> Self:
         if self.crop > self.resize:
             raise ValueError(f"crop must be at most resize ({self.resize}), received {self.crop}")
         return self
+
+
+class Transform(Prepared):
+    """What a network expects: prepared pixels, then (x - mean) / std; by default those of ImageNet's networks."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 class Given(Block):
@@ -29,7 +40,7 @@ class Given(Block):
 
     name: str = Field(description="their folder's name, as the data set's settings have it")
     format: Literal["numbers", "pairs", "rows"]
-    size: int = Field(ge=1, description="numbers, bins, or numbers in a row")
+    length: int = Field(ge=1, description="numbers, bins, or numbers in a row")
     channels: int = Field(1, ge=1, description="of pairs: lines of bins, one after the other")
     first: Literal[0, 1] = Field(0, description="of pairs: number of the first bin")
 
@@ -38,16 +49,16 @@ class Features(Block):
     """Pictures or frames through one backbone up to a named layer, or features that come with the data.
 
     `input`: `data/raw/TRACK` (pictures, and features that come with clips) or `data/frames/NAME`.
-    `size`: the whole picture is brought to a square of so many pixels, in place of the backbone's own
-    resize and crop: for families of maps, which must see all that a map shows.
+    `pixels`: the whole picture is brought to a square of so many pixels, in place of the backbone's own
+    fit, resize and crop: for families of maps, which must see all that a map shows.
     """
 
     input: str
     backbone: str = Field(description="none, where the features are given")
-    dtype: Literal["float16", "float32"]
+    dtype: Literal["float16", "float32"] = "float32"
     layer: str | None = None
     pool: Literal["mean", "none"] = Field("mean", description="mean over space, or keep the map")
-    size: int | None = Field(None, ge=8)
+    pixels: int | None = Field(None, ge=8)
     batch_size: int = Field(32, ge=1)
     given: Given | None = None
 
@@ -56,8 +67,8 @@ class Features(Block):
         computed = self.backbone != "none"
         if computed == (self.given is not None) or computed != (self.layer is not None):
             raise ValueError("name either a backbone and its layer, or backbone: none and what is given")
-        if self.size is not None and not computed:
+        if self.pixels is not None and not computed:
             raise ValueError(
-                f"size is of pictures that a backbone reads, received {self.size} of given features"
+                f"pixels is of pictures that a backbone reads, received {self.pixels} of given features"
             )
         return self

@@ -1,4 +1,4 @@
-"""Maps of which regions of a picture are remembered: the true ones of a track, and predictions on disk.
+"""Maps of which regions of a picture are remembered, from a file's bytes to arrays of any size.
 
 A map is float [C, S, S] in [0, 1] (or uint8 to 255), of the whole picture brought to a square of S pixels.
 C is 1, or 3 for maps that are stored as RGB, as VISCHEMA's are: red how often a place is truly remembered,
@@ -17,10 +17,7 @@ from PIL import Image
 
 from memorability.core.errors import DataError
 from memorability.core.files import staged
-from memorability.core.parallel import map_ahead
-from memorability.data import tables
-from memorability.data.shards import Place, ShardReader
-from memorability.media.pictures import decode, stretch
+from memorability.media.pictures import decode
 
 ARRAYS = "maps.npy"  # beside a model's table of predictions
 COLOUR = 24  # levels that the channels of a grey JPEG may differ by
@@ -47,75 +44,14 @@ def decode_map(content: bytes, *, channels: int, name: str) -> Image.Image:
     return picture.convert("L")
 
 
-def channels_of(folder: Path) -> int:
-    """How many channels the maps of a raw track have.
-
-    Raises:
-        DataError: the track has no maps, or maps of one channel beside maps of three.
-    """
-    if not (folder / "maps.csv").is_file():
-        raise DataError(f"{folder}: these raw data have no maps")
-    found = sorted(set(tables.read(folder / "maps.csv")["channels"].astype(int)))
-    if len(found) != 1:
-        raise DataError(f"{folder}: maps of {found} channels; valid: all of 1, or all of 3")
-    return found[0]
-
-
-def truth(folder: Path, ids: Sequence[str], *, size: int, threads: int = 2) -> np.ndarray:
-    """The true maps of the named pictures of a raw track: uint8 [N, C, size, size].
-
-    Raises:
-        DataError: a picture has no map.
-    """
-    channels = channels_of(folder)
-    listed = tables.read(folder / "maps.csv").set_index("id")
-    missing = [name for name in ids if name not in listed.index]
-    if missing:
-        raise DataError(f"{folder}: no map for {len(missing)} of {len(ids)} pictures, such as {missing[0]}")
-    shards = ShardReader(folder)
-    columns = (listed[column] for column in Place._fields)
-    places = {
-        name: Place(shard, int(offset), int(length))
-        for name, shard, offset, length in zip(listed.index, *columns, strict=True)
-    }
-
-    def read(name: str) -> np.ndarray:
-        decoded = decode_map(shards.read(places[name]), channels=channels, name=name)
-        return stretch(decoded, size=size)
-
-    found = np.empty((len(ids), channels, size, size), np.uint8)
-    for row, values in zip(found, map_ahead(read, ids, threads=threads, ahead=64), strict=True):
-        row[:] = values
-    return found
-
-
-def write_predictions(table: pd.DataFrame, predicted: np.ndarray, path: Path) -> None:
-    """Writes the table at `path` and, beside it, its rows' maps: float [M, C, S, S], kept as float16."""
-    if len(table) != len(predicted):
-        raise DataError(f"{len(table)} rows and {len(predicted)} maps; there must be one for each")
-    with staged(path.with_name(ARRAYS)) as scratch, scratch.open("wb") as stream:
-        np.save(stream, predicted.astype(np.float16))
-    tables.write(table, path)
-
-
-def read_predictions(path: Path, *, size: int | None = None) -> tuple[pd.DataFrame, np.ndarray]:
-    """A model's table of predictions (id, split) and its maps, float32 [M, C, S, S] in [0, 1].
-
-    Args:
-        size: side that the maps are brought to; by default they stay as the model made them.
-    """
-    table, values = tables.read(path), np.load(path.with_name(ARRAYS)).astype(np.float32)
-    return table, values if size is None else resized(values, size=size)
-
-
-def resized(values: np.ndarray, *, size: int) -> np.ndarray:
-    """Maps float [N, C, s, s] brought to another side, bilinearly: float32 [N, C, size, size]."""
-    if values.shape[-2:] == (size, size):
+def at_size(values: np.ndarray, *, width: int, height: int) -> np.ndarray:
+    """Maps float [..., h, w] brought to another size in pixels, bilinearly: float32 [..., height, width]."""
+    if values.shape[-2:] == (height, width):
         return values.astype(np.float32, copy=False)
-    found = np.empty((*values.shape[:-2], size, size), np.float32)
-    for place in np.ndindex(values.shape[:-2]):
-        one = Image.fromarray(values[place].astype(np.float32))
-        found[place] = np.asarray(one.resize((size, size), Image.Resampling.BILINEAR))
+    found = np.empty((*values.shape[:-2], height, width), np.float32)
+    for index in np.ndindex(values.shape[:-2]):
+        one = Image.fromarray(values[index].astype(np.float32))
+        found[index] = np.asarray(one.resize((width, height), Image.Resampling.BILINEAR))
     return found
 
 
@@ -134,3 +70,45 @@ def _shares(parts: int, pixels: int) -> np.ndarray:
     left = np.arange(pixels)
     inside = np.minimum(end, left + 1) - np.maximum(start, left)
     return inside.clip(min=0) * parts / pixels
+
+
+# Until the other rooms say `memorability.data.true_maps` and evaluation writes its own predictions.
+
+
+def channels_of(folder: Path) -> int:
+    from memorability.data import true_maps
+
+    return true_maps.channels(folder)
+
+
+def truth(folder: Path, ids: Sequence[str], *, size: int, threads: int = 2) -> np.ndarray:
+    from memorability.data import true_maps
+
+    return true_maps.read(folder, ids, pixels=size, threads=threads)
+
+
+def write_predictions(table: pd.DataFrame, predicted: np.ndarray, path: Path) -> None:
+    """Writes the table at `path` and, beside it, its rows' maps: float [M, C, S, S], kept as float16."""
+    from memorability.data import tables
+
+    if len(table) != len(predicted):
+        raise DataError(f"{len(table)} rows and {len(predicted)} maps; there must be one for each")
+    with staged(path.with_name(ARRAYS)) as scratch, scratch.open("wb") as stream:
+        np.save(stream, predicted.astype(np.float16))
+    tables.write(table, path)
+
+
+def read_predictions(path: Path, *, size: int | None = None) -> tuple[pd.DataFrame, np.ndarray]:
+    """A model's table of predictions (id, split) and its maps, float32 [M, C, S, S] in [0, 1].
+
+    Args:
+        size: side that the maps are brought to; by default they stay as the model made them.
+    """
+    from memorability.data import tables
+
+    table, values = tables.read(path), np.load(path.with_name(ARRAYS)).astype(np.float32)
+    return table, values if size is None else resized(values, size=size)
+
+
+def resized(values: np.ndarray, *, size: int) -> np.ndarray:
+    return at_size(values, width=size, height=size)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from memorability.core.errors import DataError
+from memorability.media.maps import at_size
 
 REMEMBERED, FALSELY = (221, 122, 31), (43, 108, 176)  # orange and blue, as RGB
 # Brightness of black and of white, so that the picture can be seen: where nothing is remembered it is dark and
@@ -39,7 +40,7 @@ def overlay(picture: Image.Image, values: np.ndarray, *, scale: float | None = N
     _check(values)
     if scale is not None and not scale > 0:
         raise DataError(f"the scale of an overlay must be above 0, received {scale}")
-    shown = at_size(values[:2], width=picture.width, height=picture.height)
+    shown = np.clip(at_size(values[:2], width=picture.width, height=picture.height), 0, 1)
     strongest = float(shown.max()) if scale is None else scale
     pixels = np.array(picture.convert("RGB"))
     rows = max(1, STRIP // picture.width)
@@ -59,14 +60,6 @@ def as_picture(values: np.ndarray) -> Image.Image:
     _check(values)
     pixels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-
-
-def at_size(values: np.ndarray, *, width: int, height: int) -> np.ndarray:
-    """A map brought to another size in pixels, bilinearly: float32 [C, height, width] in [0, 1]."""
-    found = np.empty((len(values), height, width), np.float32)
-    for channel, one in zip(found, values.astype(np.float32), strict=True):
-        channel[:] = np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BILINEAR))
-    return np.clip(found, 0, 1, out=found)
 
 
 def _laid_over(pixels: np.ndarray, strength: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import imagehash
 import numpy as np
@@ -15,6 +16,7 @@ from memorability.core.errors import DataError
 # since features that are kept by a file's content are then out of date.
 VERSION = 2
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+Fit = Literal["squash", "shorter_side"]
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,30 +64,43 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarray:
-    """The shorter side to `resize` (bilinear), then the central `crop` x `crop` pixels.
+def prepared(picture: Image.Image, *, fit: Fit, resize: int, crop: int) -> np.ndarray:
+    """The picture as networks take it: resized (bilinear), then its central `crop` x `crop` pixels.
+
+    Args:
+        fit: `squash` brings the whole picture to a square of `resize` pixels, whatever its shape, as ResMem
+            does (Needell and Bainbridge 2022; 256, then 227); `shorter_side` keeps the shape and brings the
+            shorter side to `resize`, so that of a long picture the ends are not seen.
+        resize, crop: pixels; `crop` is at most `resize`.
 
     Returns:
-        uint8 [3, crop, crop].
+        uint8 [C, crop, crop], C the channels the picture has: 3, or 1 of a grey map.
+
+    Raises:
+        DataError: `crop` is larger than `resize`.
     """
-    picture = _without_far_ends(picture)
-    width, height = picture.size
-    scale = resize / min(width, height)
-    new = (max(resize, round(width * scale)), max(resize, round(height * scale)))
-    left, top = (new[0] - crop) // 2, (new[1] - crop) // 2
-    picture = picture.resize(new, Image.Resampling.BILINEAR)
-    picture = picture.crop((left, top, left + crop, top + crop))
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    if not 0 < crop <= resize:
+        raise DataError(f"crop must be from 1 to resize ({resize}), received {crop}")
+    if fit == "shorter_side":
+        picture = _without_far_ends(picture)
+        scale = resize / min(picture.size)
+        width, height = (max(resize, round(side * scale)) for side in picture.size)
+    else:
+        width = height = resize
+    left, top = (width - crop) // 2, (height - crop) // 2
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    values = np.asarray(picture.crop((left, top, left + crop, top + crop)))
+    return np.ascontiguousarray(values[None] if values.ndim == 2 else values.transpose(2, 0, 1))
+
+
+def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarray:
+    """Until its callers say `prepared`."""
+    return prepared(picture, fit="shorter_side", resize=resize, crop=crop)
 
 
 def stretch(picture: Image.Image, *, size: int) -> np.ndarray:
-    """The whole picture brought to a square (bilinear), whatever its shape.
-
-    Returns:
-        uint8 [C, size, size], C the channels it has.
-    """
-    square = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
-    return np.ascontiguousarray(square[None] if square.ndim == 2 else square.transpose(2, 0, 1))
+    """Until its callers say `prepared`."""
+    return prepared(picture, fit="squash", resize=size, crop=size)
 
 
 def _without_far_ends(picture: Image.Image) -> Image.Image:

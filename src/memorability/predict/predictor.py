@@ -14,32 +14,31 @@ from PIL import Image
 
 from memorability import families
 from memorability.core.errors import DataError, listing
-from memorability.core.settings import checked
-from memorability.features import items
 from memorability.features.items import Item
 from memorability.media import video
 from memorability.media.overlay import at_size
 from memorability.media.pictures import SUFFIXES, decode, find_files
-from memorability.training import answers, artifacts
+from memorability.training.trained import TrainedModel
 
 BATCH = 32  # pictures, or frames of clips, at a time
 PIXELS = 2**26  # of pictures, whose maps are made at a time: fewer than BATCH of large ones
 # What is decoded of a clip for models that read no frame: what is no clip has no score.
 ANY = video.Sampling("first_middle_last", count=3)
 Titles = Mapping[Path, str] | Mapping[str, str]  # of clips, by path
+Paths = str | Path | Iterable[str | Path]  # one path is one item, not an iterable of characters
 
 
 @dataclass(frozen=True)
 class Score:
     """A file's predicted memorability: in [0, 1], or a little outside for linear families.
 
-    `by_frame`, of clips and where the family says something of each frame: the score after each frame,
+    `frame_values`, of clips and where the family says something of each frame: the score after each frame,
     or the attention to it; `kind` says which.
     """
 
     path: Path
     score: float
-    by_frame: tuple[float, ...] | None = None
+    frame_values: tuple[float, ...] | None = None
     kind: str | None = None
 
 
@@ -78,9 +77,9 @@ class Predictor:
     Raises:
         DataError: there is no trained model, or not the backbone that it was trained with.
 
-    >>> Predictor("models/ridge").predict(["photo.jpg"])  # doctest: +SKIP
+    >>> Predictor("models/ridge").predict("photo.jpg")  # doctest: +SKIP
     [Score(path=PosixPath('photo.jpg'), score=0.71)]
-    >>> Predictor("models/unet").predict_maps(["photo.jpg"])[0].values.shape  # doctest: +SKIP
+    >>> Predictor("models/unet").predict_maps("photo.jpg")[0].values.shape  # doctest: +SKIP
     (3, 768, 1024)
     """
 
@@ -88,24 +87,18 @@ class Predictor:
         self, model: str | Path, *, models: str | Path | None = None, device: str | None = None
     ) -> None:
         self._folder = Path(model)
-        self._models = self._folder.parent if models is None else Path(models)
-        self._device = device
-        self._config, arrays = artifacts.load(self._folder)
-        task = families.load(self._config["settings"]["family"])
-        at = f"{self._folder}/config.json: settings"
-        settings = checked(task.Params, self._config["settings"], at=at)
-        self._task, self._settings = task, settings
-        self.clips, self.maps = settings.track == "videos", settings.track == "maps"
-        self._source = self._reads(task.READS)
-        self.needs_title = self._source.needs_title
-        if hasattr(task, "fit"):
-            self._answer = answers.closed_form(task, settings, arrays, self._source.read)
-        else:
-            self._answer = answers.network(
-                task, settings, self._config, arrays, self._source.read, device=device
-            )
+        self._model = TrainedModel(
+            self._folder,
+            models=self._folder.parent if models is None else Path(models),
+            load_family=families.load,
+            device=device,
+        )
+        settings = self._model.settings
+        self.family, self.track = str(settings.family), str(settings.track)
+        self.clips, self.maps = self.track == "videos", self.track == "maps"
+        self.needs_title = self._model.source.needs_title
 
-    def predict(self, paths: Iterable[str | Path], *, titles: Titles | None = None) -> list[Score]:
+    def predict(self, paths: Paths, *, titles: Titles | None = None) -> list[Score]:
         """Scores files, and every picture (or clip) below a folder, in sorted order.
 
         Args:
@@ -117,33 +110,29 @@ class Predictor:
         """
         return _all_of(self.scores(paths, titles=titles), "scored")
 
-    def scores(
-        self, paths: Iterable[str | Path], *, titles: Titles | None = None
-    ) -> Iterator[Score | Failure]:
+    def scores(self, paths: Paths, *, titles: Titles | None = None) -> Iterator[Score | Failure]:
         """As `predict`, batch after batch, with a `Failure` for whatever cannot be scored."""
         self._must_score()
-        return self._results(self._found(paths), _by_path(titles), self._score)
+        return self._results(self._files(paths), _by_path(titles), self._score)
 
-    def scores_together(
-        self, paths: Iterable[str | Path], *, titles: Titles | None = None
-    ) -> list[Score | Failure]:
+    def scores_together(self, paths: Paths, *, titles: Titles | None = None) -> list[Score | Failure]:
         """As `scores`, the work shared by the processes that `torchrun` started; all know all results."""
         from memorability.core import distributed
 
         self._must_score()
-        found = distributed.share(self._found(paths))
-        return distributed.interleaved(list(self._results(found, _by_path(titles), self._score)))
+        share = distributed.share(self._files(paths))
+        return distributed.interleaved(list(self._results(share, _by_path(titles), self._score)))
 
     def of_pictures(self, pictures: Iterable[Image.Image]) -> Iterator[float]:
         """The scores of decoded pictures, one after the other."""
         self._must_score()
         if self.clips:
-            raise DataError(f"a model of clips ({self._settings.family}) cannot score pictures")
+            raise DataError(f"a model of clips ({self.family}) cannot score pictures")
         pictures = iter(pictures)
         while batch := [Item(Path(), picture) for picture in itertools.islice(pictures, BATCH)]:
-            yield from map(float, self._answer(batch)[0])
+            yield from map(float, self._model.predict(batch)[0])
 
-    def predict_maps(self, paths: Iterable[str | Path]) -> list[Map]:
+    def predict_maps(self, paths: Paths) -> list[Map]:
         """The maps of pictures, and of every picture below a folder, in sorted order, all in memory.
 
         Raises:
@@ -152,34 +141,34 @@ class Predictor:
         """
         return _all_of(self.maps_of(paths), "mapped")
 
-    def maps_of(self, paths: Iterable[str | Path]) -> Iterator[Map | Failure]:
+    def maps_of(self, paths: Paths) -> Iterator[Map | Failure]:
         """As `predict_maps`, one map after the other, with a `Failure` for whatever has none."""
         if not self.maps:
             kind = "clips" if self.clips else "pictures"
             raise DataError(
-                f"{self._folder}: this model ({self._settings.family}) predicts scores of {kind}, not maps; "
+                f"{self._folder}: this model ({self.family}) predicts scores of {kind}, not maps; "
                 "they come by predict (the command: without --map), maps from a model of track maps"
             )
-        return self._results(self._found(paths), {}, _map)
+        return self._results(self._files(paths), {}, _map)
 
     def _must_score(self) -> None:
         if self.maps:
             raise DataError(
-                f"{self._folder}: this model ({self._settings.family}) predicts maps, not scores; they come by "
+                f"{self._folder}: this model ({self.family}) predicts maps, not scores; they come by "
                 "predict_maps (the command: with --map -o FILE), scores from a model of another track"
             )
 
     # From paths to items.
 
-    def _found(self, paths: Iterable[str | Path]) -> list[Path | Failure]:
+    def _files(self, paths: Paths) -> list[Path | Failure]:
         """The pictures, or clips, at and below the paths."""
-        found: list[Path | Failure] = []
-        for path in map(Path, paths):
+        files: list[Path | Failure] = []
+        for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
             try:
-                found += find_files(path, video.SUFFIXES if self.clips else SUFFIXES)
-            except DataError as error:
-                found.append(Failure(path, str(error)))
-        return found
+                files += find_files(path, video.SUFFIXES if self.clips else SUFFIXES)
+            except (DataError, OSError) as error:
+                files.append(Failure(path, str(error)))
+        return files
 
     def _open(self, path: Path | Failure, titles: Mapping[Path, str]) -> Item | Failure:
         if isinstance(path, Failure):
@@ -188,22 +177,20 @@ class Predictor:
             if not self.clips:
                 return Item(path, decode(path.read_bytes(), name=str(path)))
             if self.needs_title and path not in titles:
-                raise DataError(
-                    f"{path}: this model ({self._settings.family}) reads titles; give one (--title)"
-                )
+                raise DataError(f"{path}: this model ({self.family}) reads titles; give one (--title)")
             item = Item(path, title=titles.get(path, ""))
-            for sampling in self._source.samplings or (ANY,):
+            for sampling in self._model.source.samplings or (ANY,):
                 item.frames(sampling)
         except (DataError, OSError) as error:
             return Failure(path, str(error))
         return item
 
     def _batches(
-        self, found: Sequence[Path | Failure], titles: Mapping[Path, str]
+        self, files: Sequence[Path | Failure], titles: Mapping[Path, str]
     ) -> Iterator[list[Item | Failure]]:
         most, pixels = (BATCH // 8 if self.clips else BATCH), 0
         batch: list[Item | Failure] = []
-        for path in found:
+        for path in files:
             batch.append(self._open(path, titles))
             if self.maps and isinstance(item := batch[-1], Item) and item.picture:
                 pixels += math.prod(item.picture.size)
@@ -217,62 +204,29 @@ class Predictor:
 
     def _results(
         self,
-        found: Sequence[Path | Failure],
+        files: Sequence[Path | Failure],
         titles: Mapping[Path, str],
         result: Callable[[Item, np.ndarray, np.ndarray | None], Result],
     ) -> Iterator[Result | Failure]:
-        for opened in self._batches(found, titles):
-            read = [item for item in opened if isinstance(item, Item)]
-            values, by_frame = self._answer(read) if read else (np.empty(0), None)
+        for opened in self._batches(files, titles):
+            items = [item for item in opened if isinstance(item, Item)]
+            values, frames = self._model.predict(items) if items else (np.empty(0), None)
             rows = iter(range(len(values)))
             for item in opened:
                 if isinstance(item, Failure):
                     yield item
                     continue
                 row = next(rows)
-                yield result(item, values[row], None if by_frame is None else by_frame[row])
+                yield result(item, values[row], None if frames is None else frames[row])
 
-    def _score(self, item: Item, value: np.ndarray, said: np.ndarray | None) -> Score:
-        if said is None:
+    def _score(self, item: Item, value: np.ndarray, frames: np.ndarray | None) -> Score:
+        if frames is None:
             return Score(item.path, float(value))
-        shown = tuple(map(float, said[np.isfinite(said)]))
-        return Score(item.path, float(value), by_frame=shown, kind=self._task.BY_FRAME)
-
-    # What the family reads, where that is what other models say.
-
-    def _reads(self, reads: str) -> items.Source:
-        if reads == "predictions":
-            return self._others()
-        if reads == "frame_scores":
-            return self._frame_scores()
-        return items.source(reads, self._settings, self._config, models=self._models, device=self._device)
-
-    def _others(self) -> items.Source:
-        members = [self._other(name) for name in self._settings.members]
-        return items.Source(
-            lambda read: (np.stack([member._answer(read)[0] for member in members], axis=1), None),
-            samplings=frozenset().union(*(member._source.samplings for member in members)),
-            needs_title=any(member.needs_title for member in members),
-        )
-
-    def _frame_scores(self) -> items.Source:
-        image_model = self._other(self._settings.backbone)
-        sampling = items.sampling_of(self._config["frames"])
-
-        def frame_scores(read: Sequence[Item]) -> tuple[np.ndarray, None]:
-            found = np.full((len(read), sampling.count), np.nan)
-            for row, item in zip(found, read, strict=True):
-                scores = list(image_model.of_pictures(item.frames(sampling)))
-                row[: len(scores)] = scores
-            return found, None
-
-        return items.Source(frame_scores, samplings=frozenset([sampling]))
-
-    def _other(self, name: str) -> Predictor:
-        return Predictor(self._models / name, models=self._models, device=self._device)
+        known = tuple(map(float, frames[np.isfinite(frames)]))
+        return Score(item.path, float(value), frame_values=known, kind=self._model.family.FRAME_VALUES)
 
 
-def _map(item: Item, value: np.ndarray, said: Any) -> Map:
+def _map(item: Item, value: np.ndarray, frames: Any) -> Map:
     """The map [C, S, S] of the whole picture, brought to its size."""
     if item.picture is None:
         raise DataError(f"{item.path}: maps are of pictures")
@@ -280,12 +234,12 @@ def _map(item: Item, value: np.ndarray, said: Any) -> Map:
 
 
 def _all_of(results: Iterable[Result | Failure], done: str) -> list[Result]:
-    found = list(results)
-    failures = [result for result in found if isinstance(result, Failure)]
+    listed = list(results)
+    failures = [result for result in listed if isinstance(result, Failure)]
     if failures:
         reasons = listing(failure.reason for failure in failures)
-        raise DataError(f"{len(failures)} of {len(found)} cannot be {done}:\n{reasons}")
-    return [result for result in found if not isinstance(result, Failure)]
+        raise DataError(f"{len(failures)} of {len(listed)} cannot be {done}:\n{reasons}")
+    return [result for result in listed if not isinstance(result, Failure)]
 
 
 def _by_path(titles: Titles | None) -> dict[Path, str]:

@@ -1,46 +1,26 @@
-"""Fitting one model of any family on a split, and predicting everything with it."""
+"""Fitting one model of any family on a split, and predicting with it what is judged later."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from memorability import families
 from memorability.core import runtime
-from memorability.core.errors import DataError, TrainingError
-from memorability.core.runtime import Precision
+from memorability.core.errors import TrainingError
+from memorability.core.layout import ModelPaths
 from memorability.data import tables
-from memorability.evaluation import map_metrics, metrics
-from memorability.features import reading
-from memorability.media import maps
+from memorability.features import reads
+from memorability.features.items import Array
 from memorability.training import artifacts, calibration
+from memorability.training.contract import ClosedForm, Family, Gradient, Judge, Truth
 from memorability.training.history import History
 from memorability.training.settings import Model
 
 REFERENCES = 1000  # validation inputs that a model which ranks keeps, to rank others among
-TRAIN_MAPS = 100  # of the training pictures whose maps are predicted and kept
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a model's things lie. `backbone` is None for models that contain none.
-
-    `predictions` is a table; beside it lie a map model's maps. `state` is where unfinished training is
-    kept. `raw` is the track's raw data, where true maps lie.
-    """
-
-    input: Path
-    backbone: Path | None
-    model: Path
-    predictions: Path
-    history: Path
-    state: Path
-    raw: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -48,164 +28,144 @@ class Compute:
     """How it is computed: what the last bits of a result depend on besides params and data."""
 
     seed: int
-    precision: Precision
+    precision: runtime.Precision
     threads: int
     compiled: bool = False
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What the rows are to be predicted as: scores, float [N], or maps, uint8 [N, C, S, S].
-
-    `kept` are the rows whose predictions are written, int [M] in order: of scores all, of maps those of
-    val and test and some of train, always the same ones.
-    """
-
-    values: np.ndarray
-    kept: np.ndarray
-
-    @property
-    def of_maps(self) -> bool:
-        return self.values.ndim > 1
-
-    def measure(self, rows: np.ndarray, prediction: np.ndarray) -> dict[str, float | None]:
-        """The measures of the predictions of the rows, by name."""
-        judge = map_metrics.measure if self.of_maps else metrics.measure
-        return judge(self.values[rows], prediction)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One model to fit: its family and settings, the rows as its target sees them, and where all lies.
-
-    `published` is each row's split, whichever target it lacks.
-    """
-
-    task: Any
-    settings: Any
-    rows: pd.DataFrame
-    truth: Truth
-    published: np.ndarray
-    place: Place
-
-    @property
-    def split(self) -> np.ndarray:
-        return self.rows["split"].to_numpy(str)
-
-    def write(self, *, origin: dict[str, Any], arrays: dict[str, np.ndarray], columns: Any) -> None:
-        """The model; and its predictions, columns [N] by name, or maps [M, C, S, S]."""
-        config = {"settings": self.settings.model_dump(mode="json"), **origin}
-        artifacts.save(self.place.model, config=config, arrays=arrays)
-        if self.truth.of_maps:
-            table = self.rows[["id"]].assign(split=self.published).iloc[self.truth.kept]
-            maps.write_predictions(table, columns, self.place.predictions)
-        else:
-            table = self.rows[["id", "split", "score"]].assign(split=self.published, **columns)
-            tables.write(table, self.place.predictions)
-
-
-def fit(settings: Model, rows: pd.DataFrame, place: Place, compute: Compute) -> None:
+def fit(
+    settings: Model,
+    table: pd.DataFrame,
+    paths: ModelPaths,
+    compute: Compute,
+    *,
+    family: Family,
+    judge: Judge,
+    open_model: Any,
+) -> None:
     """Trains on the rows whose split is train, selects on val, writes the model and its predictions.
 
-    The predictions are a table of id, split, score (the truth) and prediction of every row; of models
-    that rank also `ranking`, in [0, 1], and of models that say something of each frame NAME_0, NAME_1, ...
-    Of maps they are a table of id and split, and the maps beside it (`memorability.media.maps`). Of several
-    processes all train and the first one writes; a closed form is fitted by the first one alone.
+    `paths.predictions` gets what the judge writes, and the history. Of scores these are the predictions of every
+    row; of models that rank also `ranking`, in [0, 1], and of models that say something of each frame NAME_0, NAME_1, ...
+    Of several processes all train and the first one writes; a closed form is fitted by the first one alone.
 
     Args:
-        rows: a split table (`memorability.data.tables`).
+        table: a split table (`memorability.data.tables`).
+        judge: how the target is read, measured and written (`memorability.evaluation.scores` or `.maps`).
+        open_model: opens another model that this one contains, from its folder.
     """
-    task = families.load(settings.family)
-    published = rows["split"].to_numpy(str)
-    rows = tables.for_target(rows, "map" if settings.track == "maps" else settings.target)
-    rows = rows.reset_index(drop=True)
-    fitted_on = getattr(task, "FIT_ON", "train")
-    if not (rows["split"] == fitted_on).any():
+    rows = judge.for_target(table, settings.target).reset_index(drop=True)
+    if settings.training_seed is not None:
+        compute = Compute(**{**vars(compute), "seed": settings.training_seed})
+    work = _Work(
+        settings=settings,
+        rows=rows,
+        published=table["split"].to_numpy(str),
+        truth=judge.read_truth(rows, settings=settings, raw=paths.raw, threads=runtime.cores()),
+        paths=paths,
+        judge=judge,
+    )
+    fitted_on = family.FIT_ON if isinstance(family, ClosedForm) else "train"
+    if len(work.of(fitted_on)) == 0:
         raise TrainingError(f"no row of the {settings.track} split is {fitted_on!r}")
-    work = _Work(task, settings, rows, _truth(settings, rows, place), published, place)
-    if not hasattr(task, "fit"):
-        _gradient(work, compute)
+    where = reads.Where(models=paths.models, open_model=open_model, input=paths.input)
+    if isinstance(family, Gradient):
+        _gradient(family, work, reads.KINDS[family.READS].rows(settings, rows, where), compute)
     elif runtime.rank() == 0:
-        _closed_form(work, fitted_on)
+        _closed_form(family, work, reads.KINDS[family.READS].rows(settings, rows, where))
 
 
-def _truth(settings: Any, rows: pd.DataFrame, place: Place) -> Truth:
-    if settings.track != "maps":
-        return Truth(rows["score"].to_numpy(float), np.arange(len(rows)))
-    if place.raw is None:
-        raise DataError(f"family {settings.family}: no raw data named to read true maps from")
-    split = rows["split"].to_numpy(str)  # unlabelled where there is no map
-    known = split != "unlabelled"
-    values = np.zeros((len(rows), maps.channels_of(place.raw), settings.size, settings.size), np.uint8)
-    values[known] = maps.truth(
-        place.raw, list(rows["id"][known]), size=settings.size, threads=runtime.cores()
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """One model to fit: its settings, the rows as its target sees them, and where all lies.
+
+    `published` is each row's split, whether or not it has this target.
+    """
+
+    settings: Any
+    rows: pd.DataFrame
+    published: Array
+    truth: Truth
+    paths: ModelPaths
+    judge: Judge
+
+    def of(self, split: str) -> Array:
+        """The rows of a split, int [M]."""
+        return np.flatnonzero(self.rows["split"].to_numpy(str) == split)
+
+    def write(self, *, origin: dict[str, Any], arrays: dict[str, Array], columns: dict[str, Array]) -> None:
+        """The model, and its predictions (one of `columns`) of the rows that are kept."""
+        config = {"settings": self.settings.model_dump(mode="json"), **origin}
+        artifacts.save(self.paths.model, config=config, arrays=arrays)
+        more = {name: values for name, values in columns.items() if name != "prediction"}
+        rows = self.rows.assign(split=self.published)
+        self.judge.write(self.paths.predictions, rows, self.truth.kept, columns["prediction"], more)
+
+
+def _frame_columns(family: Family, values: Array | None) -> dict[str, Array]:
+    return (
+        {} if values is None else {f"{family.FRAME_VALUES}_{t}": column for t, column in enumerate(values.T)}
     )
-    train = np.flatnonzero(split == "train")
-    some = np.unique(np.linspace(0, len(train) - 1, min(TRAIN_MAPS, len(train))).round().astype(int))
-    return Truth(
-        values, np.sort(np.concatenate([train[some], np.flatnonzero(np.isin(split, ("val", "test")))]))
-    )
 
 
-def _frame_columns(task: Any, values: np.ndarray | None) -> dict[str, np.ndarray]:
-    return {} if values is None else {f"{task.BY_FRAME}_{t}": column for t, column in enumerate(values.T)}
-
-
-def _closed_form(work: _Work, fitted_on: str) -> None:
-    task, settings, truth, place = work.task, work.settings, work.truth, work.place
-    x, origin = reading.matrix(task.READS, settings, work.rows, place.input, place.backbone)
-    y = truth.values
-    fitted = np.flatnonzero(work.split == fitted_on)
-    state = task.fit(settings, x[fitted], y[fitted] / 255 if truth.of_maps else y[fitted])
-    asked = x[truth.kept] if truth.of_maps else x
-    prediction = task.predict(settings, state, asked)
-    frames = task.by_frame(settings, state, asked) if hasattr(task, "by_frame") else None
-    val = work.split[truth.kept] == "val"
-    with History(place.history) as history:
-        measured = truth.measure(truth.kept[val], prediction[val]) if val.any() else {}
+def _closed_form(family: ClosedForm, work: _Work, read: reads.Rows) -> None:
+    settings, truth, judge = work.settings, work.truth, work.judge
+    x, fitted = np.asarray(read.x), work.of(family.FIT_ON)
+    groups = work.rows["group"].to_numpy(np.int64)[fitted]
+    state = family.fit(settings, x[fitted], judge.as_floats(truth.values[fitted]), groups=groups)
+    asked = x[truth.kept]
+    prediction = family.predict(settings, state, asked)
+    frames = None if family.frame_values is None else family.frame_values(settings, state, asked)
+    val = np.isin(truth.kept, work.of("val"))
+    with History(work.paths.predictions) as history:
+        measured = judge.measure(truth.values[truth.kept[val]], prediction[val]) if val.any() else {}
         history.log({"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}})
-    columns = {"prediction": prediction, **_frame_columns(task, frames)}
-    work.write(origin=origin, arrays=state, columns=prediction if truth.of_maps else columns)
+    columns = {"prediction": prediction, **_frame_columns(family, frames)}
+    work.write(origin=read.origin, arrays=state, columns=columns)
 
 
-def _gradient(work: _Work, compute: Compute) -> None:
+def _gradient(family: Gradient, work: _Work, read: reads.Rows, compute: Compute) -> None:
     import torch
 
+    from memorability.core import distributed
     from memorability.features import backbones
-    from memorability.training import loop as training
+    from memorability.training import loop
     from memorability.training.loading import Examples
 
-    task, settings, rows, truth, place = work.task, work.settings, work.rows, work.truth, work.place
-    fabric = runtime.fabric(precision=compute.precision, threads=compute.threads)
-    x, lengths, shape, origin = reading.of_network(task.READS, settings, rows, place.input)
-    # What a map model takes from a backbone is not its logits.
-    backbone = None if place.backbone is None else backbones.load(place.backbone, head=not truth.of_maps)
-    origin |= {"shape": list(shape), "backbone": None if backbone is None else backbone.config}
-    more_shape = {"channels": truth.values.shape[1]} if truth.of_maps else {}
-    origin |= more_shape
+    settings, rows, truth, judge = work.settings, work.rows, work.truth, work.judge
+    fabric = distributed.fabric(precision=compute.precision, threads=compute.threads)
+    options = judge.build_options(truth.values)
+    backbone = None
+    if settings.backbone != "none":
+        # What a map model takes from a backbone is not its logits.
+        backbone = backbones.load(work.paths.models / settings.backbone, head=not options)
+    origin = read.origin | {
+        "shape": list(read.shape),
+        "backbone": None if backbone is None else backbone.config,
+        "build_options": options,
+    }
     torch.manual_seed(compute.seed)
-    with training.memory_explained(settings):
-        net = task.build(settings, shape=shape, backbone=backbone, **more_shape)
-    y = truth.values if truth.of_maps else truth.values.astype(np.float32)
-    more = {} if lengths is None else {"length": lengths}
-    everything = Examples(x, y, np.arange(len(rows)), names=list(rows["id"]), more=more)
-    parts = {name: np.flatnonzero(work.split == name) for name in ("train", "val")}
-    judged = [np.intersect1d(truth.kept, np.flatnonzero(work.published == name)) for name in tables.SPLITS]
-    judged = [chosen for chosen in judged if len(chosen)]
-    content = ["id", "sha256", "map" if truth.of_maps else "score", "split"]
-    used = rows[content].to_csv(index=False)
-    key = (settings.model_dump_json(), json.dumps(origin), used, repr(compute), fabric.device.type)
+    with loop.memory_explained(settings):
+        net = family.build(settings, shape=read.shape, backbone=backbone, **options)
+    y = truth.values if truth.values.dtype == np.uint8 else truth.values.astype(np.float32)
+    more = {} if read.lengths is None else {"length": read.lengths}
+    examples = Examples(read.x, y, np.arange(len(rows)), names=list(rows["id"]), more=more)
+    predicted = [np.intersect1d(truth.kept, np.flatnonzero(work.published == name)) for name in tables.SPLITS]
+    predicted = [chosen for chosen in predicted if len(chosen)]
+    higher = judge.MEASURES[settings.select].higher_is_better
+    key = (settings.model_dump_json(), json.dumps(origin), _content(rows), repr(compute), fabric.device.type)
     with (
-        training.unfinished(place.state, *key, fabric=fabric) as state,
-        History(place.history if runtime.rank() == 0 else None) as history,
+        loop.shared_state(work.paths.state, *key, fabric=fabric) as state,
+        History(work.paths.predictions if runtime.rank() == 0 else None) as history,
     ):
-        net, outcomes = training.fit(
-            task,
+        net, outcomes = loop.fit(
+            family,
             settings,
             net,
-            train=everything.part(parts["train"]),
-            val=everything.part(parts["val"]),
-            judged=[everything.part(chosen) for chosen in judged],
+            train=examples.part(work.of("train")),
+            val=examples.part(work.of("val")),
+            predicted=[examples.part(chosen) for chosen in predicted],
+            criterion=loop.Criterion(family.measure or judge.measure, settings.select, higher),
             fabric=fabric,
             seed=compute.seed,
             state=state,
@@ -213,32 +173,36 @@ def _gradient(work: _Work, compute: Compute) -> None:
             compiled=compute.compiled,
         )
         if runtime.rank() == 0:
-            back = np.argsort(np.concatenate(judged), kind="stable")
-            prediction = np.concatenate([outcome.prediction for outcome in outcomes])[back]
+            order = np.argsort(np.concatenate(predicted), kind="stable")
+            columns = {"prediction": np.concatenate([outcome.prediction for outcome in outcomes])[order]}
+            frames = [outcome.frame_values for outcome in outcomes if outcome.frame_values is not None]
+            columns |= _frame_columns(family, np.concatenate(frames)[order] if frames else None)
             arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-            if truth.of_maps:
-                work.write(origin=origin, arrays=arrays, columns=prediction)
-                return
-            frames = [outcome.by_frame for outcome in outcomes if outcome.by_frame is not None]
-            columns = {"prediction": prediction}
-            if getattr(task, "RANKS", False):
-                val = work.split == "val"
-                curve = calibration.isotonic(prediction[val], y[val])
-                columns = {"prediction": curve(prediction), "ranking": prediction}
-                origin |= {"calibration": curve.as_dict()}
-                arrays |= _references(x, lengths, prediction, parts["val"])
-            columns |= _frame_columns(task, np.concatenate(frames)[back] if frames else None)
+            if family.rank is not None:
+                origin, arrays = _calibrated(work, read, columns, origin, arrays)
             work.write(origin=origin, arrays=arrays, columns=columns)
 
 
-def _references(
-    x: Any, lengths: np.ndarray | None, prediction: np.ndarray, val: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The validation inputs that a model which ranks keeps, from all over the ranks."""
-    ranked = val[np.argsort(prediction[val], kind="stable")]
+def _content(rows: pd.DataFrame) -> str:
+    """What of the rows a model depends on."""
+    columns = [name for name in ("id", "sha256", "map", "score", "split") if name in rows]
+    return rows[columns].to_csv(index=False)
+
+
+def _calibrated(
+    work: _Work, read: reads.Rows, columns: dict[str, Array], origin: dict[str, Any], arrays: dict[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Turns ranks into scores by a curve of validation, and keeps validation inputs from all over the ranks.
+
+    Changes `columns`; returns origin and arrays with what was added.
+    """
+    ranking, val = columns["prediction"], work.of("val")
+    curve = calibration.isotonic(ranking[val], work.truth.values[val])
+    columns |= {"prediction": curve(ranking), "ranking": ranking}
+    ranked = val[np.argsort(ranking[val], kind="stable")]
     reference = ranked[np.unique(np.linspace(0, len(ranked) - 1, REFERENCES).round().astype(int))]
-    given = np.ones(len(reference), np.int64) if lengths is None else lengths[reference]
-    return {
-        f"{artifacts.REFERENCE}x": np.stack([x[int(row)] for row in reference]),
-        f"{artifacts.REFERENCE}length": given,
+    lengths = np.ones(len(reference), np.int64) if read.lengths is None else read.lengths[reference]
+    kept = {"x": np.stack([read.x[int(row)] for row in reference]), "length": lengths}
+    return origin | {"calibration": curve.as_dict()}, arrays | {
+        f"{artifacts.REFERENCE}{name}": values for name, values in kept.items()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,27 +24,6 @@ def flat_width(trunk: Callable[[Tensor], Tensor], size: int) -> int:
             return int(trunk(torch.zeros(1, 3, size, size)).numel())
     except RuntimeError as error:
         raise ParamsError(f"crop: {size} pixels are too few for this network ({error})") from error
-
-
-class Normalised(nn.Module):
-    """A network behind (x - mean) / std, as its backbone's transform says: pixels in [0, 1] go in.
-
-    Args:
-        transform: of a backbone's config.
-        clips: whether [B, 3, T, h, w] go in rather than [B, 3, h, w].
-    """
-
-    def __init__(self, net: nn.Module, transform: dict[str, Any], *, clips: bool = False) -> None:
-        super().__init__()
-        self.net = net
-        shape = (3, 1, 1, 1) if clips else (3, 1, 1)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(transform["mean"]).view(shape), persistent=False)
-        self.register_buffer("std", torch.tensor(transform["std"]).view(shape), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net((x - self.mean) / self.std)
 
 
 def normalisation(kind: Normalisation, channels: int) -> nn.Module:
@@ -70,14 +49,14 @@ def channels_last(net: nn.Module) -> nn.Module:
 # Of sequences x [B, T, D], of which the first `length` [B] frames are there.
 
 
-def shown(x: Tensor, length: Tensor) -> Tensor:
-    """Whether each frame is there, bool [B, T]."""
+def frame_mask(x: Tensor, length: Tensor) -> Tensor:
+    """Whether each frame exists, bool [B, T]."""
     return torch.arange(x.shape[1], device=x.device) < length[:, None]
 
 
 def mean_over_frames(x: Tensor, length: Tensor) -> Tensor:
     """The mean over the frames that are there: [B, D]."""
-    return (x * shown(x, length)[..., None]).sum(1) / length[:, None].to(x.dtype)
+    return (x * frame_mask(x, length)[..., None]).sum(1) / length[:, None].to(x.dtype)
 
 
 def outputs_of(lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Tensor:

@@ -23,7 +23,7 @@ class Examples:
     """Some inputs with their truth: scores, float32 [N] (or class numbers, int64 [N]), or maps, uint8 [N, C, S, S].
 
     `more` are further entries of a batch, an array [N, ...] each: "length", the number of frames, and
-    "constant", what a network's frozen part makes of each, once that is known.
+    "frozen", what a network's frozen part makes of each, once that is known.
     """
 
     x: Inputs
@@ -63,7 +63,9 @@ class _Items(Dataset[dict[str, Any]]):
         return len(self._examples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        item = {"x": self._examples.x[int(self._examples.rows[index])], "y": self._examples.y[index]}
+        # A copy: torch warns of memory that it may not write to, such as a map of a features file.
+        x = np.array(self._examples.x[int(self._examples.rows[index])])
+        item = {"x": x, "y": self._examples.y[index]}
         return item | {name: values[index] for name, values in self._examples.more.items()}
 
 

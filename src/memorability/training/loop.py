@@ -1,4 +1,4 @@
-"""The one gradient loop. It knows no family: see `memorability.families` for what it calls.
+"""The one gradient loop. It knows no family (`training.contract` says what it calls) and no measure: it is handed both.
 
 Every step draws its dropout and augmentation from a seed of its own, made of (seed, epoch, step), and
 every epoch its order from (seed, epoch). So a run that was stopped anywhere needs no random state to
@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from memorability.core import distributed, runtime, states
@@ -25,29 +24,46 @@ from memorability.core.files import digest, staged
 from memorability.core.progress import bar
 from memorability.training import layers
 from memorability.training.checkpoint import Checkpoint
+from memorability.training.contract import Array, Gradient, Measured
 from memorability.training.loading import Examples, Nothing, in_turn, load, training_order
 
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
 CHECK_STEPS = 50  # between two looks at the losses, each of which waits for the device
-CONSTANT_ROWS = 512  # pictures whose frozen part is computed and kept together
+FROZEN_ROWS = 512  # pictures whose frozen part is computed and kept together
 DIVERGED = 1e4  # a loss so many times its first value leads nowhere
-LOWER_IS_BETTER = ("l1", "mse", "kl")
 
 
 class Outcome(NamedTuple):
-    """Predictions of some examples, [N], and what the task says of each frame, [N, T], if it does."""
+    """Predictions of some examples, [N], and what the family says of each frame, [N, T], if it does."""
 
-    prediction: np.ndarray
-    by_frame: np.ndarray | None
+    prediction: Array
+    frame_values: Array | None
+
+
+class Criterion(NamedTuple):
+    """What validation is measured by, and the measure that picks the best epoch."""
+
+    measure: Callable[[Array, Array], Measured]
+    select: str
+    higher_is_better: bool
+
+    def selected(self, measured: Measured) -> float | None:
+        """The measure that the best epoch is chosen by, turned so that higher is better."""
+        value = measured[self.select]
+        return value if value is None or self.higher_is_better else -value
 
 
 def fit(
-    task: Any,
+    family: Gradient,
     settings: Any,
     net: nn.Module,
     *,
     train: Examples,
     val: Examples,
-    judged: Sequence[Examples],
+    predicted: Sequence[Examples],
+    criterion: Criterion,
     fabric: Fabric,
     seed: int,
     state: Path,
@@ -59,12 +75,12 @@ def fit(
     On Ctrl-C or SIGTERM the state is saved after the step in hand; it is also saved every minute.
 
     Args:
-        task: a gradient family (or anything with its functions).
-        settings: a `params.Gradient`, whatever else it has.
-        net: what `task.build` gave.
-        judged: what is predicted once at the end, test pictures among it; each part by itself, since
+        settings: a `training.settings.Gradient`, whatever else it has.
+        net: what the family has built.
+        predicted: what is predicted once at the end, test pictures among it; each part by itself, since
             some methods compare what they are given with each other.
-        state: this run's folder from `states.unfinished`, where it goes on from if it was stopped.
+        criterion: measures predictions of `val` after every epoch, and picks the best one.
+        state: this run's folder from `shared_state`, where it goes on from if it was stopped.
         log: receives one line of numbers per epoch.
         compiled: whether to compile the network (`torch.compile`).
 
@@ -74,28 +90,28 @@ def fit(
     """
     if len(train) == 0 or len(val) == 0:
         raise TrainingError(f"training needs train and val pictures; received {len(train)} and {len(val)}")
-    val = _some(val, getattr(settings, "val_pictures", None))
+    val = _some(val, settings.val_pictures)
     with memory_explained(settings), runtime.Stopping() as stopping:
-        run = _Run(task, settings, net, fabric, seed, state, stopping, compiled)
-        train, val = run.with_constants(train), run.with_constants(val)
+        run = _Run(family, settings, net, fabric, seed, state, stopping, compiled)
+        train, val = run.with_frozen(train), run.with_frozen(val)
         progress = run.progress
         for line in progress.lines:
             log(line)
         while progress.epoch < settings.epochs and progress.waited < settings.patience:
             losses = run.epoch(train)
-            predicted = run.predict(val)
-            if not np.isfinite(predicted).all():  # the last update of the epoch led nowhere
+            prediction = run.predict(val)
+            if not np.isfinite(prediction).all():  # the last update of the epoch led nowhere
                 raise TrainingError(
                     f"epoch {progress.epoch}: predictions after it are not finite; try a lower lr than {settings.lr}"
                 )
-            measured = _plain(task.measure(val.y, predicted))
+            measured = _plain(criterion.measure(val.y, prediction))
             line = {
                 "epoch": progress.epoch,
                 "lr": settings.lr * settings.rate(progress.epoch),
                 **{f"train_{name}": value for name, value in losses.items()},
                 **{f"val_{name}": value for name, value in measured.items()},
             }
-            progress.end_epoch(line, _selected(task, settings, measured), run.net)
+            progress.end_epoch(line, criterion.selected(measured), run.net)
             run.checkpoint.save_when_due()
             log(line)
             if runtime.rank() == 0:
@@ -103,11 +119,11 @@ def fit(
                 print(", ".join(shown), flush=True)
         run.checkpoint.save()  # what follows may be long, or fail for want of room
         run.net.load_state_dict(progress.best_net)
-        return net, [run.outcome(part) for part in judged]
+        return net, [run.outcome(part) for part in predicted]
 
 
 @contextmanager
-def unfinished(folder: Path, *parts: str, fabric: Fabric) -> Iterator[Path]:
+def shared_state(folder: Path, *parts: str, fabric: Fabric) -> Iterator[Path]:
     """`states.unfinished` for one or several processes: the first of them holds the folder."""
     with states.unfinished(folder, *parts) if runtime.rank() == 0 else nullcontext(folder):
         fabric.barrier()  # only now may the others look
@@ -120,7 +136,7 @@ class _Run:
 
     def __init__(
         self,
-        task: Any,
+        family: Gradient,
         settings: Any,
         net: nn.Module,
         fabric: Fabric,
@@ -129,11 +145,11 @@ class _Run:
         stopping: runtime.Stopping,
         compiled: bool,
     ) -> None:
-        self.task, self.settings, self.fabric, self.seed = task, settings, fabric, seed
+        self.family, self.settings, self.fabric, self.seed = family, settings, fabric, seed
         self._state = state
         self._known: dict[int, np.ndarray] = {}
         net = layers.channels_last(net)
-        optimisers = task.optimisers(settings, net)
+        optimisers = family.optimisers(settings, net)
         ready: Any = torch.compile(net) if compiled else net
         placed = fabric.setup(ready, *optimisers.values())
         self.net = placed[0]
@@ -173,7 +189,9 @@ class _Run:
         )
         for indices, batch in zip(here, batches, strict=True):
             torch.manual_seed(_seed(self.seed, progress.epoch, progress.step, runtime.rank()))
-            losses = self.task.step(self.settings, self.net, batch, self.optimisers, self.fabric.backward)
+            losses = self.family.take_step(
+                self.settings, self.net, batch, self.optimisers, self.fabric.backward
+            )
             losses = {name: distributed.mean(value) for name, value in losses.items()}
             named = ", ".join(train.name(i) for i in indices[:4])
             recent.append((f"epoch {progress.epoch}, step {progress.step} ({named}, ...)", losses))
@@ -188,23 +206,23 @@ class _Run:
         distributed.average_buffers(self.net)
         return {n: float(v) / progress.counts[n] for n, v in progress.totals.items()}
 
-    def predict(self, examples: Examples) -> np.ndarray:
-        """The task's predictions in order: float32 [N] (or [N, ...]); each made by one process."""
-        predicted = self._asked(self.task.predict, examples)
-        if hasattr(self.task, "together"):
+    def predict(self, examples: Examples) -> Array:
+        """The family's predictions in order: float32 [N] (or [N, ...]); each made by one process."""
+        predicted = self._answers(self.family.predict, examples)
+        if self.family.rank is not None:
             with torch.inference_mode():
                 outputs = torch.from_numpy(predicted).to(self.fabric.device)
-                predicted = self.task.together(self.settings, self.net, outputs).float().cpu().numpy()
+                predicted = self.family.rank(self.settings, self.net, outputs).float().cpu().numpy()
         return predicted
 
     def outcome(self, examples: Examples) -> Outcome:
-        examples = self.with_constants(examples)
-        frames = hasattr(self.task, "by_frame")
-        by_frame = self._asked(self.task.by_frame, examples) if frames else None
-        return Outcome(self.predict(examples), by_frame)
+        examples = self.with_frozen(examples)
+        ask = self.family.frame_values
+        frame_values = None if ask is None else self._answers(ask, examples)
+        return Outcome(self.predict(examples), frame_values)
 
     @torch.inference_mode()
-    def _asked(self, question: Callable[..., Tensor], examples: Examples) -> np.ndarray:
+    def _answers(self, question: Callable[..., Tensor], examples: Examples) -> Array:
         self.net.eval()
 
         def compute(batch: dict[str, Tensor]) -> Tensor:
@@ -213,31 +231,32 @@ class _Run:
         (answers,) = self._each_once(examples, [range(len(examples))], compute)
         return answers
 
-    def with_constants(self, examples: Examples) -> Examples:
-        """The examples with what the task's frozen part makes of them, where it has one."""
-        if not hasattr(self.task, "constant") or not getattr(self.settings, "frozen", True):
+    def with_frozen(self, examples: Examples) -> Examples:
+        """The examples with the features of the family's frozen part, where it has one."""
+        compute = self.family.frozen_features
+        if compute is None or not self.family.is_frozen(self.settings):
             return examples
-        x = Nothing() if getattr(self.task, "ONLY_CONSTANT", False) else examples.x
-        return replace(examples, x=x, more=examples.more | {"constant": self._constants(examples)})
+        x = Nothing() if self.family.ONLY_FROZEN else examples.x
+        return replace(examples, x=x, more=examples.more | {"frozen": self._frozen(compute, examples)})
 
     @torch.inference_mode()
-    def _constants(self, examples: Examples) -> np.ndarray:
+    def _frozen(self, features: Callable[..., Tensor], examples: Examples) -> Array:
         """What the frozen part makes of every input: float32 [N, ...].
 
         An input is computed once in a run, so all examples of a run have the same `x`. Parts of
-        `CONSTANT_ROWS` are kept on disk until the run ends, as its state is.
+        `FROZEN_ROWS` are kept on disk until the run ends, as its state is.
         """
 
         def compute(batch: dict[str, Tensor]) -> Tensor:
             with self.fabric.autocast():
-                return self.task.constant(self.net.module, batch)
+                return features(self.net.module, batch)
 
         self.net.eval()
         new = [int(row) for row in examples.rows if int(row) not in self._known]
         missing = list[tuple[range, Path]]()  # places in `new`, and where their part is kept
-        for places in (range(i, min(i + CONSTANT_ROWS, len(new))) for i in range(0, len(new), CONSTANT_ROWS)):
+        for places in (range(i, min(i + FROZEN_ROWS, len(new))) for i in range(0, len(new), FROZEN_ROWS)):
             rows = new[places.start : places.stop]
-            path = self._state / f"constant-{digest(repr(rows))[:16]}.npy"
+            path = self._state / f"frozen-{digest(repr(rows))[:16]}.npy"
             if distributed.any_of(runtime.rank() == 0 and path.is_file(), self.fabric.device):
                 self._known.update(zip(rows, np.load(path), strict=True))
             else:
@@ -246,7 +265,7 @@ class _Run:
         chosen = np.array([position[row] for row in new], int)
         unknown = examples.part(chosen)
         computed = self._each_once(unknown, [places for places, _ in missing], compute)
-        unit = f"{CONSTANT_ROWS} pictures"
+        unit = f"{FROZEN_ROWS} pictures"
         parts = bar(computed, of="frozen part", unit=unit, leave=False, total=len(missing))
         for (places, path), values in zip(missing, parts, strict=True):
             if runtime.rank() == 0:
@@ -264,12 +283,12 @@ class _Run:
         plans = [in_turn(share, batch_size=self.settings.batch_size) for share in mine]
         batches = self._load(examples, [batch for plan in plans for batch in plan])
         for part, plan, by_all in zip(parts, plans, alone, strict=True):
-            found = []
+            answers = []
             for _ in plan:
-                found.append(compute(next(batches)).float())
+                answers.append(compute(next(batches)).float())
                 if runtime.world() == 1:  # several processes are not at the same step here
                     self.checkpoint.save_when_due()
-            values = torch.cat(found)
+            values = torch.cat(answers)
             yield (values if by_all else distributed.joined(values, len(part))).cpu().numpy()
 
     def _load(self, examples: Examples, batches: list[list[int]]) -> Iterator[dict[str, Tensor]]:
@@ -301,7 +320,8 @@ def memory_explained(settings: Any) -> Iterator[None]:
         texts = ("allocate memory", "out of memory", "ALLOC_FAILED")
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
             raise
-        sizes = [n for n in ("batch_size", "crop", "size", "width", "hidden") if hasattr(settings, n)]
+        known = ("batch_size", "crop", "pixels", "width", "hidden")
+        sizes = [name for name in known if name in type(settings).model_fields]
         now = ", ".join(f"{name} ({getattr(settings, name)})" for name in sizes)
         raise TrainingError(
             f"out of memory: lower one of {now}, or on a GPU set precision: bf16-mixed; {error}"
@@ -313,13 +333,6 @@ def _some(examples: Examples, count: int | None) -> Examples:
     if count is None or count >= len(examples):
         return examples
     return examples.part(np.linspace(0, len(examples) - 1, count).round().astype(int))
-
-
-def _selected(task: Any, settings: Any, measured: dict[str, float | None]) -> float | None:
-    """The measure that the best epoch is chosen by, turned so that higher is better."""
-    name = getattr(settings, "select", None) or task.SELECTION
-    value = measured[name]
-    return -value if value is not None and name in LOWER_IS_BETTER else value
 
 
 def _plain(measured: dict[str, Any]) -> dict[str, float | None]:

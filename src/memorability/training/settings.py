@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from memorability.core.settings import Block
 from memorability.data.tables import TARGETS, Track
-from memorability.features.settings import Transform
+from memorability.features.settings import Prepared, Transform
 
 OptimiserName = Literal["adam", "adamw", "sgd", "adagrad", "adadelta"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -31,6 +32,9 @@ class Gradient(Block):
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     step_epochs: int = Field(10, ge=1, description="of schedule step: epochs between cuts to a tenth")
     patience: int = Field(10, ge=1, description="epochs without a better validation before stopping")
+    val_pictures: int | None = Field(
+        None, ge=2, description="of validation, predicted after each epoch; None: all"
+    )
     workers: int | None = Field(None, ge=0, description="processes that load pictures; None: by the device")
 
     def optimiser_options(self) -> dict[str, Any]:
@@ -73,6 +77,7 @@ class DemoTraining(Gradient):
     """Training of a demo backbone on `pictures` generated scenes."""
 
     pictures: int = Field(ge=100)
+    select: Literal["accuracy"] = "accuracy"
 
 
 class Backbone(Block):
@@ -84,7 +89,7 @@ class Backbone(Block):
 
     arch: str
     source: Literal["torchvision", "file", "demo"]
-    transform: Transform
+    transform: Transform = Transform()
     path: Path | None = None
     demo: DemoTraining | None = None
 
@@ -102,22 +107,29 @@ class Backbone(Block):
 class Model(Block):
     """What every model block has, whatever its family.
 
-    `input` is the one artifact it reads: `data/raw/TRACK` (pictures, titles), `data/features/NAME`,
-    `data/frames/NAME`, or `data/predictions/TRACK/0` (other models' predictions).
-    `backbone` names the network it contains, a backbone or another model; `none` if it contains none.
-    `level` is 0, and 1 for models that read the predictions of level 0 (Wolpert, Stacked
-    Generalization, 1992). The target `composite` is a map too, learned as the mean of picture and map.
+    `input` is the one artifact it reads: `data/raw/TRACK` (pictures, titles), `data/features/NAME` or
+    `data/frames/NAME`; an ensemble's is `data/predictions/TRACK/models`. `backbone` names the network it contains, a
+    backbone or another model; `none` if it contains none. The target `composite` is a map too, learned as the
+    mean of picture and map. `training_seed` stands in for the top-level `seed`, so that models which differ in
+    nothing else show how much a result depends on it.
     """
 
     family: str
     track: Track
     target: Literal["score", "short_term", "long_term", "map", "composite"]
     input: str
-    backbone: str
-    level: int = Field(0, ge=0, le=1)
+    backbone: str = "none"
+    training_seed: int | None = Field(None, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_target(cls, given: Any) -> Any:
+        """Of a track with one target, that is the target."""
+        targets = TARGETS.get(given.get("track"), ()) if isinstance(given, Mapping) else ()
+        return {"target": targets[0], **given} if len(targets) == 1 else given
 
     @model_validator(mode="after")
-    def _target_of_track(self) -> Model:
+    def _target_of_track(self) -> Self:
         valid = (*TARGETS[self.track], *(("composite",) if self.track == "maps" else ()))
         if self.target not in valid:
             raise ValueError(f"target {self.target!r} is none of track {self.track}: {', '.join(valid)}")
@@ -125,29 +137,24 @@ class Model(Block):
 
 
 class GradientModel(Model, Gradient):
-    """A model trained by gradients."""
+    """A model trained by gradients. `select`: the validation measure that picks the best epoch."""
+
+    select: Literal["spearman", "pearson", "mse", "l1"] = "spearman"
 
 
-class PictureModel(GradientModel):
-    """A gradient model of pictures or frames: shorter side to `resize`, then the central `crop` (pixels)."""
+class PictureModel(GradientModel, Prepared):
+    """A gradient model of pictures or frames, prepared as `fit`, `resize` and `crop` say."""
 
-    resize: int = Field(256, ge=8)
     crop: int = Field(227, ge=8)
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> PictureModel:
-        if self.crop > self.resize:
-            raise ValueError(f"crop must be at most resize ({self.resize}), received {self.crop}")
-        return self
 
 
 class OfMaps(Model):
-    """A model from pictures to maps, both brought whole to a square of `size` pixels."""
+    """A model from pictures to maps of `pixels` x `pixels`; both show the whole picture."""
 
-    size: int = Field(64, ge=8)
+    pixels: int = Field(64, ge=8)
 
     @model_validator(mode="after")
-    def _of_maps(self) -> OfMaps:
+    def _of_maps(self) -> Self:
         if self.track != "maps":
             raise ValueError(f"family {self.family} predicts maps; received track: {self.track}")
         return self
@@ -156,12 +163,12 @@ class OfMaps(Model):
 class MapModel(GradientModel, OfMaps):
     """A gradient model of maps.
 
-    `select`: the validation measure that picks the best epoch. `translation`, `cutout`: the chance of each
-    part of DiffAugment (`memorability.training.augment`), for each picture by itself; `mirror` flips half of them.
+    `translation`, `cutout`: the chance of each part of DiffAugment (`training.augment`), for each
+    picture by itself; `mirror` flips half of them.
     """
 
-    size: int = Field(64, ge=32, multiple_of=32)
-    select: Literal["l1", "mse", "cc", "spearman", "kl"] = "l1"
+    pixels: int = Field(64, ge=32, multiple_of=32)
+    select: Literal["l1", "mse", "cc", "spearman", "kl", "kl_floored"] = "l1"  # type: ignore[assignment]
     translation: float = Field(0.9, ge=0, le=1)
     cutout: float = Field(0.9, ge=0, le=1)
     mirror: bool = False

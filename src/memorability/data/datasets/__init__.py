@@ -6,7 +6,6 @@ own layout into a table with one row a picture or clip:
     path      where it is within the data set; together with the data set's name, its id
     file      where it lies now
     problem   why the row cannot be used                                  optional, as are
-    mask      where the file of its mask lies
     map_file  where the file of its map lies (track maps)
     channels  of the maps of the data set: 1 or 3
     and the columns of the track's raw index (see `tables`): `score` of pictures, `short_term` and

@@ -85,7 +85,7 @@ def scores(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     return found, problems
 
 
-def places(path: pd.Series, problem: pd.Series, *, root: Path, table: str) -> dict[str, Any]:
+def file_columns(path: pd.Series, problem: pd.Series, *, root: Path, table: str) -> dict[str, Any]:
     """The columns `path`, `file` and `problem`; a row that names no file is called after its line of `table`."""
     line = pd.Series([f"line {i} of {table}" for i in range(2, len(path) + 2)], dtype="string")
     return {

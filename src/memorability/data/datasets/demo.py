@@ -1,7 +1,7 @@
 """The demo data set: drawn scenes, remembered by simulated participants; no download needed.
 
-It is written in MemCat's layout and read back by MemCat's adapter, with a folder of masks beside
-it, so that the road from files to scores is the real one. A picture's latent memorability has a
+It is written in MemCat's layout and read back by MemCat's adapter, so that the road from files to scores
+is the real one. A picture's latent memorability has a
 semantic part (what it shows, how rare that is), a perceptual part (contrast, saturation, clutter)
 and an unexplained part. Participants with abilities of their own then say "seen" or "new", and only
 these answers are written: scores are as noisy as counts of answers are.
@@ -47,7 +47,7 @@ class Params(Source):
     """How many pictures of which side (pixels), and how many people answer to each."""
 
     pictures: int = Field(ge=20, le=99_999)
-    size: int = Field(ge=32, le=1024)
+    pixels: int = Field(ge=32, le=1024)
     participants: int = Field(ge=10)
     responses: int = Field(ge=4, description="participants who see any one picture again")
 
@@ -59,31 +59,28 @@ class Params(Source):
 
 
 def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
-    """Generates the set below `work` and reads it with MemCat's adapter, plus a `mask` file."""
+    """Generates the set below `work` and reads it with MemCat's adapter."""
     generate(work, params, seed=seed)
-    rows = memcat.read_layout(work)
-    rows["mask"] = [
-        str(work / "masks" / Path(p).relative_to("images").with_suffix(".png")) for p in rows["path"]
-    ]
-    return rows
+    return memcat.read_layout(work)
 
 
 def generate(root: Path, params: Params, *, seed: int) -> None:
-    """Writes `images/`, `masks/` (values as in `scenes.render`) and `data/memcat_image_data.csv`."""
+    """Writes `images/` and `data/memcat_image_data.csv`."""
     drawn = scenes.draw(params.pictures, stream=PICTURE_STREAM, seed=seed)
     rng = np.random.default_rng([ANSWER_STREAM, seed])
     hits, alarms = answers(latent(drawn, rng), params, rng)
-    places = [Path(scene.category, scene.subcategory, f"{i:05d}") for i, scene in enumerate(drawn)]
+    names = [Path(scene.category, scene.subcategory, f"{i:05d}.jpg") for i, scene in enumerate(drawn)]
     with ThreadPoolExecutor() as pool:
-        done = pool.map(lambda place, scene: _save(root, place, scene, params.size), places, drawn)
+        files = [root / "images" / name for name in names]
+        done = pool.map(lambda file, scene: _save(file, scene, params.pixels), files, drawn)
         list(bar(done, of="demo pictures", unit="picture", total=len(drawn)))
     rows = []
-    for i, (place, scene) in enumerate(zip(places, drawn, strict=True)):
+    for i, (name, scene) in enumerate(zip(names, drawn, strict=True)):
         corrected = (hits[i] - alarms[i]) / params.responses
         # As in MemCat, a score may not be negative.
         scores = (hits[i] / params.responses, max(corrected, 0.0))
         counts = (hits[i], alarms[i], params.responses)
-        rows.append((place.name + ".jpg", scene.category, scene.subcategory, *counts, *scores))
+        rows.append((name.name, scene.category, scene.subcategory, *counts, *scores))
     (root / "data").mkdir(parents=True, exist_ok=True)
     with (root / "data" / "memcat_image_data.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -92,16 +89,14 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
         writer.writerows(rows)
 
 
-def _save(root: Path, place: Path, scene: scenes.Scene, size: int) -> None:
-    if (root / "masks" / place).with_suffix(".png").is_file():  # drawn by a run that was stopped
+def _save(path: Path, scene: scenes.Scene, pixels: int) -> None:
+    if path.is_file():  # drawn by a run that was stopped
         return
-    picture, mask = scenes.render(scene, size=size)
-    for folder, image, suffix in (("images", picture, ".jpg"), ("masks", mask, ".png")):
-        path = (root / folder / place).with_suffix(suffix)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}")
-        image.save(scratch, format="JPEG" if suffix == ".jpg" else "PNG", quality=92)
-        scratch.replace(path)  # so that what is there is whole
+    picture, _ = scenes.render(scene, size=pixels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}")
+    picture.save(scratch, format="JPEG", quality=92)
+    scratch.replace(path)  # so that what is there is whole
 
 
 def latent(drawn: list[scenes.Scene], rng: np.random.Generator) -> np.ndarray:

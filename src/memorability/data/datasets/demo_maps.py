@@ -59,7 +59,7 @@ class Params(Source):
     """How many pictures of which side (pixels), and how many people are shown each."""
 
     pictures: int = Field(ge=20, le=99_999)
-    size: int = Field(ge=32, le=1024)
+    pixels: int = Field(ge=32, le=1024)
     participants: int = Field(60, ge=10, le=1000)
 
 
@@ -75,7 +75,7 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
     drawn = compose(params.pictures, seed=seed)
     rng = np.random.default_rng([ANSWER_STREAM, seed])
     people = params.participants
-    asked = demo.Params(pictures=params.pictures, size=params.size, participants=people, responses=people)
+    asked = demo.Params(pictures=params.pictures, pixels=params.pixels, participants=people, responses=people)
     answers = np.stack(demo.answers(demo.latent(drawn, rng), asked, rng), axis=1)
 
     def save(number: int) -> None:
@@ -84,12 +84,12 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
         marked = (root / "vms" / place).with_suffix(".png")
         if marked.is_file():  # made by a run that was stopped
             return
-        picture, _ = scenes.render(scene, size=params.size)
+        picture, _ = scenes.render(scene, size=params.pixels)
         marks_of = np.random.default_rng([MARK_STREAM, seed, number])
-        shares = np.zeros((params.size, params.size, 3))
+        shares = np.zeros((params.pixels, params.pixels, 3))
         for channel, (count, mistaken) in enumerate(zip(answers[number], (False, True), strict=True)):
             marks = draw_marks(scene, count, marks_of, mistaken=mistaken)
-            shares[..., channel] = covered(*marks, people=count, size=params.size).sum(axis=0) / people
+            shares[..., channel] = covered(*marks, people=count, size=params.pixels).sum(axis=0) / people
         with staged((root / "images" / place).with_suffix(".jpg")) as scratch:
             picture.save(scratch, format="JPEG", quality=92)
         with staged(marked) as scratch:

@@ -61,7 +61,7 @@ class Params(Source):
     """How many clips of which side (pixels, even), and how many people answer to each on average."""
 
     clips: int = Field(ge=20, le=99_999)
-    size: int = Field(ge=32, le=1024, multiple_of=2)
+    pixels: int = Field(ge=32, le=1024, multiple_of=2)
     short_term_responses: int = Field(38, ge=4)
     long_term_responses: int = Field(13, ge=4)
 
@@ -92,7 +92,7 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
 
     def save(name: str, scene: scenes.Scene, moving: tuple[Motion, ...]) -> None:
         if not (root / "sources" / name).is_file():  # else written by a run that was stopped
-            _save(root / "sources" / name, scene, moving, params.size)
+            _save(root / "sources" / name, scene, moving, params.pixels)
 
     with ThreadPoolExecutor() as pool:
         done = pool.map(save, names, drawn, motions)

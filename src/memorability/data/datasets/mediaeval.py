@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from memorability.core.errors import DataError, listing
-from memorability.data.datasets.common import Folder, counts, places, read_csv, scores
+from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
 
 ACCESS = (
     "MediaEval 2018's clips are handed out on request, see "
@@ -78,7 +78,7 @@ def read_layout(
         said = f"{term} " + parsed[name][1]
         problems = (problems + "; " + said).fillna(problems).fillna(said)
     rows = pd.DataFrame(
-        places(f"{sources}/" + raw["video"], problems, root=root, table=table.name)
+        file_columns(f"{sources}/" + raw["video"], problems, root=root, table=table.name)
         | {name: found for name, (found, _) in parsed.items()}
         | {
             f"{name}_responses": counts(raw[f"nb_{term}_annotations"], of=table)

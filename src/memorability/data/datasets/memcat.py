@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from memorability.data.datasets.common import Folder, counts, places, read_csv, scores
+from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
 
 ACCESS = "MemCat is handed out at http://gestaltrevision.be/projects/memcat: put its images/ and data/ there."
 WITH: Final = "memorability_w_fa_correction"
@@ -36,7 +36,7 @@ def read_layout(root: Path, *, score: str = WITH) -> pd.DataFrame:
     found, problems = scores(raw[score])
     path = "images/" + raw["category"] + "/" + raw["subcategory"] + "/" + raw["image_file"]
     return pd.DataFrame(
-        places(path, problems, root=root, table=table.name)
+        file_columns(path, problems, root=root, table=table.name)
         | {
             "category": raw["category"],
             "subcategory": raw["subcategory"],

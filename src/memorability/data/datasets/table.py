@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, model_validator
 
-from memorability.data.datasets.common import Folder, counts, places, read_csv, scores
+from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
 
 ACCESS = "Put the files and their table there, or name another folder."
 SCORES = ("score", "short_term", "long_term")
 TEXTS = ("category", "split", "title")
-COUNTS = ("responses", "hits", "false_alarms", "short_term_responses", "long_term_responses")
+COUNTS = (
+    *("responses", "hits", "false_alarms", "false_alarm_responses"),
+    *("short_term_responses", "long_term_responses"),
+)
 
 
 class Params(Folder):
@@ -22,7 +25,8 @@ class Params(Folder):
     `file` holds paths relative to `root`. `score` of pictures, `short_term` and `long_term` of clips are
     numbers from 0 to `scale` (100: per cent). `split` is train, val, test or unlabelled (rows without a
     score). `responses`, `hits` and `false_alarms`, and the answers behind a clip's two scores, are counts
-    that the human consistency needs.
+    that the human consistency needs; `false_alarm_responses` are the answers to a picture as a new one,
+    where they are not as many as `responses`, those to it as an old one.
     """
 
     csv: str = Field("scores.csv", description="the table, relative to root")
@@ -37,6 +41,7 @@ class Params(Folder):
     responses: str | None = None
     hits: str | None = None
     false_alarms: str | None = None
+    false_alarm_responses: str | None = None
     short_term_responses: str | None = None
     long_term_responses: str | None = None
 
@@ -66,7 +71,7 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     problem = pd.Series(pd.NA, index=raw.index, dtype="string")
     for _, problems in found.values():
         problem = problem.fillna(problems)
-    rows = pd.DataFrame(places(raw[params.file], problem, root=params.root, table=params.csv))
+    rows = pd.DataFrame(file_columns(raw[params.file], problem, root=params.root, table=params.csv))
     for name, column in named.items():
         if name in SCORES:
             rows[name] = found[name][0] / params.scale

@@ -92,7 +92,7 @@ def build(
     own = settings.discriminator
     judge = Judge(
         channels=channels,
-        size=settings.size,
+        size=settings.pixels,
         width=own.width,
         norm=own.normalisation,
         scalar=own.verdict == "scalar",
@@ -119,7 +119,7 @@ def verdict(settings: Settings, net: nn.Module, picture: Tensor, shown: Tensor) 
 
 
 @contextmanager
-def held(net: nn.Module) -> Iterator[None]:
+def weights_frozen(net: nn.Module) -> Iterator[None]:
     """Keeps a network's weights out of what is computed here, so that its gradients cost nothing."""
     net.requires_grad_(False)
     try:

@@ -31,7 +31,7 @@ class Settings(MapModel):
 
     `width`: c. `skips`: whether the decoder sees the encoder's stages. `encoder`: from scratch, or the
     stages of `backbone`, kept as they are (`frozen`) or trained along at `lr` x `encoder_lr`. `picture`: side
-    in pixels of the pictures it reads, a multiple of `size`, which a backbone may want larger than the maps.
+    in pixels of the pictures it reads, a multiple of `pixels`, which a backbone may want larger than the maps.
     """
 
     width: int = Field(64, ge=4)
@@ -44,7 +44,7 @@ class Settings(MapModel):
 
     @property
     def side(self) -> int:
-        return self.size if self.picture is None else self.picture
+        return self.pixels if self.picture is None else self.picture
 
     @model_validator(mode="after")
     def _encoder_fits(self) -> Settings:
@@ -53,15 +53,15 @@ class Settings(MapModel):
                 "an encoder from scratch goes with backbone: none, a frozen or trained one with a backbone; "
                 f"received encoder: {self.encoder}, backbone: {self.backbone}"
             )
-        if self.encoder == "scratch" and self.side != self.size:
+        if self.encoder == "scratch" and self.side != self.pixels:
             raise ValueError(f"picture is for encoders of a backbone; received {self.picture}, from scratch")
-        if self.encoder == "scratch" and self.normalisation == "instance" and self.size < 64:
+        if self.encoder == "scratch" and self.normalisation == "instance" and self.pixels < 64:
             raise ValueError(
-                f"the coarsest stage of {self.size} pixels is one pixel, which instance normalisation cannot "
-                "normalise; valid: size of 64 or more, or batch, layer, none"
+                f"the coarsest stage of {self.pixels} pixels is one pixel, which instance normalisation cannot "
+                "normalise; valid: 64 pixels or more, or batch, layer, none"
             )
-        if self.side % self.size:
-            raise ValueError(f"picture must be a multiple of size ({self.size}), received {self.picture}")
+        if self.side % self.pixels:
+            raise ValueError(f"picture must be a multiple of pixels ({self.pixels}), received {self.picture}")
         return self
 
 
@@ -196,13 +196,13 @@ def build(settings: Settings, *, channels: int, backbone: Network | None) -> Gen
     elif backbone is None:
         raise ParamsError(f"encoder: {settings.encoder} needs a backbone; received none")
     else:
-        net, found = stages(backbone, side=settings.side, finest=settings.size // 2)
+        net, found = stages(backbone, side=settings.side, finest=settings.pixels // 2)
         frozen = settings.encoder == "frozen"
         encoder = Pretrained(net, found, width=width, norm=norm, frozen=frozen)
     return Generator(
         encoder=encoder,
         channels=channels,
-        size=settings.size,
+        size=settings.pixels,
         width=width,
         skips=settings.skips,
         norm=norm,

@@ -29,7 +29,7 @@ def pairs(settings: MapModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]
     if settings.mirror:
         picture, wanted = augment.mirror_together(picture, wanted)
     if settings.target == "composite":
-        wanted = (wanted + beneath(picture, wanted)) / 2
+        wanted = (wanted + picture_like(picture, wanted)) / 2
     return picture, wanted
 
 
@@ -45,7 +45,7 @@ def as_map(settings: MapModel, picture: Tensor, output: Tensor) -> Tensor:
         picture: what the network saw, in [-1, 1].
     """
     if settings.target == "composite":
-        output = output * 2 - beneath(picture, output)
+        output = output * 2 - picture_like(picture, output)
     return (output.float() + 1) / 2
 
 
@@ -55,7 +55,7 @@ def predict(settings: MapModel, net: nn.Module, batch: dict[str, Tensor]) -> Ten
     return as_map(settings, picture, net(picture)).clamp(0, 1)
 
 
-def beneath(picture: Tensor, output: Tensor) -> Tensor:
+def picture_like(picture: Tensor, output: Tensor) -> Tensor:
     """The picture at an output's size and number of channels (one: the mean of its three)."""
     picture = at_size(picture, output)
     return picture.mean(dim=1, keepdim=True) if output.shape[1] == 1 else picture

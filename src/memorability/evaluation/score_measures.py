@@ -1,0 +1,165 @@
+"""Measures of agreement between predicted and true scores: arrays to numbers, no torch.
+
+All functions take one-dimensional float arrays of equal length. A statistic that does not exist
+(a correlation with a constant) is None, never 0 or NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from memorability.core.errors import DataError
+
+Array = np.ndarray
+
+
+def l1(truth: Array, prediction: Array) -> float:
+    """Mean absolute error.
+
+    >>> l1(np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    0.25
+    """
+    truth, prediction = checked(truth, prediction)
+    return float(np.abs(truth - prediction).mean())
+
+
+def mse(truth: Array, prediction: Array) -> float:
+    """Mean squared error.
+
+    >>> mse(np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    0.125
+    """
+    truth, prediction = checked(truth, prediction)
+    return float(((truth - prediction) ** 2).mean())
+
+
+def pearson(truth: Array, prediction: Array) -> float | None:
+    """Pearson's correlation in [-1, 1]; None if either side is constant or has under 2 values.
+
+    >>> pearson(np.array([0.1, 0.2, 0.3]), np.array([0.6, 0.4, 0.2]))
+    -1.0
+    """
+    truth, prediction = checked(truth, prediction)
+    if np.ptp(truth) == 0 or np.ptp(prediction) == 0:
+        return None
+    truth, prediction = truth - truth.mean(), prediction - prediction.mean()
+    r = truth @ prediction / np.sqrt((truth @ truth) * (prediction @ prediction))
+    return float(np.clip(r, -1, 1))
+
+
+def spearman(truth: Array, prediction: Array) -> float | None:
+    """Spearman's rank correlation (mean ranks for ties); None as for `pearson`.
+
+    >>> spearman(np.array([0.1, 0.2, 0.9]), np.array([1.0, 2.0, 3.0]))
+    1.0
+    >>> spearman(np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.5, 0.5]))
+    """
+    truth, prediction = checked(truth, prediction)
+    return pearson(stats.rankdata(truth), stats.rankdata(prediction))
+
+
+def within_category(truth: Array, prediction: Array, category: Array, *, smallest: int = 10) -> float | None:
+    """Spearman inside each category, averaged by size; categories under `smallest` are left out.
+
+    Args:
+        category: the name of each row's, [N].
+
+    Returns:
+        None if no category is large enough or has a correlation.
+    """
+    weights, values = [], []
+    for name in np.unique(category):
+        rows = category == name
+        rho = spearman(truth[rows], prediction[rows]) if rows.sum() >= smallest else None
+        if rho is not None:
+            weights.append(int(rows.sum()))
+            values.append(rho)
+    return float(np.average(values, weights=weights)) if values else None
+
+
+def extremes(truth: Array, prediction: Array, *, counts: tuple[int, ...] = (20, 100)) -> dict[str, float]:
+    """Mean truth of the k highest and the k lowest predictions (Isola et al. 2011), where N >= 2 k.
+
+    A model that predicts one value for all has no highest ones: its result is empty.
+    """
+    truth, prediction = checked(truth, prediction)
+    means: dict[str, float] = {}
+    if np.ptp(prediction) == 0:
+        return means
+    order = np.argsort(prediction, kind="stable")
+    for k in counts:
+        if len(truth) >= 2 * k:
+            means[f"top_{k}"] = float(truth[order[-k:]].mean())
+            means[f"bottom_{k}"] = float(truth[order[:k]].mean())
+    return means
+
+
+def spread(truth: Array, prediction: Array) -> dict[str, float | None]:
+    """How far the predictions spread against the truth: a model that regresses to the mean is narrow.
+
+    Returns:
+        sd_ratio (predicted over true, None if the truth is constant), low and high of the
+        predictions and of the truth, and the Wasserstein-1 distance between both distributions.
+    """
+    truth, prediction = checked(truth, prediction)
+    return {
+        "sd_ratio": float(prediction.std() / truth.std()) if np.ptp(truth) > 0 else None,
+        "predicted_low": float(prediction.min()),
+        "predicted_high": float(prediction.max()),
+        "true_low": float(truth.min()),
+        "true_high": float(truth.max()),
+        "wasserstein": float(stats.wasserstein_distance(truth, prediction)),
+    }
+
+
+RANKS = ("halved", "ordinal", "max", "dense")
+
+
+def rank_transform(values: Array, method: Literal["halved", "ordinal", "max", "dense"]) -> Array:
+    """Scores as relative scores, as Tran's report on MediaEval 2018 compares them with the scores themselves.
+
+    Args:
+        values: scores [N].
+        method: `halved` (each score over two), or ranks over the highest one: `ordinal` (equals in the
+            order of their places), `max` (equals share the highest of their ranks), `dense` (equals share
+            a rank, and the next value has the next one).
+
+    Returns:
+        float [N] in (0, 1] (halved: in [0, 0.5]).
+
+    Raises:
+        DataError: no such method, no values, or one that is not finite.
+
+    >>> rank_transform(np.array([0.5, 0.9, 0.5, 1.0]), "dense").round(3).tolist()
+    [0.333, 0.667, 0.333, 1.0]
+    """
+    values = np.asarray(values, float)
+    if method not in RANKS:
+        raise DataError(f"rank transform {method!r} is not known; valid: {', '.join(RANKS)}")
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+        raise DataError(
+            f"values must be finite, non-empty and one-dimensional; received shape {values.shape}"
+        )
+    if method == "halved":
+        return values / 2
+    ranks = stats.rankdata(values, method=method)
+    return ranks / ranks.max()
+
+
+def checked(truth: Array, prediction: Array) -> tuple[Array, Array]:
+    """Both as float64.
+
+    Raises:
+        DataError: they are not one-dimensional, equally long, non-empty and finite.
+    """
+    truth, prediction = np.asarray(truth, float), np.asarray(prediction, float)
+    if truth.ndim != 1 or truth.shape != prediction.shape or len(truth) == 0:
+        raise DataError(
+            f"truth {truth.shape} and prediction {prediction.shape} must be non-empty, one-dimensional and equal in length"
+        )
+    if not (np.isfinite(truth).all() and np.isfinite(prediction).all()):
+        raise DataError("truth and prediction must be finite; received NaN or infinity")
+    return truth, prediction

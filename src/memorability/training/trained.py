@@ -1,0 +1,149 @@
+"""A trained model of any family, as a function of a user's pictures and clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memorability.core.errors import DataError
+from memorability.core.settings import checked
+from memorability.features import reads
+from memorability.features.items import Array, Item
+from memorability.training import artifacts, calibration
+from memorability.training.contract import ClosedForm, Family, Gradient
+
+if TYPE_CHECKING:
+    import torch
+
+# Scores [N] or maps [N, C, S, S], and what is said of each frame, [N, T].
+Answer = tuple[Array, Array | None]
+Ask = Callable[[Array, Array | None], Answer]  # of arrays, and how many frames of each exist
+
+
+class TrainedModel:
+    """A model from its folder.
+
+    `source` says what it needs of items; `settings` are those that it was trained with.
+
+    Args:
+        folder: written by the train stage.
+        models: folder of the backbones and models that it contains.
+        load_family: gives a family by its name.
+        device: `cpu`, `cuda`, ...; by default the GPU if there is one.
+
+    Raises:
+        DataError: there is no trained model, a damaged one, or not the backbone that it was trained with.
+        GivenFeaturesError: it reads features that came with its data set.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        models: Path,
+        load_family: Callable[[str], Family],
+        device: str | None = None,
+        within: tuple[Path, ...] = (),
+    ) -> None:
+        if folder.resolve() in within:
+            raise DataError(f"{folder}: this model contains itself")
+        self.config, arrays = artifacts.load(folder)
+        at = f"{folder / artifacts.CONFIG}: settings"
+        self.family = load_family(str(self.config.settings.get("family")))
+        self.settings = checked(self.family.Params, self.config.settings, at=at, error=DataError)
+
+        def open_model(other: Path) -> TrainedModel:
+            inside = (*within, folder.resolve())
+            return TrainedModel(other, models=models, load_family=load_family, device=device, within=inside)
+
+        where = reads.Where(models=models, open_model=open_model, device=device)
+        config = self.config.model_dump()
+        self.source = reads.KINDS[self.family.READS].files(self.settings, config, where)
+        if isinstance(self.family, ClosedForm):
+            self._ask = _closed_form(self.family, self.settings, arrays)
+        else:
+            self._ask = _network(
+                self.family, self.settings, self.config, arrays, device=device, folder=folder
+            )
+
+    def predict(self, items: Sequence[Item]) -> Answer:
+        """Scores [N] or maps [N, C, S, S] of items, and what the family says of each frame, [N, T]."""
+        return self._ask(*self.source.read(items))
+
+
+def _closed_form(family: ClosedForm, settings: Any, state: dict[str, Array]) -> Ask:
+    def ask(x: Array, lengths: Array | None) -> Answer:
+        frames = None if family.frame_values is None else family.frame_values(settings, state, x)
+        return np.asarray(family.predict(settings, state, x)), frames
+
+    return ask
+
+
+def _network(
+    family: Gradient,
+    settings: Any,
+    config: artifacts.Config,
+    arrays: dict[str, Array],
+    *,
+    device: str | None,
+    folder: Path,
+) -> Ask:
+    import torch
+
+    from memorability.training.loading import as_floats
+
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    net = _built(family, settings, config, arrays, folder).to(place)
+
+    def asked(question: Callable[..., torch.Tensor], x: Array, lengths: Array | None) -> torch.Tensor:
+        batch = {"x": as_floats(torch.from_numpy(np.ascontiguousarray(x)).to(place))}
+        if lengths is not None:
+            batch["length"] = torch.from_numpy(lengths).to(place)
+        return question(settings, net, batch).float()
+
+    references = list[torch.Tensor]()  # the validation files' outputs, once they are asked for
+
+    def ranked(outputs: torch.Tensor) -> Array:
+        """The score of each by its place among validation files, whose ranks the curve to scores is made for."""
+        assert family.rank_among is not None
+        assert config.calibration is not None
+        if not references:
+            x, lengths = (arrays[f"{artifacts.REFERENCE}{name}"] for name in ("x", "length"))
+            parts = [slice(i, i + 64) for i in range(0, len(x), 64)]
+            references.append(torch.cat([asked(family.predict, x[part], lengths[part]) for part in parts]))
+        curve = calibration.Curve(**{k: tuple(v) for k, v in config.calibration.items()})
+        return curve(family.rank_among(settings, net, outputs, references[0]).cpu().numpy())
+
+    @torch.inference_mode()
+    def ask(x: Array, lengths: Array | None) -> Answer:
+        outputs = asked(family.predict, x, lengths)
+        frames = None
+        if family.frame_values is not None:
+            frames = asked(family.frame_values, x, lengths).cpu().numpy()
+        return ranked(outputs) if family.rank is not None else outputs.cpu().numpy(), frames
+
+    return ask
+
+
+def _built(
+    family: Gradient, settings: Any, config: artifacts.Config, arrays: dict[str, Array], folder: Path
+) -> torch.nn.Module:
+    """The network with its weights, in evaluation mode."""
+    import torch
+
+    from memorability.features import backbones
+
+    backbone = None
+    if config.backbone is not None:
+        net = backbones.build(config.backbone["arch"], classes=config.backbone["classes"])
+        backbone = backbones.Network(net, config.backbone)
+    net = family.build(settings, shape=config.shape, backbone=backbone, **config.build_options)
+    weights = {n: torch.from_numpy(v) for n, v in arrays.items() if not n.startswith(artifacts.REFERENCE)}
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError(f"{folder / artifacts.WEIGHTS}: not the weights of this model ({error})") from error
+    return net.eval()
