@@ -8,7 +8,7 @@ import pandas as pd
 
 from memorability.core import distributed, layout, runtime
 from memorability.core.files import cache_root, staged_folder
-from memorability.features import given as descriptors
+from memorability.features import given
 from memorability.features.extraction import Extractor, extract
 from memorability.features.inputs import Listed
 from memorability.params import Params
@@ -20,12 +20,12 @@ def main(params: Params, name: str) -> None:
     if block.given is not None:
         if runtime.rank() == 0:
             with staged_folder(layout.FEATURES / name) as out:
-                given = block.given.model_dump()
-                count = descriptors.gather(Path(block.input), out, **given, dtype=block.dtype)
+                how = block.given.model_dump()
+                count = given.gather(Path(block.input), out, **how, dtype=block.dtype)
             print(f"{count} files of {block.given.name}")
         return
     listed = Listed(Path(block.input))
-    fabric = distributed.fabric(precision="32-true", threads=params.threads, deterministic=False)
+    device = distributed.device(threads=params.threads)
     extractor = Extractor(
         layout.MODELS / block.backbone,
         layer=str(block.layer),
@@ -33,10 +33,10 @@ def main(params: Params, name: str) -> None:
         dtype=block.dtype,
         batch_size=block.batch_size,
         pixels=block.pixels,
-        device=str(fabric.device),
+        device=str(device),
     )
     with staged_folder(layout.FEATURES / name) if runtime.rank() == 0 else nullcontext(Path()) as scratch:
-        out = Path(fabric.broadcast(str(scratch)))  # one folder for all processes
+        out = Path(distributed.told(str(scratch), device=device))  # one folder for all processes
         computed = extract(
             listed.keys,
             listed.pictures.picture,

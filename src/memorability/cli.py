@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
 )
-BOARDS = Path("metrics/compare")
+BOARDS = Path("metrics")
 OF_PICTURES, OF_CLIPS = "images/score.leaderboard.csv", "videos/short_term.leaderboard.csv"
 OF_MAPS = "maps/map.leaderboard.csv"
 
@@ -80,8 +80,10 @@ def predict(
         print(f"{'path':{width}}  score  ({folder.name})")
         for s in scores:
             print(f"{s.path!s:{width}}  {s.score:.3f}")
-            if frames and s.by_frame is not None:
-                print(f"{'':{width}}  {s.kind} by frame: {' '.join(f'{value:.3f}' for value in s.by_frame)}")
+            if frames and s.frame_values is not None:
+                print(
+                    f"{'':{width}}  {s.kind} by frame: {' '.join(f'{value:.3f}' for value in s.frame_values)}"
+                )
     _report(failures, of=len(results), done="scored")
 
 
@@ -146,7 +148,9 @@ def _opened(
 
     device = None
     if runtime.world() > 1:
-        device = str(runtime.fabric(precision="32-true", threads=runtime.cores(), deterministic=False).device)
+        from memorability.core import distributed
+
+        device = str(distributed.device(threads=runtime.cores()))
     if model is not None:
         folder = _folder(model, models)
         return folder, Predictor(folder, device=device)
@@ -177,8 +181,8 @@ def _folder(name: str, models: Path) -> Path:
 
 def _as_dict(score: Score, model: str) -> dict[str, object]:
     found: dict[str, object] = {"path": str(score.path), "score": round(score.score, 6), "model": model}
-    if score.by_frame is not None:
-        found[f"{score.kind}_by_frame"] = [round(value, 6) for value in score.by_frame]
+    if score.frame_values is not None:
+        found[f"{score.kind}_by_frame"] = [round(value, 6) for value in score.frame_values]
     return found
 
 
@@ -186,32 +190,46 @@ def _as_dict(score: Score, model: str) -> dict[str, object]:
 def run(
     model: Annotated[str, typer.Argument(help="A trained model of clips.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
-    predictions: Annotated[Path, typer.Option(help="Folder of the predictions.")] = Path(
-        "data/predictions/videos"
-    ),
 ) -> None:
     """Writes the predictions of the unlabelled clips as a MediaEval run: video,score,confidence."""
+    from memorability.core import layout
     from memorability.evaluation import runs
 
-    tables = sorted(predictions.glob(f"*/{model}/predictions.csv"))
+    folders = [layout.predictions("videos", model, ensemble=ensemble) for ensemble in (False, True)]
+    tables = [folder / "predictions.csv" for folder in folders if (folder / "predictions.csv").is_file()]
     if not tables:
-        raise DataError(f"{predictions}: no predictions of {model!r}; run dvc repro train@{model}")
+        raise DataError(f"{folders[0]}: no predictions of {model!r}; run dvc repro train@{model}")
     print(f"{runs.write(tables[0], out)} clips in {out}")
 
 
 @app.command()
-def leaderboard(
-    board: Annotated[Path, typer.Option(help="Folder of the comparisons.")] = BOARDS,
-) -> None:
-    """Prints the leaderboards of the last run, and where everything lies."""
-    texts = sorted(board.glob("*/*.txt"))
-    if not texts:
-        raise DataError(f"{board}: no leaderboard; run dvc repro (or make repro) first")
-    for text in texts:
-        named = text.stem not in ("score", "map")  # those of the only target of their track
-        name = f"{text.parent.name} {text.stem}" if named else text.parent.name
-        print(f"{name}\n{text.read_text(encoding='utf-8')}")
+def leaderboard() -> None:
+    """Prints the leaderboards of the tracks that params.yaml names, and where everything lies."""
+    from memorability import params
+    from memorability.core import layout
+
+    tracks = list(params.load().evaluate)
+    texts = {track: sorted((layout.METRICS / track).glob("*.txt")) for track in tracks}
+    if not any(texts.values()):
+        raise DataError(f"{layout.METRICS}: no leaderboard; run dvc repro (or make repro) first")
+    for track, files in texts.items():
+        for file in files:
+            name = track if file.stem in ("score", "map") else f"{track}, {file.stem}"
+            print(f"{name}\n{file.read_text(encoding='utf-8')}")
     print("metrics: metrics/    plots: plots/figures/    models: models/    wall times: logs/times.csv")
+
+
+@app.command(name="params")
+def show_params(
+    model: Annotated[str, typer.Argument(help="A model's or ensemble's name in params.yaml.")],
+) -> None:
+    """Prints every value in force of a model, defaults included, as YAML."""
+    import yaml
+
+    from memorability import params
+
+    settings = params.load().model(model).model_dump(mode="json")
+    print(yaml.safe_dump({model: settings}, sort_keys=False), end="")
 
 
 @app.command()
@@ -222,25 +240,24 @@ def crossval(
     ] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="How often the folds are drawn anew.")] = 5,
 ) -> None:
-    """Cross-validates a model: mean, spread and pooled out-of-fold measures. In the repository."""
-    _in_the_repository("crossval", model, str(folds), str(seeds))
+    """Cross-validates a model of a project: mean, spread and pooled out-of-fold measures."""
+    from memorability.experiments import crossval as experiment
+    from memorability.experiments.start import started
+
+    with started(f"crossval {model}") as params:
+        print(experiment.run(params, model, folds=folds, seeds=seeds))
 
 
 @app.command()
 def ablate(
-    ablation: Annotated[str, typer.Argument(help="Its name in the ablations of params.yaml.")],
+    ablation: Annotated[str, typer.Argument(help="Its name in ablations.yaml.")],
 ) -> None:
-    """Trains the variants of a model of maps and compares them. In the repository."""
-    _in_the_repository("ablate", ablation)
+    """Trains the variants of a model of a project and compares them."""
+    from memorability.experiments import ablation as experiment
+    from memorability.experiments.start import started
 
-
-def _in_the_repository(module: str, *arguments: str) -> None:
-    """Runs what knows the repository's paths, which this package does not, and ends as it does."""
-    import subprocess
-
-    if not Path("pipeline", f"{module}.py").is_file():
-        raise DataError(f"{Path.cwd()}: no pipeline/ here; run this from the repository's root")
-    raise typer.Exit(subprocess.run([sys.executable, "-m", f"pipeline.{module}", *arguments]).returncode)
+    with started(f"ablate {ablation}") as params:
+        print(experiment.run(params, ablation))
 
 
 def board_for(paths: list[Path]) -> Path:

@@ -31,7 +31,9 @@ class Params(Block):
     """All of params.yaml. Top-level lr, epochs and batch_size, where not null, override every model."""
 
     seed: int = Field(ge=0, lt=2**63)
-    threads: int = Field(ge=1, le=1024, description="CPU threads; results are bit-identical at a fixed number")
+    threads: int = Field(
+        ge=1, le=1024, description="CPU threads; results are bit-identical at a fixed number"
+    )
     precision: Precision
     compile: bool = Field(description="compile the networks that are trained (torch.compile)")
     lr: float | None = Field(gt=0)

@@ -19,7 +19,7 @@ from torch import Tensor, distributed, nn
 from memorability.core.runtime import Precision, rank, world
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 Item = TypeVar("Item")
 
@@ -30,7 +30,7 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
     Under `torchrun` it is one of the processes that `torchrun` started.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    from lightning.fabric import Fabric  # seconds, which a process without training need not wait
+    from lightning_fabric import Fabric  # seconds, which a process without training need not wait
 
     torch.set_num_threads(threads)
     # A few CUDA kernels have no deterministic form; there a warning says so.
@@ -47,9 +47,26 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
     return fabric
 
 
+def device(*, threads: int) -> torch.device:
+    """The GPU if there is one, else the CPU, for work that trains nothing; of several processes, this one's own."""
+    torch.set_num_threads(threads)
+    if world() > 1:
+        return fabric(precision="32-true", threads=threads, deterministic=False).device
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def told(text: str, *, device: torch.device) -> str:
+    """The first process's text, on every process."""
+    if world() == 1:
+        return text
+    texts = [text]
+    distributed.broadcast_object_list(texts, src=0, device=device)
+    return texts[0]
+
+
 def _replicas() -> Any:
     """Fabric's strategy of equal copies, without its wrapper around the network (see above)."""
-    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     class Replicas(DDPStrategy):
         def setup_module(self, module: nn.Module) -> Any:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from memorability.core.errors import StorageError
+from memorability.core.errors import DataError, StorageError
 
 SPARE = 2**20  # bytes; libraries that hide the error of a full disk leave about this little
 
@@ -125,6 +126,26 @@ def digest(*parts: bytes | str | Path) -> str:
             inner = hashlib.sha256(part.encode() if isinstance(part, str) else part).digest()
         total.update(inner)  # fixed length, so that the borders between parts count
     return total.hexdigest()
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """A plain file's content, of at most `limit` bytes.
+
+    What the path leads to is looked at after it is opened, and opening never waits: a pipe or a device in a
+    file's place, as from a link to /dev/zero, is refused and neither waited for nor read without end.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+        DataError: it is no plain file, or has more bytes.
+    """
+    with path.open("rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError("not a file, but a pipe or a device")
+        content = stream.read(limit + 1) if status.st_size <= limit else b""
+    if max(status.st_size, len(content)) > limit:
+        raise DataError(f"a file of {max(status.st_size, len(content)):,} bytes; valid: up to {limit:,}")
+    return content
 
 
 def cache_root() -> Path:

@@ -29,7 +29,7 @@ def key(*parts: str) -> str:
         for name in (
             "torch",
             "torchvision",
-            "lightning",
+            "lightning-fabric",
             "diffusers",
             "numpy",
             "pillow",

@@ -19,7 +19,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = list[Any]()
         for key, _ in node.value:
-            value = self.construct_object(key, deep=True)  # type: ignore[no-untyped-call]
+            value = self.construct_object(key, deep=True)
             if value in keys:
                 raise yaml.MarkedYAMLError(problem=f"key {value!r} twice", problem_mark=key.start_mark)
             keys.append(value)
@@ -38,12 +38,12 @@ def read_yaml(path: Path) -> Any:
             raise ParamsError(f"{path}: {len(content)} bytes; at most {LARGEST} are read")
         loader = _Loader(content.decode("utf-8-sig"))
         try:
-            node = loader.get_single_node()  # type: ignore[no-untyped-call]
+            node = loader.get_single_node()
             if node is not None and _written_out(node, {}) > MOST:
                 raise ParamsError(f"{path}: over {MOST} values, with its aliases written out")
-            return None if node is None else loader.construct_document(node)  # type: ignore[no-untyped-call]
+            return None if node is None else loader.construct_document(node)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except FileNotFoundError as error:
         raise ParamsError(f"{path}: no such file; run this from the project's root") from error
     except UnicodeDecodeError as error:

@@ -13,9 +13,14 @@ from memorability.data.tables import Track
 
 
 class Acquire(BaseModel):
-    """One track's data sets, combined in this order; beside the list, a block of settings for each."""
+    """One track's data sets, combined in this order; beside the list, a block of settings for each.
+
+    `watch` is a file, such as the table of scores, whose change makes DVC read the data anew: it does not look into
+    folders outside the project.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    watch: str
     datasets: tuple[str, ...] = Field(min_length=1)
 
     def sources(self, track: Track) -> dict[str, BaseModel]:

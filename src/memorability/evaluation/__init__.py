@@ -1,28 +1,24 @@
 """Judging models by their predictions, in the same words for scores and for maps.
 
-`judge(track)` is the module that judges a track's models: `scores` or `maps`. Both offer the names of `Judge`, so
-that all that trains, evaluates, compares or cross-validates models is written once. Arrays are truth and
-prediction: scores, float [N], or maps, uint8 and float32 [N, C, S, S].
+`judge(track)` is the module that measures a track's models, `scores` or `maps`; `board_of(track)` and
+`figures_of(track)` are those that say and draw what came. Both of a kind offer the same names (`protocols`), so that
+all that trains, evaluates, compares or cross-validates models is written once. Truth and prediction are scores, float
+[N], or maps, uint8 and float32 [N, C, S, S].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL import Image
 
     from memorability.data.tables import Track
-    from memorability.evaluation.settings import Evaluate
-
-
-
+    from memorability.evaluation.protocols import Board, Figures, Judge
 
 
 Array = np.ndarray
@@ -112,7 +108,7 @@ class Resampled(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of a board's text: its heading, and the board's columns that it shows, a number or both ends of a range."""
+    """A column of a board's text: its heading, and the board's columns that it shows: a number, or both ends of a range."""
 
     heading: str
     keys: tuple[str, ...]
@@ -120,111 +116,11 @@ class Column(NamedTuple):
 
 
 class Star(NamedTuple):
-    """A mark for models that are better than the first one of a family, by a measure, as corrected comparisons say."""
+    """A mark for models that are better than the first one of a family by a measure, as corrected comparisons say."""
 
     mark: str
     family: str
     measure: str
-
-
-PictureOf = "Callable[[int], Image.Image]"  # by its place among the test rows
-
-
-class Judge(Protocol):
-    """What `scores` and `maps` offer. Files are described in `write`, boards in `leaderboard`."""
-
-    @property
-    def MEASURES(self) -> Mapping[str, Measure]: ...
-
-    @property
-    def COMPARED(self) -> tuple[str, ...]:
-        """The measures that models are compared by; on validation the first orders them and the others break ties."""
-
-    @property
-    def REPORTED(self) -> tuple[str, ...]:
-        """Measures of the test split on a board; those of `COMPARED` have an interval there."""
-
-    @property
-    def SUMMARY(self) -> tuple[str, ...]:
-        """A board's columns that are a track's few numbers for `dvc metrics diff`."""
-
-    @property
-    def STARS(self) -> tuple[Star, ...]:
-        """The first one's family is the baseline that every model has to beat."""
-
-    @property
-    def BEATING(self) -> str:
-        """What a model that beats the baseline has, for a board's text."""
-
-    def for_target(self, rows: pd.DataFrame, target: str) -> pd.DataFrame:
-        """A split table as a model of this target sees it: a row without its truth is unlabelled."""
-
-    def read_truth(self, rows: pd.DataFrame, *, settings: Any, raw: Path, threads: int) -> Truth:
-        """The truth of the rows of `for_target`, as the settings of a model ask for it."""
-
-    def as_floats(self, values: Array) -> Array:
-        """Truth in the range of predictions, as closed forms are fitted on it."""
-
-    def build_options(self, values: Array) -> dict[str, Any]:
-        """Further keywords that a network for such truth is built with."""
-
-    def write(
-        self, folder: Path, rows: pd.DataFrame, kept: Array, prediction: Array, more: Mapping[str, Array]
-    ) -> None:
-        """Writes a model's predictions."""
-
-    def read(self, folder: Path, rows: pd.DataFrame, *, raw: Path, settings: Evaluate, threads: int) -> Judged:
-        """What `write` has written, beside the truth of the rows of `for_target`."""
-
-    def measure(self, truth: Array, prediction: Array, ranking: Array | None = None) -> Measured:
-        """The measures that are followed while a model trains."""
-
-    def resampled(self, judged: Judged, *, repeats: int, seed: int) -> Resampled:
-        """Every measure, and its bootstrap distribution."""
-
-    def describe(self, judged: Judged) -> dict[str, Any]:
-        """Further numbers of a report, that have no interval."""
-
-    def signs(self, report: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
-        """Parts of a report that are no split's: what its training looks like."""
-
-    def people(self, rows: pd.DataFrame, *, halves: int, seed: int) -> Measured:
-        """How far people agree on rows of `for_target`; empty where that is not known."""
-
-    def beats(self, board: pd.DataFrame, pairs: pd.DataFrame, baseline: str) -> set[str]:
-        """The models of a board that beat the baseline, see `BEATING`."""
-
-    def columns(self, board: pd.DataFrame) -> list[Column]:
-        """What a board's text shows of each model."""
-
-    def remark(self, row: Mapping[str, Any]) -> str:
-        """A word beside a model's line."""
-
-    def notes(self, board: pd.DataFrame, reports: Mapping[str, Any], people: Measured) -> list[str]:
-        """Lines below a board."""
-
-    def densities(self, judged: Judged) -> tuple[Array, Array, Array]:
-        """Grid of values, density of the truth and of the prediction."""
-
-    def excerpt(self, judged: Judged, *, seed: int) -> Judged:
-        """The test rows that the figures of all models show."""
-
-    def draw_model(
-        self, name: str, judged: Judged, history: pd.DataFrame, *, picture: Any, to: Path
-    ) -> None:
-        """Figures of one model on the test split, in a folder."""
-
-    def draw_models(
-        self,
-        board: pd.DataFrame,
-        excerpts: Mapping[str, Judged],
-        histories: Mapping[str, pd.DataFrame],
-        *,
-        people: Measured,
-        picture: Any,
-        to: Path,
-    ) -> None:
-        """Figures of all models of a board, in its order, in a folder."""
 
 
 def judge(track: Track) -> Judge:
@@ -232,3 +128,17 @@ def judge(track: Track) -> Judge:
     from memorability.evaluation import maps, scores
 
     return maps if track == "maps" else scores
+
+
+def board_of(track: Track) -> Board:
+    """The module that says what is on the board of a track's models."""
+    from memorability.evaluation import map_board, score_board
+
+    return map_board if track == "maps" else score_board
+
+
+def figures_of(track: Track) -> Figures:
+    """The module that draws the models of a track."""
+    from memorability.evaluation import map_figures, score_figures
+
+    return map_figures if track == "maps" else score_figures

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from memorability.core.errors import DataError
 from memorability.features import backbones
@@ -30,7 +29,7 @@ class Features(nn.Module):
         super().__init__()
         network = backbones.load(backbone, head=False)
         self.crop = int(network.config["transform"]["crop"])
-        self.trunk, self.num_features = backbones.trunk(network)  # torchmetrics asks for the latter
+        self.trunk, _ = backbones.trunk(network)
 
     def forward(self, values: Tensor) -> Tensor:
         pictures = values.expand(-1, 3, -1, -1)
@@ -57,13 +56,31 @@ def distance(truth: Array, prediction: Array, *, backbone: Path, threads: int) -
             raise DataError(f"maps {values.shape}; valid: [N, 1 or 3, S, S] with N of at least 2")
     torch.set_num_threads(threads)
     features = Features(backbone).eval()
-    metric = FrechetInceptionDistance(features, normalize=True)
-    with torch.inference_mode():
-        for values, real in ((truth, True), (prediction, False)):
-            for start in range(0, len(values), AT_ONCE):
-                metric.update(_tensor(values[start : start + AT_ONCE]), real=real)
-        # The root of a product of covariances has rounding in it, which may pass below 0.
-        return max(0.0, float(metric.compute()))
+    return frechet(_features(features, truth), _features(features, prediction))
+
+
+def frechet(one: Array, other: Array) -> float:
+    """Frechet distance of two normal distributions with the means and covariances of features [N, D] and [M, D].
+
+    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)); the trace of the root is the sum of the roots of the eigenvalues of S S',
+    which are not negative but for rounding.
+
+    >>> frechet(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]]))
+    9.0
+    """
+    (mean, covariance), (other_mean, other_covariance) = (
+        (values.mean(axis=0), np.atleast_2d(np.cov(values, rowvar=False))) for values in (one, other)
+    )
+    roots = np.sqrt(np.linalg.eigvals(covariance @ other_covariance).astype(complex)).real
+    distance = ((mean - other_mean) ** 2).sum() + np.trace(covariance) + np.trace(other_covariance)
+    return max(0.0, float(distance - 2 * roots.sum()))
+
+
+@torch.inference_mode()
+def _features(network: Features, values: Array) -> Array:
+    """float64 [N, D] of maps [N, C, S, S]."""
+    parts = [network(_tensor(values[start : start + AT_ONCE])) for start in range(0, len(values), AT_ONCE)]
+    return torch.cat(parts).double().numpy()
 
 
 def _tensor(values: Array) -> Tensor:

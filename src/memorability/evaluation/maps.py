@@ -17,11 +17,20 @@ import pandas as pd
 from memorability.core.errors import DataError
 from memorability.core.files import staged
 from memorability.data import tables, true_maps
-from memorability.evaluation import Array, Judged, Measure, Measured, Resampled, Truth, map_measures, predictions
+from memorability.evaluation import (
+    Array,
+    Judged,
+    Measure,
+    Measured,
+    Resampled,
+    Truth,
+    map_measures,
+    predictions,
+)
 from memorability.evaluation.collapse import collapse
 from memorability.evaluation.settings import Evaluate
 from memorability.evaluation.statistics import resamples
-from memorability.media.maps import ARRAYS, at_size
+from memorability.media.maps import at_size
 
 MEASURES = {
     "l1": Measure(map_measures.l1, higher_is_better=False, label="L1", digits=4),
@@ -33,6 +42,7 @@ MEASURES = {
     "kl_floored": Measure(map_measures.kl_floored, higher_is_better=False, label="KL floored", digits=3),
 }
 COMPARED = ("cc", "kl", "l1")
+ARRAYS = "maps.npy"
 IN_TRAINING = ("l1", "mse", "cc", "spearman", "kl", "kl_floored")
 TRAIN_MAPS = 100  # of the training pictures whose maps are predicted and kept
 AT_ONCE = 128  # maps whose measures are computed together, which bounds the memory
@@ -148,13 +158,19 @@ def per_map(truth: Array, prediction: Array) -> pd.DataFrame:
     parts = list[pd.DataFrame]()
     for start in range(0, len(truth), AT_ONCE):
         pair = map_measures.checked(truth[start : start + AT_ONCE], prediction[start : start + AT_ONCE])
-        columns = {name: values.mean(axis=(1, 2, 3)) for name, values in zip(("truth", "prediction"), pair, strict=True)}
+        columns = {
+            name: values.mean(axis=(1, 2, 3))
+            for name, values in zip(("truth", "prediction"), pair, strict=True)
+        }
         columns |= {name: measure.function(*pair) for name, measure in MEASURES.items()}
         if truth.shape[1] > 1:
             channels = map_measures.cc_by_channel(*pair).T
             columns |= {f"cc_channel_{c}": values for c, values in enumerate(channels)}
         columns["flat"] = map_measures.is_flat(*pair).astype(float)
-        columns |= {"sharpness": map_measures.sharpness(pair[1]), "true_sharpness": map_measures.sharpness(pair[0])}
+        columns |= {
+            "sharpness": map_measures.sharpness(pair[1]),
+            "true_sharpness": map_measures.sharpness(pair[0]),
+        }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 

@@ -39,7 +39,13 @@ def agreement(split_halves: list[float]) -> Agreement | None:
 
 
 def split_half(
-    hits: Array, false_alarms: Array, responses: Array, false_alarm_responses: Array, *, repeats: int, seed: int
+    hits: Array,
+    false_alarms: Array,
+    responses: Array,
+    false_alarm_responses: Array,
+    *,
+    repeats: int,
+    seed: int,
 ) -> list[float]:
     """Human consistency: Spearman between scores from two random halves of the responses.
 

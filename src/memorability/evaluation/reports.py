@@ -2,93 +2,95 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from memorability.core.errors import DataError
-from memorability.evaluation import metrics
+from memorability.data.tables import LABELLED
+from memorability.evaluation import Judged, Measured, Resampled
+from memorability.evaluation.protocols import Judge
+from memorability.evaluation.settings import Evaluate
+from memorability.evaluation.statistics import interval
 
-SPLITS = ("train", "val", "test")
 DIGITS = 6  # written; far below any interval
+BY_DATASET = "by_dataset"
 
 
-def report(joined: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> dict[str, Any]:
-    """All measures of one model by split.
+def report(
+    judge: Judge,
+    judged: Judged,
+    history: pd.DataFrame,
+    *,
+    settings: Evaluate,
+    seed: int,
+    models: Path,
+    threads: int,
+) -> tuple[dict[str, Any], Resampled | None]:
+    """All measures of one model by split (of train, of the part that was predicted).
 
     Args:
-        joined: rows of the split table with the column `prediction`.
-        bootstrap, halves: resamples behind the intervals and behind the human consistency.
+        history: of its training, a line an epoch.
+        models: folder of the networks that measure distances.
 
     Returns:
-        split -> name -> number (None where a statistic does not exist). Where several data sets are
-        combined, the numbers are of all pooled, and `by_dataset` has those of each.
+        split -> name -> number (None where a statistic does not exist), with NAME_low and NAME_high, the ends of its
+        95 % bootstrap interval (None under `statistics.SMALLEST` rows). Where several data sets are combined, the
+        numbers are of all pooled, and `by_dataset` has those of each. Beside the splits, what the judge says of
+        the training. And the test split's measures with their samples, if it has rows.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for split in SPLITS:
-        part = joined[joined["split"] == split]
-        if len(part):
-            found[split] = rounded(_measure(part, bootstrap=bootstrap, halves=halves, seed=seed))
-        if part["dataset"].nunique() > 1:
-            found[split]["by_dataset"] = {
-                str(name): rounded(_measure(rows, bootstrap=bootstrap, halves=halves, seed=seed))
-                for name, rows in part.groupby("dataset", sort=True)
+    written: dict[str, Any] = {}
+    test: Resampled | None = None
+    for split in LABELLED:
+        part = judged.of_split(split)
+        if len(part) == 0:
+            continue
+        written[split], measured = measure(judge, part, settings=settings, seed=seed)
+        datasets = sorted(set(part.rows["dataset"]))
+        if len(datasets) > 1:
+            written[split][BY_DATASET] = {
+                name: measure(judge, part.where(part.rows["dataset"] == name), settings=settings, seed=seed)[
+                    0
+                ]
+                for name in datasets
             }
-    return found
+        if split == "test":
+            test = measured
+            distances = judge.distances(part, settings=settings, models=models, threads=threads)
+            written[split] |= rounded(distances)
+    return written | judge.signs(written, history), test
 
 
-def join(predictions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The split table's rows with their prediction (id by id), and their `ranking` by models that rank.
-
-    Raises:
-        DataError: a row has no prediction.
-    """
-    lacking = sorted(set(table["id"]) - set(predictions["id"]))
-    if lacking:
-        raise DataError(f"{len(lacking)} of {len(table)} rows have no prediction, such as {lacking[0]}")
-    columns = [name for name in ("id", "prediction", "ranking") if name in predictions]
-    return table.merge(predictions[columns], on="id", validate="one_to_one")
-
-
-def judged(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Truth, prediction and, of models that rank, ranking of joined rows: float [N] each."""
-    ranking = part["ranking"].to_numpy(float) if "ranking" in part else None
-    return part["score"].to_numpy(float), part["prediction"].to_numpy(float), ranking
+def measure(
+    judge: Judge, judged: Judged, *, settings: Evaluate, seed: int
+) -> tuple[dict[str, Any], Resampled]:
+    """All measures of some rows, with intervals, as numbers to be written; and with their bootstrap samples."""
+    resampled = judge.resampled(judged, repeats=settings.bootstrap, seed=seed)
+    numbers: dict[str, Any] = {"n": len(judged)}
+    for name, value in resampled.values.items():
+        low, high = interval(resampled.samples[name], n=len(judged)) or (None, None)
+        numbers |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return rounded(numbers | judge.describe(judged, resampled.items)), resampled
 
 
-def _measure(part: pd.DataFrame, *, bootstrap: int, halves: int, seed: int) -> dict[str, Any]:
-    truth, prediction, ranking = judged(part)
-    ranked = prediction if ranking is None else ranking
-    found: dict[str, Any] = {"n": len(part)}
-    samples = metrics.resampled(truth, prediction, repeats=bootstrap, seed=seed, ranking=ranking)
-    for name, value in metrics.measure(truth, prediction, ranking).items():
-        interval = metrics.interval(samples[name]) if value is not None else None
-        low, high = interval or (None, None)
-        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    if ranking is not None:
-        found["scores_from_ranks_by"] = "isotonic regression on val"
-    if part["category"].notna().all():
-        category = part["category"].to_numpy(str)
-        found["spearman_within_category"] = metrics.within_category(truth, ranked, category)
-    consistency = human_consistency(part, repeats=halves, seed=seed)
-    found["human_split_half_spearman"] = consistency
-    return found | metrics.extremes(truth, ranked) | metrics.spread(truth, prediction)
+def agreement(judge: Judge, rows: pd.DataFrame, *, settings: Evaluate, seed: int) -> dict[str, Any]:
+    """How far people agree on each split of the rows of `Judge.for_target`, and on each data set of several."""
 
+    def of(part: pd.DataFrame) -> Measured:
+        return rounded(judge.agreement(part, halves=settings.halves, seed=seed))
 
-def human_consistency(part: pd.DataFrame, *, repeats: int, seed: int) -> float | None:
-    """Mean split-half Spearman of the participants; None where answers are not counted.
-
-    Rows with under two answers, which have no halves, are left out.
-    """
-    part = part[part["responses"].isna() | (part["responses"] >= 2)]
-    counts = part[["hits", "false_alarms", "responses"]]
-    if counts.isna().any(axis=None) or len(part) < 2:
-        return None
-    hits, alarms, responses = (counts[name].to_numpy(np.int64) for name in counts)
-    found = metrics.split_half(hits, alarms, responses, repeats=repeats, seed=seed)
-    return float(np.mean(found)) if found else None
+    agreed: dict[str, Any] = {}
+    for split in LABELLED:
+        part = rows[rows["split"] == split]
+        if numbers := of(part):
+            agreed[split] = numbers
+            if part["dataset"].nunique() > 1:
+                by_dataset = {str(name): of(one) for name, one in part.groupby("dataset", sort=True)}
+                agreed[split] = numbers | {BY_DATASET: by_dataset}
+    return agreed
 
 
 def rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in values.items()}
+    return {
+        name: round(value, DIGITS) if isinstance(value, float) else value for name, value in values.items()
+    }

@@ -13,4 +13,6 @@ class Evaluate(Block):
     bootstrap: int = Field(1000, ge=100, description="resamples behind each interval and comparison")
     halves: int = Field(25, ge=1, description="random halves behind the agreement of people")
     map_size: int = Field(64, ge=8, description="side in pixels at which maps are compared")
-    fid: str = Field("none", description="backbone in whose features the FID of maps is computed; none: no FID")
+    fid: str = Field(
+        "none", description="backbone in whose features the FID of maps is computed; none: no FID"
+    )

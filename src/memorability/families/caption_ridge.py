@@ -1,7 +1,7 @@
-"""Ridge regression on the words of a clip's title: TF-IDF, the strength chosen by leave-one-out on train.
+"""Ridge regression on the words of a clip's title: TF-IDF, the strength chosen by group folds within train.
 
 Salton and Buckley, Term-weighting Approaches in Automatic Text Retrieval (1988); scikit-learn's
-TfidfVectorizer and RidgeCV. A clip without a title has the score of one without any known word.
+TfidfVectorizer and Ridge. A clip without a title has the score of one without any known word.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 
 from memorability.core.errors import TrainingError
+from memorability.families.blocks.selection import chosen
 from memorability.training.settings import Model
 
 READS = "titles"
@@ -26,27 +28,27 @@ class Params(Model):
     `words`: the longest run of words that is a term of its own.
     """
 
-    alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.1, 0.3, 1.0, 3.0, 10.0), min_length=1)
     min_titles: int = Field(2, ge=1)
     words: int = Field(1, ge=1, le=3)
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x titles [N], y float [N]. Returns: the terms (UTF-8, a line each), their idf and weight [V], bias, alpha."""
-    vectorizer = TfidfVectorizer(min_df=settings.min_titles, ngram_range=(1, settings.words))
+    words = TfidfVectorizer(min_df=settings.min_titles, ngram_range=(1, settings.words))
     try:
-        counted = vectorizer.fit_transform(x)
+        fitted = chosen(make_pipeline(words, Ridge()), {"ridge__alpha": settings.alphas}, x, y, groups=groups)
     except ValueError as error:  # no word at all, or none that is common enough
         raise TrainingError(
             f"caption_ridge: the titles of {len(x)} training clips have no term in {settings.min_titles} of them ({error})"
         ) from error
-    ridge = RidgeCV(list(settings.alphas)).fit(counted.toarray(), y)
+    vectorizer, ridge = fitted.named_steps.values()
     return {
         "terms": np.frombuffer("\n".join(vectorizer.get_feature_names_out()).encode(), np.uint8),
         "idf": vectorizer.idf_,
         "weight": ridge.coef_,
         "bias": np.array(ridge.intercept_),
-        "alpha": np.array(ridge.alpha_),
+        "alpha": np.array(ridge.alpha),
     }
 
 

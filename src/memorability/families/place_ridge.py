@@ -2,7 +2,7 @@
 
 One linear map from the D features of a place to the C channels of the map at that place, the same everywhere
 (Hoerl and Kennard, Ridge Regression, 1970); the coarse map is enlarged bilinearly. The strength is chosen
-by five folds of whole pictures within train, since places of one picture are much alike.
+by folds of whole pictures within train, since places of one picture are much alike.
 """
 
 from __future__ import annotations
@@ -12,55 +12,48 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from memorability.core.errors import TrainingError
+from memorability.families.blocks.selection import chosen
 from memorability.media import maps
 from memorability.training.settings import OfMaps
 
 READS = "places"
-FOLDS = 5
 
 
 class Params(OfMaps):
     """`alphas`: the strengths to choose from, each over 0."""
 
     target: Literal["map"]
-    alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    alphas: tuple[Annotated[float, Field(gt=0)], ...] = Field((10.0, 100.0, 1e3, 1e4, 1e5), min_length=1)
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D, h, w], y float [N, C, S, S] in [0, 1]. Returns: `weight` [D, C], `bias` [C], `alpha` []."""
-    if len(x) < 2:
-        raise TrainingError(
-            f"place_ridge chooses its strength by folds of pictures; received {len(x)} to train on"
-        )
     height, width = x.shape[-2:]
     coarse = maps.reduced(y, height=height, width=width)  # [N, C, h, w]
-    places = _places(x)
-    scaler = StandardScaler().fit(places)
-    picture = np.repeat(np.arange(len(x)), height * width)
-    search = GridSearchCV(
-        Ridge(),
-        {"alpha": list(settings.alphas)},
-        cv=GroupKFold(min(FOLDS, len(x))),
-        scoring="neg_mean_squared_error",
-    ).fit(scaler.transform(places), _places(coarse), groups=picture)
+    model = make_pipeline(StandardScaler(), Ridge())
+    scaler, ridge = chosen(
+        model,
+        {"ridge__alpha": settings.alphas},
+        _places(x),
+        _places(coarse),
+        groups=np.repeat(groups, height * width),
+    ).named_steps.values()
     # Scaling and regression are both linear: one weight and one bias hold them.
-    ridge = search.best_estimator_
     weight = np.atleast_2d(ridge.coef_).T / scaler.scale_[:, None]
     return {
         "weight": weight,
         "bias": np.atleast_1d(ridge.intercept_) - scaler.mean_ @ weight,
-        "alpha": np.array(search.best_params_["alpha"]),
+        "alpha": np.array(ridge.alpha),
     }
 
 
 def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """float [N, C, size, size] in [0, 1]."""
-    found = np.einsum("ndhw,dc->nchw", x.astype(np.float64), state["weight"]) + state["bias"][:, None, None]
-    return maps.resized(found, size=settings.pixels).clip(0, 1)
+    """float [N, C, pixels, pixels] in [0, 1]."""
+    coarse = np.einsum("ndhw,dc->nchw", x.astype(np.float64), state["weight"]) + state["bias"][:, None, None]
+    return maps.at_size(coarse, width=settings.pixels, height=settings.pixels).clip(0, 1)
 
 
 def _places(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Support vector regression with a Gaussian kernel on standardised features; gamma is 1 / D.
 
-The penalty is chosen by five folds within train, by squared error.
+The penalty is chosen by group folds within train, by squared error (`families.blocks.selection`).
 Drucker et al., Support Vector Regression Machines (1996); scikit-learn's SVR. Stored as plain arrays.
 """
 
@@ -11,10 +11,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
+from memorability.families.blocks.selection import chosen
 from memorability.training.settings import Model
 
 READS = "features"
@@ -25,23 +26,17 @@ BLOCK = 4096  # pictures predicted at a time
 class Params(Model):
     """Penalties `cs` to choose from, half-width `epsilon` of the tube (in units of the score)."""
 
-    cs: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-    epsilon: float = Field(ge=0)
+    cs: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.03, 0.1, 0.3, 1.0), min_length=1)
+    epsilon: float = Field(0.05, ge=0)
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Args: x float [N, D], y float [N]. Returns: the scaler, support vectors [S, D], duals [S], bias, gamma, c."""
-    x = x.astype(np.float64)
-    scaler = StandardScaler().fit(x)
     gamma = 1 / x.shape[1]
-    svr = SVR(C=settings.cs[0], epsilon=settings.epsilon, gamma=gamma)
-    z = scaler.transform(x)
-    if len(settings.cs) > 1:
-        inner = KFold(min(5, len(y)), shuffle=True, random_state=0)
-        search = GridSearchCV(svr, {"C": settings.cs}, scoring="neg_mean_squared_error", cv=inner)
-        svr = search.fit(z, y).best_estimator_
-    else:
-        svr.fit(z, y)
+    model = make_pipeline(StandardScaler(), SVR(epsilon=settings.epsilon, gamma=gamma))
+    scaler, svr = chosen(
+        model, {"svr__C": settings.cs}, x.astype(np.float64), y, groups=groups
+    ).named_steps.values()
     return {
         "mean": scaler.mean_,
         "scale": scaler.scale_,
@@ -57,9 +52,9 @@ def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np
     """sum_s dual_s exp(-gamma |z - support_s|^2) + bias, with z the standardised x."""
     if len(state["support"]) == 0:  # every score lies within the tube
         return np.full(len(x), float(state["bias"]))
-    found = []
+    scores = []
     for start in range(0, len(x), BLOCK):  # the kernel matrix of all pictures could fill the memory
         z = (x[start : start + BLOCK].astype(np.float64) - state["mean"]) / state["scale"]
         kernel = rbf_kernel(z, state["support"], gamma=float(state["gamma"]))
-        found.append(np.asarray(kernel @ state["dual"] + state["bias"]))
-    return np.concatenate(found) if found else np.empty(0)
+        scores.append(np.asarray(kernel @ state["dual"] + state["bias"]))
+    return np.concatenate(scores) if scores else np.empty(0)

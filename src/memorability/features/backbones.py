@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 import torch
 import torchvision
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from memorability.core.errors import BackboneError
 from memorability.core.files import digest, read_json, staged_folder, write_json
+from memorability.core.settings import Block, checked
+from memorability.features.settings import Transform
 
 # Architecture -> its last layer, whose rows are the classes.
 ARCHITECTURES = {
@@ -35,6 +38,17 @@ ARCHITECTURES = {
 OF_CLIPS = ("r3d_18",)  # input: float [B, 3, T, H, W]
 _AUXILIARY = "AuxLogits."  # inception_v3's second head, which only its own training uses
 _COUNTER = ".num_batches_tracked"  # of batch norm; older weights have none, and evaluation needs none
+
+
+class Config(Block):
+    """What a backbone's config.json says."""
+
+    arch: str
+    classes: int = Field(ge=1)
+    headless: bool
+    source: str
+    sha256: str
+    transform: Transform
 
 
 class Network(NamedTuple):
@@ -161,16 +175,38 @@ def load(folder: Path, *, head: bool) -> Network:
     """The network (evaluation mode, gradients off) and the config of an artifact.
 
     Raises:
-        BackboneError: the folder holds no backbone, or `head` asks for logits and it has no last layers.
+        BackboneError: the folder holds no backbone, or one whose weights are not those that its config was
+            written with; or `head` asks for logits and it has no last layers.
     """
-    config = read_json(folder / "config.json")
-    if "arch" not in config:
+    try:
+        given = read_json(folder / "config.json")
+        sha256 = digest(folder / "weights.safetensors") if "arch" in given else ""
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise BackboneError(
+            f"{folder}: no backbone here ({error}); run dvc repro or dvc pull first"
+        ) from error
+    if "arch" not in given:
         raise BackboneError(f"{folder}: not a backbone but a model of another kind")
+    config = checked(Config, given, at=f"{folder}/config.json", error=BackboneError).model_dump(mode="json")
+    if config["sha256"] != sha256:
+        raise BackboneError(
+            f"{folder}/weights.safetensors: not the weights that config.json was written with (SHA-256)"
+        )
     if head and config["headless"]:
         raise BackboneError(f"{folder}: these weights have no last layers, so the network gives no logits")
     net = build(config["arch"], classes=config["classes"])
-    # `save` has checked what may be missing: a head that nobody can ask for, or inception's second.
-    net.load_state_dict(load_file(folder / "weights.safetensors"), strict=False)
+    weights = load_file(folder / "weights.safetensors")
+    # What `save` lets weights lack: a head that nobody can ask for, or inception's second.
+    lacking = {key for key in net.state_dict() if key not in weights}
+    first = ARCHITECTURES[config["arch"]].split(".")[0] + "."
+    unexplained = {
+        k for k in lacking if not _optional(k) and not (config["headless"] and k.startswith(first))
+    }
+    if unexplained:
+        raise BackboneError(
+            f"{folder}/weights.safetensors: lacks {len(unexplained)} tensors, such as {min(unexplained)}"
+        )
+    net.load_state_dict(weights, strict=not lacking)
     return Network(net.requires_grad_(False), config)
 
 

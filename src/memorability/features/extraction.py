@@ -25,6 +25,7 @@ from memorability.core.errors import BackboneError
 from memorability.core.files import digest, write_json
 from memorability.core.progress import bar
 from memorability.features import backbones
+from memorability.features.settings import Prepared
 from memorability.media.pictures import VERSION, prepared
 
 LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
@@ -75,10 +76,11 @@ class Extractor:
         self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
         transform = self.config["transform"]
         self._pixels = pixels
-        self._fit = "squash" if pixels else transform["fit"]
-        self._resize, self._crop = (
-            (transform["resize"], transform["crop"]) if pixels is None else (pixels, pixels)
+        whole = {"fit": "squash", "resize": pixels, "crop": pixels}
+        self._prepared = Prepared.model_validate(
+            whole if pixels else {key: transform[key] for key in Prepared.model_fields}
         )
+        self._crop = self._prepared.crop
         self._mean = torch.tensor(transform["mean"], device=self.device).view(3, 1, 1)
         self._std = torch.tensor(transform["std"], device=self.device).view(3, 1, 1)
 
@@ -104,7 +106,8 @@ class Extractor:
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
         """uint8 [3, crop, crop]: the part of the transform that runs in the decoding threads."""
-        return prepared(picture, fit=self._fit, resize=self._resize, crop=self._crop)
+        how = self._prepared
+        return prepared(picture, fit=how.fit, resize=how.resize, crop=how.crop)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from memorability.core.errors import DataError, ParamsError, listing
 from memorability.core.files import write_json
 from memorability.core.progress import bar
 from memorability.data import tables
-from memorability.data.shards import Place, ShardReader
+from memorability.data.shards import ShardReader, spans
 
 FORMATS = ("numbers", "pairs", "rows")
 _STRAY = re.compile(r"[^0-9eE+\-.,:\s\[\]]", re.ASCII)  # what is in no number, pair or list
@@ -256,15 +256,12 @@ def gather(
         )
     # A clip that a data set lists twice, which the split stage judges, has its files twice.
     files, shards = tables.read(table).drop_duplicates(["id", "frame"]), ShardReader(raw)
-    places = zip(files["shard"], files["offset"], files["size"], strict=True)
     found: dict[str, list[np.ndarray]] = {str(i): [] for i in index["id"]}
     wrong, contents = [], hashlib.sha256()
-    for row, place in zip(
-        files.itertuples(), bar(places, total=len(files), of=name, unit="file"), strict=True
-    ):
-        content = shards.read(Place(*place))
-        contents.update(hashlib.sha256(content).digest())
+    for row, span in zip(files.itertuples(), bar(spans(files), of=name, unit="file"), strict=True):
         label = f"{name} of {row.id}, file {row.frame}"
+        content = shards.read(span, name=label)
+        contents.update(hashlib.sha256(content).digest())
         try:
             vector = parse(content, format=format, length=length, name=label, channels=channels, first=first)
             found[str(row.id)].append(vector)

@@ -17,7 +17,7 @@ from PIL import Image
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.files import read_json
 from memorability.data import tables
-from memorability.data.shards import Place, ShardReader
+from memorability.data.shards import ShardReader, spans
 from memorability.media.pictures import Fit, decode, prepared
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
@@ -35,17 +35,14 @@ class Pictures:
 
     def __init__(self, rows: pd.DataFrame, folder: Path) -> None:
         self._ids = list(rows["id"])
-        self._places = [
-            Place(str(s), int(o), int(n))
-            for s, o, n in zip(rows["shard"], rows["offset"], rows["size"], strict=True)
-        ]
+        self._spans = spans(rows)
         self._shards = ShardReader(folder)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._spans)
 
     def picture(self, index: int) -> Image.Image:
-        return decode(self._shards.read(self._places[index]), name=self._ids[index])
+        return decode(self._shards.read(self._spans[index], name=self._ids[index]), name=self._ids[index])
 
 
 class Pixels:

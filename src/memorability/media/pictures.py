@@ -1,21 +1,29 @@
-"""From a picture's bytes to pixels: decoding, the standard transforms, perceptual hashes."""
+"""From a picture's bytes to pixels: decoding within bounds, and the one transform of features and networks."""
 
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Literal
 
-import imagehash
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from memorability.core.errors import DataError
+from memorability.core.files import read_bytes
+from memorability.media import damage
 
 # Of what decoding and resizing give: to be raised whenever they give other pixels for the same file,
 # since features that are kept by a file's content are then out of date.
-VERSION = 2
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+VERSION = 3
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".jp2", ".bmp", ".gif"),
+    *(".tif", ".tiff"),
+)
+# What one picture may take, whatever road it comes in by: three bytes a pixel of its bitmap, and its file.
+MOST_PIXELS, MOST_BYTES = 50_000_000, 512 * 2**20
+MOST_JPEG_PIXELS = 175_000_000  # a large JPEG is decoded at a half of its width and height
 Fit = Literal["squash", "shorter_side"]
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -28,33 +36,104 @@ TURNS = {
 }  # what makes a picture upright, by its EXIF orientation
 
 
-def decode(content: bytes, *, name: str = "picture") -> Image.Image:
-    """Decodes a picture file to upright RGB: EXIF rotation applied, first frame of several, what is
-    transparent on white.
+def read(path: Path, *, name: str | None = None) -> Image.Image:
+    """The picture in a file, as `decode`.
 
     Raises:
-        DataError: the bytes are no picture that Pillow can read, or are cut short.
+        DataError: as `decode`, or the file cannot be read, is none (a pipe, a device) or is too large.
+    """
+    name = str(path) if name is None else name
+    try:
+        content = read_bytes(path, limit=MOST_BYTES)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    return decode(content, name=name)
+
+
+def decode(content: bytes, *, name: str = "picture", known: bool = False) -> Image.Image:
+    """Decodes a picture file to upright RGB: EXIF rotation applied, first frame of several, what is
+    transparent on white, deep pixels (16 bits) as 8 bits.
+
+    A JPEG of more than 50 million pixels comes at a half of its width and height.
+
+    Args:
+        known: whether these very bytes were decoded before and found whole, as those of a track's shards were
+            by the acquire stage: damage that the pixels do not show is then not looked for again.
+
+    Raises:
+        DataError: the bytes are no picture that Pillow can read, are cut short or damaged, have too many
+            pixels, or deep pixels whose range nothing tells.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            upright = _upright(picture)
-            if upright.mode.startswith("I"):  # 16 bits a channel, which a plain conversion would clip
-                upright = upright.convert("I").point(lambda value: value / 256).convert("L")
-            elif upright.mode == "F":
-                raise DataError(
-                    f"{name}: floating-point pixels have no fixed range; save it with 8 or 16 bits"
-                )
-            if upright.has_transparency_data:
-                upright = upright.convert("RGBA")
-                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-            return upright.convert("RGB")
-    except (DataError, MemoryError):
+            _bounded(picture)
+            found = None if known else damage.of(content, picture.format)
+            if found:
+                raise DataError(f"damaged ({found})")
+            deep = _is_deep(picture, content)
+            return _as_rgb(_upright(picture), deep=deep)
+    except MemoryError:
         raise
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
         reason = "not a picture in any format that Pillow reads" if content else "an empty file (0 bytes)"
         raise DataError(f"{name}: {reason}") from error
     except Exception as error:  # damaged files make Pillow fail in many ways, such as a TypeError
         raise DataError(f"{name}: cannot be decoded as a picture ({error})") from error
+
+
+def _bounded(picture: Image.Image) -> None:
+    """Refuses too many pixels, and has a large JPEG decoded at a part of its size."""
+    width, height = picture.size
+    most = MOST_JPEG_PIXELS if picture.format in ("JPEG", "MPO") else MOST_PIXELS
+    if width * height > most:
+        raise DataError(f"{width:,} x {height:,} pixels; valid: up to {most:,}")
+    if width * height > MOST_PIXELS:
+        picture.draft(None, (width // 2, height // 2))
+
+
+def _is_deep(picture: Image.Image, content: bytes) -> bool:
+    """Whether its file has more than 8 bits a channel; to be asked before pixels are decoded.
+
+    Raises:
+        DataError: pixels of a kind that has no range of its own.
+    """
+    if picture.mode == "F":
+        raise DataError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
+    if picture.mode == "I" and picture.format not in ("PPM", "PNG"):
+        raise DataError("pixels of 32 bits, or with a sign, have no fixed range; save it with 8 or 16 bits")
+    if picture.format == "JPEG2000":  # the marker SIZ has the bits of its first component
+        size = re.search(rb"\xff\x4f\xff\x51.{38}(.)", content, re.DOTALL)
+        return picture.mode.startswith("I") or (size is not None and (size[1][0] & 0x7F) + 1 > 8)
+    told = [str(part) for tile in picture.tile for part in (tile[3] if isinstance(tile[3], tuple) else tile[3:])]
+    in_ppm = picture.format == "PPM" and any(part.isdecimal() and int(part) > 255 for part in told)
+    return picture.mode.startswith("I") or in_ppm or any(";16" in part for part in told)
+
+
+def _as_rgb(picture: Image.Image, *, deep: bool) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits a channel, which a plain conversion would clip
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if deep:
+        _check_range(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
+
+
+def _check_range(picture: Image.Image) -> None:
+    """Of a deep picture by its upper 8 bits: values that fit in 15 bits may be of 8, 10, 12 or 14, stored in 16."""
+    colours = picture.convert("RGB") if picture.mode in ("RGBA", "LA", "PA") else picture
+    ranges = colours.getextrema()
+    largest = max(high for _, high in (ranges if isinstance(ranges[0], tuple) else [ranges]))  # type: ignore[misc]
+    if largest < 128:
+        raise DataError(
+            f"16 bits a channel, of whose 65,536 values none above {256 * largest + 255:,} is used: its range may "
+            "be that of fewer bits, and nothing says so; scale its values to 0 to 65,535, or save it with 8 bits"
+        )
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -93,16 +172,6 @@ def prepared(picture: Image.Image, *, fit: Fit, resize: int, crop: int) -> np.nd
     return np.ascontiguousarray(values[None] if values.ndim == 2 else values.transpose(2, 0, 1))
 
 
-def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarray:
-    """Until its callers say `prepared`."""
-    return prepared(picture, fit="shorter_side", resize=resize, crop=crop)
-
-
-def stretch(picture: Image.Image, *, size: int) -> np.ndarray:
-    """Until its callers say `prepared`."""
-    return prepared(picture, fit="squash", resize=size, crop=size)
-
-
 def _without_far_ends(picture: Image.Image) -> Image.Image:
     """Very long pictures cut to a middle part with a wide margin around what the crop will keep.
 
@@ -117,9 +186,14 @@ def _without_far_ends(picture: Image.Image) -> Image.Image:
     return picture.crop((left, top, left + wide, top + high))
 
 
-def perceptual_hash(picture: Image.Image) -> str:
-    """64-bit DCT hash (pHash) as 16 hex digits; near-duplicates differ in few bits."""
-    return str(imagehash.phash(picture))
+def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarray:
+    """Until its callers say `prepared`."""
+    return prepared(picture, fit="shorter_side", resize=resize, crop=crop)
+
+
+def stretch(picture: Image.Image, *, size: int) -> np.ndarray:
+    """Until its callers say `prepared`."""
+    return prepared(picture, fit="squash", resize=size, crop=size)
 
 
 def find_files(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:

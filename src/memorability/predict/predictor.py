@@ -16,7 +16,7 @@ from memorability import families
 from memorability.core.errors import DataError, listing
 from memorability.features.items import Item
 from memorability.media import video
-from memorability.media.overlay import at_size
+from memorability.media.maps import at_size
 from memorability.media.pictures import SUFFIXES, decode, find_files
 from memorability.training.trained import TrainedModel
 

@@ -79,9 +79,13 @@ def train(
 def _draw(count: int, transform: Transform, seed: int) -> tuple[Array, Array]:
     """`count` scenes: pixels uint8 [N, 3, crop, crop] and label numbers int64 [N]."""
     drawn = scenes.draw(count, stream=STREAM, seed=seed)
-    shape = {"fit": transform.fit, "resize": transform.resize, "crop": transform.crop}
     pixels = [
-        prepared(scenes.render(scene, size=transform.resize)[0], **shape)
+        prepared(
+            scenes.render(scene, size=transform.resize)[0],
+            fit=transform.fit,
+            resize=transform.resize,
+            crop=transform.crop,
+        )
         for scene in bar(drawn, of="backbone pictures", unit="picture")
     ]
     return np.stack(pixels), np.array([LABELS.index(scene.subcategory) for scene in drawn])

@@ -28,7 +28,7 @@ from memorability.training.contract import Array, Gradient, Measured
 from memorability.training.loading import Examples, Nothing, in_turn, load, training_order
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 CHECK_STEPS = 50  # between two looks at the losses, each of which waits for the device
 FROZEN_ROWS = 512  # pictures whose frozen part is computed and kept together
@@ -174,7 +174,7 @@ class _Run:
             len(train),
             batch_size=self.settings.batch_size,
             processes=processes,
-            seed=_seed(self.seed, progress.epoch),
+            seed=_seed(ORDER, self.seed, progress.epoch),
         )
         here = [list(distributed.share(batch)) for batch in order[progress.step :]]
         recent: list[tuple[str, dict[str, Tensor]]] = []
@@ -188,7 +188,7 @@ class _Run:
             total=len(order),
         )
         for indices, batch in zip(here, batches, strict=True):
-            torch.manual_seed(_seed(self.seed, progress.epoch, progress.step, runtime.rank()))
+            torch.manual_seed(_seed(STEP, self.seed, progress.epoch, progress.step, runtime.rank()))
             losses = self.family.take_step(
                 self.settings, self.net, batch, self.optimisers, self.fabric.backward
             )
@@ -340,5 +340,10 @@ def _plain(measured: dict[str, Any]) -> dict[str, float | None]:
     return {name: None if value is None else float(value) for name, value in measured.items()}
 
 
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+# Streams of random numbers. NumPy pads a shorter list of numbers with zeros, so (seed, epoch) alone would name the
+# same stream as (seed, epoch, step 0, rank 0).
+ORDER, STEP = 1, 2
+
+
+def _seed(stream: int, *parts: int) -> int:
+    return int(np.random.SeedSequence([stream, *parts]).generate_state(1)[0])

@@ -21,17 +21,17 @@ Betas = Annotated[tuple[Share, Share], Field(description="decay of both averages
 class Gradient(Block):
     """How anything is trained by gradients. Rates are per step; `epochs` are at most."""
 
-    lr: float = Field(gt=0)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
+    lr: float = Field(1e-3, gt=0)
+    epochs: int = Field(12, ge=1)
+    batch_size: int = Field(32, ge=2)
     optimiser: OptimiserName = "adam"
     betas: Betas = (0.9, 0.999)
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
     step_epochs: int = Field(10, ge=1, description="of schedule step: epochs between cuts to a tenth")
-    patience: int = Field(10, ge=1, description="epochs without a better validation before stopping")
+    patience: int = Field(20, ge=1, description="epochs without a better validation before stopping")
     val_pictures: int | None = Field(
         None, ge=2, description="of validation, predicted after each epoch; None: all"
     )
@@ -125,7 +125,7 @@ class Model(Block):
     @classmethod
     def _only_target(cls, given: Any) -> Any:
         """Of a track with one target, that is the target."""
-        targets = TARGETS.get(given.get("track"), ()) if isinstance(given, Mapping) else ()
+        targets = TARGETS.get(str(given.get("track")), ()) if isinstance(given, Mapping) else ()
         return {"target": targets[0], **given} if len(targets) == 1 else given
 
     @model_validator(mode="after")
