@@ -1,4 +1,6 @@
 # make repro | test | lint | clean. Each sets up .venv first, once.
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
@@ -7,15 +9,16 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: setup repro test lint clean
 setup: $(READY)
 
-$(READY): requirements.lock pyproject.toml pipeline/plots_page.py
+$(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(VENV)/bin/python -m pipeline.plots_page
+	@echo "Installing some 190 packages, PyTorch the largest (5 GB with CUDA): 3 to 10 minutes, once."
+	$(VENV)/bin/python -m pip install --progress-bar on --disable-pip-version-check --require-hashes --requirement requirements.lock \
+		| grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)' | cut -c1-100
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The whole pipeline on the data that params.yaml names: as committed, the demo.
+# The whole pipeline on the data that params.yaml names: as committed, the quick demo.
 repro: setup
 	dvc repro
 	@memorability leaderboard

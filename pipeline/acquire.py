@@ -2,7 +2,7 @@
 
 from memorability.core import layout
 from memorability.core.files import cache_root
-from memorability.data.acquire import acquire
+from memorability.data.acquire import acquire, summary
 from memorability.data.tables import Track
 from memorability.params import Params
 from pipeline.common import run
@@ -19,7 +19,7 @@ def main(params: Params, track: Track) -> None:
         seed=params.seed,
         threads=params.threads,
     )
-    print(f"{len(index)} files of {', '.join(sources)} in {layout.RAW / track}")
+    print(f"{layout.RAW / track}:\n{summary(index)}")
 
 
 if __name__ == "__main__":

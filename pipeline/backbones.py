@@ -3,7 +3,7 @@
 from functools import partial
 
 from memorability.core import layout, runtime
-from memorability.features import backbones
+from memorability.features import backbones, weights
 from memorability.params import Params
 from memorability.training import demo_backbone
 from pipeline.common import run
@@ -27,7 +27,7 @@ def main(params: Params, name: str) -> None:
         )
     elif runtime.rank() == 0:
         path = block.path
-        save(state=backbones.published_weights(block.arch) if path is None else backbones.file_weights(path))
+        save(state=weights.published_weights(block.arch) if path is None else weights.file_weights(path))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pandas as pd
 from memorability.core import distributed, layout, runtime
 from memorability.core.files import cache_root, staged_folder
 from memorability.features import given
-from memorability.features.extraction import Extractor, extract
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 from memorability.features.inputs import Listed
 from memorability.params import Params
 from pipeline.common import run

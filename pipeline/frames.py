@@ -1,5 +1,6 @@
 """frames@NAME: the clips of a track as JPEG frames, packed: data/frames/NAME."""
 
+import sys
 from pathlib import Path
 
 from memorability.core import layout, runtime
@@ -23,6 +24,8 @@ def main(params: Params, name: str) -> None:
     print(
         f"{len(index)} clips, {index['frames'].sum()} frames: {decoded} clips decoded here, {unusable} unusable"
     )
+    if said := frames.unseen(index, sampling):
+        print(f"warning: {said}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 No stage: `make` runs it once after installing. DVC's own page loads its scripts from the network.
 """
 
-from pathlib import Path
-
 import vl_convert
 
 from memorability.core.files import write_text
+from memorability.core.layout import PLOTS_PAGE
 
-PAGE = Path("plots/page.html")  # .dvc/config names it
 VEGA_LITE = "5.21"  # the version whose schema DVC's templates are written in
 HTML = """<!DOCTYPE html>
 <html lang="en">
@@ -32,7 +30,7 @@ img { max-width: 100%; }
 
 def main() -> None:
     scripts = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
-    write_text(PAGE, HTML.replace("SCRIPTS", scripts.replace("</script", "<\\/script")))
+    write_text(PLOTS_PAGE, HTML.replace("SCRIPTS", scripts.replace("</script", "<\\/script")))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Beside it the bare ids with their fold and split, which git keeps, and a report.
 """
 
+import sys
 from pathlib import Path
 
 from memorability.core import layout
@@ -19,7 +20,14 @@ def main(params: Params, track: Track) -> None:
     tables.write(table, layout.SPLITS / f"{track}.csv")
     tables.write(ids, layout.SPLITS / f"{track}.ids.csv")
     write_json(layout.SPLITS / f"{track}.report.json", report)
-    print(", ".join(f"{name} {count}" for name, count in report["rows"].items()))
+    left_out = f"; {report['left_out']} left out" * bool(report["left_out"])
+    print(", ".join(f"{name} {count}" for name, count in report["rows"].items()) + left_out)
+    if unused := report.get("published_split_not_used"):
+        print(
+            f"warning: {unused} rows come with a split, which method {settings.method} does not use: "
+            f"{report['published_test_rows_in_train']} of their test rows are in train (method: published uses it)",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memorability.core import layout
 from memorability.core.errors import DataError, GivenFeaturesError, MemorabilityError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
 )
-BOARDS = Path("metrics")
+BOARDS = layout.METRICS
 OF_PICTURES, OF_CLIPS = "images/score.leaderboard.csv", "videos/short_term.leaderboard.csv"
 OF_MAPS = "maps/map.leaderboard.csv"
 
@@ -29,7 +30,7 @@ def predict(
         str | None,
         typer.Option(help="A model's name or folder; by default the best on validation of the leaderboard."),
     ] = None,
-    models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = Path("models"),
+    models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = layout.MODELS,
     title: Annotated[
         str | None, typer.Option(help="What the clip shows, for models that read titles (one clip).")
     ] = None,
@@ -192,7 +193,6 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
 ) -> None:
     """Writes the predictions of the unlabelled clips as a MediaEval run: video,score,confidence."""
-    from memorability.core import layout
     from memorability.evaluation import runs
 
     folders = [layout.predictions("videos", model, ensemble=ensemble) for ensemble in (False, True)]
@@ -206,7 +206,6 @@ def run(
 def leaderboard() -> None:
     """Prints the leaderboards of the tracks that params.yaml names, and where everything lies."""
     from memorability import params
-    from memorability.core import layout
 
     tracks = list(params.load().evaluate)
     texts = {track: sorted((layout.METRICS / track).glob("*.txt")) for track in tracks}

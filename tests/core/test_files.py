@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -310,3 +311,39 @@ def test_digest_of_a_path_is_that_of_its_content(tmp_path):
 def test_digest_is_equal_for_equal_parts_only(left, right):
     assert (files.digest(*left) == files.digest(*right)) == (left == right)
     assert len(files.digest(*left)) == len(hashlib.sha256().hexdigest())
+
+
+# Reading within bounds
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert files.read_bytes(tmp_path / "a", limit=5) == b"12345"
+    with pytest.raises(DataError, match=r"^a file of 5 bytes; valid: up to 4$"):
+        files.read_bytes(tmp_path / "a", limit=4)
+
+
+def test_a_file_that_grows_while_it_is_read_is_noticed(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    status = path.stat()
+    monkeypatch.setattr(files.os, "fstat", lambda number: status)
+    path.write_bytes(b"1" * 1000)
+    with pytest.raises(DataError, match=r"^a file of 6 bytes; valid: up to 5$"):
+        files.read_bytes(path, limit=5)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a device", "folder", "nothing", "loop"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "a"
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: None,
+        "link to a device": lambda: path.symlink_to("/dev/zero"),
+        "folder": lambda: path.mkdir(),
+        "nothing": lambda: None,
+        "loop": lambda: path.symlink_to(path),
+    }[kind]()
+    error = OSError if kind in ("folder", "nothing", "loop") else DataError
+    with pytest.raises(error):
+        files.read_bytes(Path("/dev/zero") if kind == "device" else path, limit=10)

@@ -17,8 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from memorability.core.errors import StateError, StorageError
-from memorability.data import acquire as packing
-from memorability.data import datasets, scenes, tables
+from memorability.data import acquire as acquiring
+from memorability.data import datasets, packing, scenes, tables
 from memorability.data.shards import ShardReader, ShardWriter, Span
 
 PICTURES = 20
@@ -35,7 +35,7 @@ def acquire(sources, out, *, seed=0, threads=THREADS):
     """Into `out`, with unfinished work beside it."""
     work, store = work_of(out), out.with_name("store")
     track = "maps" if set(sources) & {"pairs", "vischema", "demo_maps"} else "images"
-    return packing.acquire(track, sources, out, work=work, store=store, seed=seed, threads=threads)
+    return acquiring.acquire(track, sources, out, work=work, store=store, seed=seed, threads=threads)
 
 
 def work_of(out):
@@ -196,8 +196,8 @@ def decoded(monkeypatch, sources, out, *, stop_at=None, **options):
         return examined(file)
 
     with monkeypatch.context() as patch:
-        examined = packing._EXAMINE["images"]
-        patch.setitem(packing._EXAMINE, "images", examine)
+        examined = acquiring.EXAMINE["images"]
+        patch.setitem(acquiring.EXAMINE, "images", examine)
         if stop_at is None:
             acquire(sources, out, **options)
         else:
@@ -374,7 +374,7 @@ def watched_acquire(sources, out, log, limit):
         return wrapped
 
     scenes.render = watched("draw", scenes.render)
-    packing._EXAMINE["images"] = watched("examine", packing._EXAMINE["images"])
+    acquiring.EXAMINE["images"] = watched("examine", acquiring.EXAMINE["images"])
     acquire(sources, out)
 
 

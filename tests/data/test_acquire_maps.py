@@ -7,7 +7,6 @@ import json
 import os
 import signal
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +22,9 @@ from test_acquire import (
 )
 
 from memorability.core.errors import DataError
-from memorability.data import acquire as packing
-from memorability.data import datasets, splits, tables, true_maps
+from memorability.core.files import read_bytes
+from memorability.data import acquire as acquiring
+from memorability.data import datasets, offenders, packing, splits, tables, true_maps
 from memorability.data.settings import Split
 from memorability.data.shards import ShardWriter
 
@@ -116,7 +116,7 @@ def test_a_track_of_data_sets_without_maps_is_refused(tmp_path):
     drawn = datasets.adapter("demo").Params(pictures=20, pixels=32, participants=10, responses=10)
     beside = {"work": tmp_path / "work", "store": tmp_path / "store"}
     with pytest.raises(DataError, match="track maps: demo has no maps"):
-        packing.acquire("maps", {"demo": drawn}, tmp_path / "raw", **beside, seed=0, threads=1)
+        acquiring.acquire("maps", {"demo": drawn}, tmp_path / "raw", **beside, seed=0, threads=1)
 
 
 def test_a_picture_without_a_map_keeps_its_row(sources, tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_picture_without_a_map_keeps_its_row(sources, tmp_path, monkeypatch):
     assert index["problem"].isna().all()
     assert index["shard"].notna().all()
     assert len(tables.read(tmp_path / "raw" / "maps.csv")) == GOOD - 1
-    assert splits.problems(index) == [(2, f"{index['id'][2]}: no map")]
+    assert offenders.problems(index) == [(2, f"{index['id'][2]}: no map")]
 
 
 # What is wrong with a pair
@@ -183,7 +183,7 @@ BAD = {
 def test_a_bad_map_is_the_problem_of_its_row(sources, tmp_path, damage):
     damage(tmp_path / "own" / "maps" / "kind 0" / "000.png")
     index = acquired(sources, tmp_path / "raw")
-    ((row, said),) = splits.problems(index)
+    ((row, said),) = offenders.problems(index)
     assert row == 0
     assert said.startswith(f"pairs/images/kind 0/000.png: {BAD[damage]}")
     assert list(index["map"].isna()) == [True] + [False] * (GOOD - 1)
@@ -193,14 +193,13 @@ def test_a_bad_map_is_the_problem_of_its_row(sources, tmp_path, damage):
 
 def test_a_map_that_cannot_be_read_is_the_problem_of_its_row(sources, tmp_path, monkeypatch):
     path = tmp_path / "own" / "maps" / "kind 0" / "000.png"
-    read_bytes = Path.read_bytes
 
-    def refuse(self):
-        if self == path:
+    def refuse(file, **options):
+        if file == path:
             raise PermissionError(13, "Permission denied")
-        return read_bytes(self)
+        return read_bytes(file, **options)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(packing, "read_bytes", refuse)
     index = acquired(sources, tmp_path / "raw")
     assert index["problem"][0] == "map 000.png: cannot be read (Permission denied)"
     assert index["problem"][1:].isna().all()
@@ -211,7 +210,7 @@ def test_a_bad_picture_with_a_bad_map_has_one_problem(sources, tmp_path):
         text(tmp_path / "own" / folder / "kind 0" / "000.png")
     index = acquired(sources, tmp_path / "raw")
     assert index["problem"][0] == "picture: not a picture in any format that Pillow reads"
-    assert len(splits.problems(index)) == 1
+    assert len(offenders.problems(index)) == 1
     assert index["map"][1:].notna().all()
 
 
@@ -220,7 +219,7 @@ def test_nothing_but_bad_maps_is_judged_by_the_split(sources, tmp_path):
         text(path)
     index = acquired(sources, tmp_path / "raw")
     assert index["map"].isna().all()
-    assert len(splits.problems(index)) == GOOD
+    assert len(offenders.problems(index)) == GOOD
     assert list(tables.read(tmp_path / "raw" / "maps.csv")) == [
         "id",
         "channels",

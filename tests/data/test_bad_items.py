@@ -1,16 +1,17 @@
 """What becomes of unusual and of bad files and rows, from a folder with a table to a split of it."""
 
 import io
+import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from memorability.core.errors import DataError
-from memorability.data import splits, tables
+from memorability.core.files import read_bytes
+from memorability.data import packing, splits, tables
 from memorability.data.acquire import acquire
 from memorability.data.datasets import table
 from memorability.data.settings import Split
@@ -243,12 +244,29 @@ def cut(content):
     return content[: len(content) // 2]
 
 
+def few_of_16_bits():
+    """12 bits in a file of 16."""
+    return Image.fromarray(np.asarray(PICTURE.convert("L")).astype(np.uint16) * 4095 // 255)
+
+
+def with_a_hole(content, size=512):
+    """As a bad disk leaves it: a block of zeros in the middle."""
+    start = len(content) // 2
+    return content[:start] + bytes(size) + content[start + size :]
+
+
 BAD = {
-    "truncated.jpg": (cut(encoded(noise(20), "JPEG")), "cannot be decoded as a picture"),
+    "truncated.jpg": (
+        cut(encoded(noise(20), "JPEG")),
+        "damaged (Corrupt JPEG data: premature end of data segment)",
+    ),
     "truncated.png": (cut(encoded(noise(21))), "cannot be decoded as a picture"),
     "text.jpg": (b"<!DOCTYPE html> 404", "not a picture in any format"),
     "empty.jpg": (b"", "an empty file (0 bytes)"),
     "bomb.png": (bomb(), "decompression bomb"),
+    "too large.png": (bomb(13_300, 13_300), "13,300 x 13,300 pixels; valid: up to 50,000,000"),
+    "few of 16 bits.png": (encoded(few_of_16_bits()), "none above 4,095 is used"),
+    "lost blocks.jpg": (with_a_hole(encoded(noise(22).resize((192, 144)), "JPEG")), "damaged ("),
     "float.tif": (encoded(Image.new("F", (4, 4)), "TIFF"), "floating-point pixels"),
     "missing.jpg": (None, "cannot be read (No such file or directory)"),
 }
@@ -266,16 +284,46 @@ def test_a_folder_in_the_place_of_a_file(folder):
     assert_bad(folder.acquire(), {"album.jpg": "cannot be read (Is a directory)"})
 
 
-def test_a_file_without_permission_to_read(folder, monkeypatch):
-    def read_bytes(path):
-        if path.name == "locked.png":
-            raise PermissionError(13, "Permission denied")
-        return read(path)
+def refusing(name):
+    """Reads files as ever, but for one that may not be read."""
 
-    read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    def read(path, **options):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(path, **options)
+
+    return read
+
+
+def test_a_file_without_permission_to_read(folder, monkeypatch):
+    monkeypatch.setattr(packing, "read_bytes", refusing("locked.png"))
     folder.add("locked.png", encoded(noise(30)))
     assert_bad(folder.acquire(), {"locked.png": "cannot be read (Permission denied)"})
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless device", "socket's folder"])
+def test_what_only_looks_like_a_file_neither_hangs_nor_fills_the_memory(folder, kind):
+    path = folder.root / "own" / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    folder.add("a.png")
+    reason = (
+        "cannot be read (Is a directory)"
+        if kind == "socket's folder"
+        else "not a file, but a pipe or a device"
+    )
+    assert_bad(folder.acquire(), {"a.png": reason})
+
+
+def test_a_sparse_file_of_200_gigabytes_is_not_read(folder):
+    with (folder.root / "own" / "a.png").open("wb") as stream:
+        stream.truncate(200 * 10**9)
+    folder.add("a.png")
+    assert_bad(folder.acquire(), {"a.png": "a file of 200,000,000,000 bytes; valid: up to 536,870,912"})
 
 
 def test_the_bomb_is_a_small_file_of_very_many_pixels():

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from memorability.core.errors import DataError
-from memorability.data import datasets, splits, tables
+from memorability.data import datasets, offenders, splits, tables
 from memorability.data.datasets import lamem, sun
 from memorability.data.settings import Split
 
@@ -141,7 +141,7 @@ def test_each_split_has_scores_of_its_own(tmp_path):
 def test_scores_that_no_picture_can_have_are_left_to_the_split_stage(tmp_path, score):
     rows = read(layout(tmp_path, TWO, val_1=f"b.jpg {score}\n", train_2=f"b.jpg {score}\nd e.jpg 1\n"))
     rows = rows.assign(id=rows["path"], dataset="lamem").reindex(columns=tables.raw("images"))
-    assert [row for row, _ in splits.problems(rows)] == [1]
+    assert [row for row, _ in offenders.problems(rows)] == [1]
 
 
 # SUN
@@ -189,7 +189,7 @@ def published(tmp_path_factory):
 
 def test_the_published_set_has_its_rows_without_a_contradiction(published):
     assert len(published) == published["id"].nunique() == 58_741
-    assert splits.problems(published) == []
+    assert offenders.problems(published) == []
     assert (published["split"].str.split().str.len() == 5).all()
     assert not published["split"].str.contains("-", regex=False).any()
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from memorability.core.errors import DataError
-from memorability.data import datasets, splits, tables
+from memorability.data import datasets, offenders, tables
 from memorability.data.datasets import mediaeval
 from memorability.features import given as descriptors
 
@@ -29,18 +29,18 @@ video99.webm\tof-a-clip-that-is-not-there
 CLIPS = ("video10", "video3", "video8", "video10001", "video7494")
 # Folder -> its files' content by frame (None: one file a clip), and how they are read.
 FEATURES = {
-    "C3D": ({None: " ".join(["0.00990099"] * 101) + " \n"}, {"format": "numbers", "size": 101}),
-    "HMP": ({None: "1:0.125 3:0.5 6075:0.25\n"}, {"format": "pairs", "size": 6075, "first": 1}),
+    "C3D": ({None: " ".join(["0.00990099"] * 101) + " \n"}, {"format": "numbers", "width": 101}),
+    "HMP": ({None: "1:0.125 3:0.5 6075:0.25\n"}, {"format": "pairs", "width": 6075, "first": 1}),
     "InceptionV3": (
         {0: "0:1.5e-01 999:2.5e-01 \n", 56: "7:1e+00 \n", 112: "7:1e+00 \n"},
-        {"format": "pairs", "size": 1000},
+        {"format": "pairs", "width": 1000},
     ),
-    "HoG": ({0: "0.5 0.25 0.25", 56: "0.5 0.5", 112: "1"}, {"format": "rows", "size": 1}),
-    "LBP": ({i: " ".join(["0.00819672"] * 122) for i in (0, 56, 112)}, {"format": "numbers", "size": 122}),
-    "ORB": ({0: "", 56: "1 " * 32, 112: ("2 " * 32 + "\n") * 5}, {"format": "rows", "size": 32}),
+    "HoG": ({0: "0.5 0.25 0.25", 56: "0.5 0.5", 112: "1"}, {"format": "rows", "width": 1}),
+    "LBP": ({i: " ".join(["0.00819672"] * 122) for i in (0, 56, 112)}, {"format": "numbers", "width": 122}),
+    "ORB": ({0: "", 56: "1 " * 32, 112: ("2 " * 32 + "\n") * 5}, {"format": "rows", "width": 32}),
     "ColorHistogram": (
         dict.fromkeys((0, 56, 112), "0:9 255:1 \n12:3 \n254:1008 \n"),
-        {"format": "pairs", "size": 256, "channels": 3},
+        {"format": "pairs", "width": 256, "channels": 3},
     ),
 }
 
@@ -118,7 +118,7 @@ def test_the_rows_fit_the_raw_index(tmp_path):
     root = layout(tmp_path)
     rows = datasets.read("mediaeval", mediaeval.Params(root=root), work=tmp_path, store=tmp_path, seed=0)
     assert rows["id"][0] == "mediaeval/sources/video10.webm"
-    assert splits.problems(rows.reindex(columns=tables.raw("videos"))) == []
+    assert offenders.problems(rows.reindex(columns=tables.raw("videos"))) == []
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_is_wrong_with_a_row_is_said_in_it_and_the_others_are_good(tmp_path
 def test_the_split_stage_finds_the_rest(tmp_path, line, offence):
     root = layout(tmp_path, truth=f"{HEAD}\nvideo3.webm,0.5,30,0.5,10\n{line}\n", clips=())
     rows = datasets.read("mediaeval", mediaeval.Params(root=root), work=tmp_path, store=tmp_path, seed=0)
-    found = splits.problems(rows.reindex(columns=tables.raw("videos")))
+    found = offenders.problems(rows.reindex(columns=tables.raw("videos")))
     assert found[-1][0] == 1
     assert offence in found[-1][1]
 
@@ -263,7 +263,7 @@ def test_every_given_feature_is_found_and_read(tmp_path):
         frames, form = FEATURES[folder]
         vectors = [[descriptors.parse(f.read_bytes(), name=str(f), **form) for f in clip] for clip in clips]
         whole, lengths = descriptors.stack(vectors)
-        known = {key: form[key] for key in ("format", "size", "channels") if key in form}
+        known = {key: form[key] for key in ("format", "width", "channels") if key in form}
         assert whole.shape == (5, len(frames), descriptors.width(**known))
         assert lengths.tolist() == [len(frames)] * 5
         assert whole.any()
@@ -334,4 +334,4 @@ def test_a_malformed_file_is_named(tmp_path):
     (root / "features" / "C3D" / "video3.txt").write_text("0.5 0.5")
     path = files(root)["C3D"][1][0]
     with pytest.raises(DataError, match=r"C3D/video3\.txt: received 2 numbers; valid: 101 finite numbers"):
-        descriptors.parse(path.read_bytes(), name=str(path), format="numbers", size=101)
+        descriptors.parse(path.read_bytes(), name=str(path), format="numbers", width=101)

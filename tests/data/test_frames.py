@@ -18,6 +18,7 @@ from memorability.data.datasets import demo_videos, mediaeval
 from memorability.data.settings import Split
 from memorability.data.shards import ShardReader, ShardWriter, Span
 from memorability.media import video
+from memorability.media.pictures import decode
 
 CLIPS = 20
 FEW = video.Sampling("evenly", count=3)
@@ -140,7 +141,7 @@ def test_the_perceptual_hash_is_of_the_middle_frame(whole):
     table, index = tables.read(whole / "frames.csv"), tables.read(whole / "index.csv")
     reader = ShardReader(whole)
     for row, expected in zip(table[table["frame"] == 1].itertuples(), index["phash"], strict=True):
-        picture = frames.decode(reader.read(Span(row.shard, row.offset, row.size)))
+        picture = decode(reader.read(Span(row.shard, row.offset, row.size)))
         assert frames.perceptual_hash(picture) == expected
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorability.core.errors import DataError
-from memorability.data import splits, tables
+from memorability.data import offenders, splits, tables
 from memorability.data.settings import Split
 
 SETTINGS = {
@@ -35,12 +35,6 @@ def raw_index(n=200, *, seed=0, duplicates=0):
     return rows.astype(dict.fromkeys(("split", "problem", "category", "subcategory"), "string"))
 
 
-def same_groups(left, right):
-    """Whether two numberings describe the same groups."""
-    pairs = {(int(a), int(b)) for a, b in zip(left, right, strict=True)}
-    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-
-
 def whole(groups, names):
     """Whether no group has rows under two names."""
     return (pd.Series(names).groupby(np.asarray(groups)).nunique() == 1).all()
@@ -57,7 +51,7 @@ def test_a_good_index_has_no_problems():
     rows.loc[3, "split"] = "val"
     rows.loc[4, "split"] = "train - test unlabelled val"
     rows.loc[5, "split"] = "-"
-    assert splits.problems(rows) == []
+    assert offenders.problems(rows) == []
 
 
 def test_every_offender_is_listed_with_its_row():
@@ -72,7 +66,7 @@ def test_every_offender_is_listed_with_its_row():
     rows.loc[8, ["score", "split"]] = [np.nan, "train"]
     rows.loc[9, "split"] = "dev"
     rows.loc[10, "split"] = "train Test -"
-    assert sorted(splits.problems(rows)) == [
+    assert sorted(offenders.problems(rows)) == [
         (0, "demo/0000.jpg: cannot be read (No such file or directory)"),
         (1, "demo/0001.jpg: score 'high' is no number"),
         (2, "demo/0002.jpg: this id appears 2 times"),
@@ -90,7 +84,7 @@ def test_every_offender_is_listed_with_its_row():
 def test_a_row_can_have_several_problems():
     rows = raw_index(5)
     rows.loc[1, ["problem", "score", "split"]] = ["not a picture", 3.0, "dev"]
-    assert [row for row, _ in splits.problems(rows)] == [1, 1, 1]
+    assert [row for row, _ in offenders.problems(rows)] == [1, 1, 1]
     _, _, report = splits.split(rows, split_settings(on_bad_item="skip"))
     assert (report["left_out"], len(report["left_out_because"])) == (1, 3)
 
@@ -107,7 +101,7 @@ def test_a_row_can_have_several_problems():
     ],
 )
 def test_scores_in_per_cent_are_recognised(scores, hinted):
-    found = splits.problems(raw_index(20).assign(score=scores))
+    found = offenders.problems(raw_index(20).assign(score=scores))
     assert len(found) > 0
     assert any("are they per cent? Data set `table` has `scale: 100`" in text for _, text in found) == hinted
 
@@ -136,7 +130,7 @@ def test_bad_rows_are_left_out_where_that_is_wanted(method):
     assert list(table["score"]) == list(good["score"])
     assert report["left_out"] == 8
     assert sum(report["rows"].values()) == 52
-    assert report["left_out_because"] == [text for _, text in splits.problems(rows)]
+    assert report["left_out_because"] == [text for _, text in offenders.problems(rows)]
     alone, _, _ = splits.split(good, split_settings(method=method))
     pd.testing.assert_frame_equal(table, alone)
 
@@ -156,131 +150,6 @@ def test_rows_that_are_all_bad_stop_the_split(on_bad_item):
     with pytest.raises(DataError, match="30 rows") as caught:
         splits.split(rows, split_settings(on_bad_item=on_bad_item))
     assert "demo/0000.jpg: not a picture" in str(caught.value)
-
-
-# near_duplicates
-
-
-@st.composite
-def hashes_with_neighbours(draw):
-    """Hashes of which many lie a few bits from another."""
-    bases = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6))
-    values = list(bases)
-    for _ in range(draw(st.integers(0, 20))):
-        value = draw(st.sampled_from(values))
-        for bit in draw(st.lists(st.integers(0, 63), max_size=9)):
-            value ^= 1 << bit
-        values.append(value)
-    return draw(st.permutations(values))
-
-
-def brute_force(values, bits):
-    """Groups by comparing all pairs and spreading the smallest number until nothing changes."""
-    groups = np.arange(len(values))
-    close = np.array([[(a ^ b).bit_count() <= bits for b in values] for a in values])
-    while True:
-        spread = np.array([groups[row].min() for row in close])
-        if (spread == groups).all():
-            return groups
-        groups = spread
-
-
-@settings(deadline=None, max_examples=60)
-@given(hashes_with_neighbours(), st.sampled_from([0, 1, 3, 4, 7, 10, 15]))
-def test_near_duplicates_are_those_of_all_pairs(values, bits):
-    found = splits.near_duplicates([f"{value:016x}" for value in values], bits=bits)
-    assert same_groups(found, brute_force(values, bits))
-
-
-@pytest.mark.parametrize("bits", [0, 1, 4, 15])
-def test_near_duplicates_of_random_hashes(bits):
-    rng = np.random.default_rng(bits)
-    values = [int(v) for v in rng.integers(0, 2**64, 150, dtype=np.uint64)]
-    values += [v ^ (1 << int(rng.integers(64))) for v in values[:40]]
-    found = splits.near_duplicates([f"{value:016x}" for value in values], bits=bits)
-    assert same_groups(found, brute_force(values, bits))
-
-
-def test_near_duplicates_form_chains():
-    chain = [f"{(1 << 3 * i) - 1:016x}" for i in range(6)]  # 3 bits from one to the next
-    assert len(set(splits.near_duplicates(chain, bits=3))) == 1
-    assert len(set(splits.near_duplicates(chain, bits=2))) == 6
-
-
-def test_near_duplicate_bits_have_limits():
-    for bits in (-1, 16):
-        with pytest.raises(DataError, match=f"0 to 15, received {bits}"):
-            splits.near_duplicates(["0" * 16], bits=bits)
-
-
-# random_split
-
-group_lists = st.lists(st.integers(0, 30), min_size=1, max_size=120).map(np.array)
-
-
-@QUICK
-@given(group_lists, st.floats(0, 0.45), st.floats(0, 0.45), st.integers(0, 9))
-def test_random_split_keeps_groups_whole_and_shares_close(groups, val, test, seed):
-    names = splits.random_split(groups, val=val, test=test, seed=seed)
-    assert set(names) <= {"train", "val", "test"}
-    assert whole(groups, names)
-    largest = np.unique(groups, return_counts=True)[1].max()
-    tested, validated = (names == "test").sum(), (names == "val").sum()
-    assert test * len(groups) - largest - 1 < tested <= test * len(groups) + 0.5
-    assert val * len(groups) - largest - 1 < validated <= val * len(groups) + 0.5
-
-
-def test_random_split_without_groups_has_exact_shares():
-    names = splits.random_split(np.arange(1000), val=0.15, test=0.25, seed=0)
-    assert pd.Series(names).value_counts().to_dict() == {"train": 600, "test": 250, "val": 150}
-
-
-def test_random_split_is_that_of_its_seed():
-    one, two, other = (splits.random_split(np.arange(300), val=0.2, test=0.2, seed=s) for s in (1, 1, 2))
-    assert (one == two).all()
-    assert (one != other).any()
-
-
-def test_random_split_without_val_and_test_is_all_train():
-    assert set(splits.random_split(np.arange(10), val=0.0, test=0.0, seed=0)) == {"train"}
-
-
-# folds
-
-
-@QUICK
-@given(group_lists, st.integers(2, 8), st.integers(0, 9))
-def test_fold_numbers_are_balanced_and_keep_groups_whole(groups, folds, seed):
-    found = splits.fold_numbers(groups, folds=folds, seed=seed)
-    assert whole(groups, found)
-    sizes = np.bincount(found, minlength=folds)
-    assert len(sizes) == folds
-    assert sizes.max() - sizes.min() <= np.unique(groups, return_counts=True)[1].max()
-
-
-def test_fold_numbers_without_groups_differ_by_one_at_most():
-    sizes = np.bincount(splits.fold_numbers(np.arange(503), folds=5, seed=0))
-    assert sorted(sizes) == [100, 100, 101, 101, 101]
-
-
-def test_each_row_is_tested_by_exactly_one_fold():
-    groups = np.random.default_rng(0).integers(0, 150, 400)
-    fold = splits.fold_numbers(groups, folds=5, seed=0)
-    runs = [splits.fold_split(groups, fold, test_fold=k, val=0.1, seed=0) for k in range(5)]
-    tested = np.array([names == "test" for names in runs])
-    assert (tested.sum(axis=0) == 1).all()
-    for k, names in enumerate(runs):
-        assert (tested[k] == (fold == k)).all()
-        assert whole(groups, names)
-        assert abs((names == "val").sum() - 40) <= np.bincount(groups).max()
-        assert set(names) == {"train", "val", "test"}
-
-
-def test_folds_validate_on_different_rows():
-    groups = np.arange(200)
-    fold = splits.fold_numbers(groups, folds=4, seed=0)
-    runs = [splits.fold_split(groups, fold, test_fold=k, val=0.2, seed=0) == "val" for k in range(4)]
-    assert all((a != b).any() for i, a in enumerate(runs) for b in runs[:i])
 
 
 # published_split
@@ -430,7 +299,7 @@ def test_the_scores_are_those_of_the_published_split_in_use():
 
 def test_a_bad_score_of_another_published_split_does_not_matter():
     rows = with_split(["train test", "test train"]).assign(split_scores=["0.4 40", "0.2 0.3"])
-    assert len(splits.split(rows, split_settings(method="published"))[0]) == 2
+    assert len(splits.split(rows, split_settings(method="published", val=0.0))[0]) == 2
     with pytest.raises(DataError, match=r"lamem/0\.jpg: score 40\.0 is outside \[0, 1\]"):
         splits.split(rows, split_settings(method="published", fold=1))
 
@@ -589,11 +458,11 @@ def pairs(n=60):
 
 def test_a_picture_without_a_map_is_an_offence_unless_it_is_unlabelled():
     rows = pairs()
-    assert splits.problems(rows) == []
+    assert offenders.problems(rows) == []
     rows.loc[4, "map"] = pd.NA
     rows.loc[5, ["map", "problem"]] = [pd.NA, "map 5.png: not a picture"]
     rows.loc[6, ["map", "split"]] = [pd.NA, "train"]
-    assert splits.problems(rows) == [
+    assert offenders.problems(rows) == [
         (5, "demo/0005.jpg: map 5.png: not a picture"),
         (4, "demo/0004.jpg: no map"),
         (6, "demo/0006.jpg: no map"),

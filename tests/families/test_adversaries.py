@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from map_world import batch, build, changed, made, network, stepped, values
+from map_networks import batch, build, changed, network, stepped, values
 from torch import nn
+from worlds import made
 
 from memorability import families
 from memorability.core.errors import ParamsError
@@ -13,14 +14,6 @@ from memorability.families.blocks import adversaries
 
 FAMILIES = ("pix2pix", "wgan")
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def judge(**changes):
@@ -66,7 +59,7 @@ def test_a_judge_sees_the_picture_and_the_map():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_verdict_is_a_setting(family, verdict):
     own = {"width": 8, "normalisation": "layer", "verdict": verdict}
-    settings, data = made(family, size=64, discriminator=own), batch(size=64)
+    settings, data = made(family, pixels=64, discriminator=own), batch(size=64)
     with torch.no_grad():
         found = build(settings)(data["x"], data["y"])
     assert found.shape == (4, 1, *((4, 4) if verdict == "patch" else (1, 1)))

@@ -114,8 +114,8 @@ def test_the_penalty_teaches_attention_to_spread():
 
 def test_attention_to_each_frame_is_said():
     settings, net, data = made(), build().eval(), batch()
-    said = amnet_video.by_frame(settings, net, data)
-    assert amnet_video.BY_FRAME == "attention"
+    said = amnet_video.frame_values(settings, net, data)
+    assert amnet_video.FRAME_VALUES == "attention"
     assert torch.equal(said.isnan(), torch.arange(4) >= LENGTHS[:, None])
     assert torch.allclose(said.nansum(1), torch.ones(3))
     attention = net(data["x"], data["length"])[1]
@@ -134,7 +134,7 @@ def test_attention_finds_the_frame_that_counts():
     by = amnet_video.optimisers(settings, net)
     for _ in range(150):
         amnet_video.step(settings, net, data, by, torch.Tensor.backward)
-    said = amnet_video.by_frame(settings, net.eval(), data)
+    said = amnet_video.frame_values(settings, net.eval(), data)
     assert (said.argmax(1) == marked).float().mean() > 0.8
 
 

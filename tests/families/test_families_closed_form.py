@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge, RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
@@ -35,10 +35,20 @@ def data(n, d, seed, kind=np.float64):
     return x[:n].astype(kind), y[:n], x[n:].astype(kind)
 
 
-def pipeline(family, d):
+def fit(family, settings, x, y, groups=None):
+    return family.fit(settings, x, y, groups=np.arange(len(y)) if groups is None else groups)
+
+
+def fitted(family, x, y):
+    """scikit-learn's own search over the values that the settings name, by folds of rows."""
     if family is ridge:
-        return make_pipeline(StandardScaler(), RidgeCV(ALPHAS))
-    return make_pipeline(StandardScaler(), SVR(C=0.5, epsilon=0.02, gamma=1 / d))
+        model, grid = make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": ALPHAS}
+    else:
+        svr = SVR(epsilon=0.02, gamma=1 / x.shape[1])
+        model, grid = make_pipeline(StandardScaler(), svr), {"svr__C": [0.5]}
+    folds = GroupKFold(min(5, len(y)))
+    search = GridSearchCV(model, grid, cv=folds, scoring="neg_mean_squared_error")
+    return search.fit(x, y, groups=np.arange(len(y))).best_estimator_
 
 
 @settings(max_examples=20, deadline=None)
@@ -46,49 +56,50 @@ def pipeline(family, d):
 @pytest.mark.parametrize("family", [ridge, svr])
 def test_predictions_equal_those_of_scikit_learn(family, n, d, seed):
     x, y, new = data(n, d, seed)
-    state = family.fit(made(family), x, y)
-    expected = pipeline(family, d).fit(x, y)
+    state, expected = fit(family, made(family), x, y), fitted(family, x, y)
     for part in (x, new):
         assert np.allclose(family.predict(made(family), state, part), expected.predict(part), atol=1e-7)
 
 
-def test_ridge_chooses_the_strength_as_scikit_learn_does():
-    for seed in range(5):
-        x, y, _ = data(30, 20, seed)
-        expected = pipeline(ridge, 20).fit(x, y)[-1].alpha_
-        assert ridge.fit(made(ridge), x, y)["alpha"] == expected
+@pytest.mark.parametrize(
+    ("family", "values", "name"),
+    [(ridge, {"alphas": ALPHAS}, "alpha"), (svr, {"cs": [0.001, 0.1, 10.0]}, "c")],
+)
+def test_what_is_chosen_has_the_least_error_over_folds_within_train(family, values, name):
+    """Each fold's part is fitted by itself, with one value at a time."""
+    ((key, options),) = values.items()
+    chosen = set()
+    for seed in range(4):
+        x, y, new = data(40, 6, seed)
+        state = fit(family, made(family, **values), x, y)
+        errors = []
+        for value in options:
+            own, squares = made(family, **{key: [value]}), []
+            for inside, outside in GroupKFold(5).split(x, y, np.arange(40)):
+                alone = fit(family, own, x[inside], y[inside])
+                squares.append(((family.predict(own, alone, x[outside]) - y[outside]) ** 2).mean())
+            errors.append(np.mean(squares))
+        assert state[name] == options[np.argmin(errors)]
+        alone = fit(family, made(family, **{key: [float(state[name])]}), x, y)
+        predict = [family.predict(made(family), found, new) for found in (state, alone)]
+        assert np.array_equal(*predict)
+        chosen.add(float(state[name]))
+    assert len(chosen) > 1
 
 
 def test_ridge_with_one_strength_is_plain_ridge():
     x, y, new = data(30, 20, 0)
     settings = made(ridge, alphas=[10.0])
     expected = make_pipeline(StandardScaler(), Ridge(10.0)).fit(x, y).predict(new)
-    assert np.allclose(ridge.predict(settings, ridge.fit(settings, x, y), new), expected)
-
-
-def test_svr_chooses_the_penalty_of_the_least_error_over_five_folds():
-    cs, chosen = [0.001, 0.1, 10.0], set()
-    for seed in range(4):
-        x, y, new = data(40, 6, seed)
-        state = svr.fit(made(svr, cs=cs), x, y)
-        z, inner = StandardScaler().fit_transform(x), KFold(5, shuffle=True, random_state=0)
-        errors = []
-        for c in cs:
-            prediction = cross_val_predict(SVR(C=c, epsilon=0.02, gamma=1 / 6), z, y, cv=inner)
-            errors.append(np.mean((prediction - y) ** 2))
-        assert state["c"] == cs[np.argmin(errors)]
-        alone = svr.fit(made(svr, cs=[float(state["c"])]), x, y)
-        assert np.array_equal(svr.predict(made(svr), state, new), svr.predict(made(svr), alone, new))
-        chosen.add(float(state["c"]))
-    assert chosen - {0.001}
+    assert np.allclose(ridge.predict(settings, fit(ridge, settings, x, y), new), expected)
 
 
 @pytest.mark.parametrize("family", [ridge, svr])
 def test_a_feature_that_never_changes_is_harmless(family):
     x, y, new = data(20, 5, 0)
     x[:, 2] = new[:, 2] = 3.5
-    prediction = family.predict(made(family), family.fit(made(family), x, y), new)
-    assert np.allclose(prediction, pipeline(family, 5).fit(x, y).predict(new))
+    prediction = family.predict(made(family), fit(family, made(family), x, y), new)
+    assert np.allclose(prediction, fitted(family, x, y).predict(new))
     assert np.isfinite(prediction).all()
 
 
@@ -96,9 +107,9 @@ def test_a_feature_that_never_changes_is_harmless(family):
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 def test_features_of_low_precision_are_computed_with_in_full(family, kind):
     x, y, new = data(30, 8, 0, kind)
-    state = family.fit(made(family), x, y)
+    state = fit(family, made(family), x, y)
     assert all(value.dtype == np.float64 for value in state.values())
-    expected = pipeline(family, 8).fit(x.astype(float), y).predict(new.astype(float))
+    expected = fitted(family, x.astype(float), y).predict(new.astype(float))
     assert np.allclose(family.predict(made(family), state, new), expected)
 
 
@@ -108,7 +119,7 @@ def test_the_inputs_are_left_as_they_were(family):
     copies = x.copy(), y.copy()
     x.setflags(write=False)
     y.setflags(write=False)
-    family.predict(made(family), family.fit(made(family), x, y), x)
+    family.predict(made(family), fit(family, made(family), x, y), x)
     assert np.array_equal(x, copies[0])
     assert np.array_equal(y, copies[1])
 
@@ -116,21 +127,21 @@ def test_the_inputs_are_left_as_they_were(family):
 @pytest.mark.parametrize("family", [mean, ridge, svr])
 def test_a_state_is_plain_arrays(family):
     x, y, _ = data(20, 5, 0)
-    state = family.fit(made(family), x, y)
+    state = fit(family, made(family), x, y)
     assert all(isinstance(v, np.ndarray | np.generic) and v.dtype == np.float64 for v in state.values())
 
 
 @pytest.mark.parametrize("family", [mean, ridge, svr])
 def test_equal_scores_are_predicted_for_everything(family):
     x, _, new = data(20, 5, 0)
-    prediction = family.predict(made(family), family.fit(made(family), x, np.full(20, 0.625)), new)
+    prediction = family.predict(made(family), fit(family, made(family), x, np.full(20, 0.625)), new)
     assert np.allclose(prediction, 0.625)
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 5))
 def test_mean_predicts_the_mean_of_train(scores, count):
-    state = mean.fit(made(mean), np.empty((len(scores), 0)), np.array(scores))
+    state = fit(mean, made(mean), np.empty((len(scores), 0)), np.array(scores))
     prediction = mean.predict(made(mean), state, np.empty((count, 0)))
     assert prediction.shape == (count,)
     assert np.allclose(prediction, np.mean(scores))
@@ -164,10 +175,10 @@ def test_what_they_read():
 def test_the_mean_map_is_the_same_for_every_picture():
     maps = np.random.default_rng(0).random((5, 3, 8, 8))
     block = {"family": "mean", "track": "maps", "target": "map", "input": "data/raw/maps", "backbone": "none"}
-    own = checked(mean.Params, block | {"size": 8}, at="models.x")
-    state = mean.fit(own, np.empty((5, 0)), maps)
+    own = checked(mean.Params, block | {"pixels": 8}, at="models.x")
+    state = fit(mean, own, np.empty((5, 0)), maps)
     found = mean.predict(own, state, np.empty((4, 0)))
     assert found.shape == (4, 3, 8, 8)
     assert np.allclose(found, maps.mean(axis=0))
-    with pytest.raises(ParamsError, match=r"models\.x\.size: received 4"):
-        checked(mean.Params, block | {"size": 4}, at="models.x")
+    with pytest.raises(ParamsError, match=r"models\.x\.pixels: received 4"):
+        checked(mean.Params, block | {"pixels": 4}, at="models.x")

@@ -33,20 +33,6 @@ HEAD = {
 COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-
-
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     """An artifact with random weights and the batch statistics of pictures of every brightness."""
@@ -106,7 +92,7 @@ def test_features_are_those_of_the_backbone_after_its_mean_and_std(backbone):
     plain = backbones.load(backbone, head=True).net
     plain.fc = torch.nn.Identity()
     mean, std = (torch.tensor(TRANSFORM[name]).view(3, 1, 1) for name in ("mean", "std"))
-    found = cnn_lstm.constant(net, data)
+    found = cnn_lstm.frozen_features(net, data)
     assert found.shape == (4, STEPS, 512)
     for row, count in enumerate(data["length"]):
         with torch.no_grad():
@@ -135,17 +121,17 @@ def test_frames_that_are_not_there_never_enter(backbone, frozen):
 def test_clips_of_mixed_lengths_are_as_each_one_alone(backbone, known):
     net, data = build(backbone).eval(), batch()
     if known:
-        data["constant"] = cnn_lstm.constant(net, data)
+        data["frozen"] = cnn_lstm.frozen_features(net, data)
     alone = [{name: values[i : i + 1] for name, values in data.items()} for i in range(4)]
     assert torch.allclose(predicted(net, data), torch.cat([predicted(net, one) for one in alone]), atol=1e-5)
 
 
 def test_features_known_already_spare_the_backbone(backbone):
     net, data = build(backbone).eval(), batch()
-    known = cnn_lstm.constant(net, data)
+    known = cnn_lstm.frozen_features(net, data)
     expected = predicted(net, data)
     net.trunk.forward = None
-    empty = data | {"x": torch.empty(4, 0), "constant": known}
+    empty = data | {"x": torch.empty(4, 0), "frozen": known}
     assert torch.equal(predicted(net, empty), expected)
     assert cnn_lstm.ONLY_CONSTANT
 
@@ -250,7 +236,7 @@ def frozen(clips, backbone):
     computed, plain = [], cnn_lstm.constant
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            cnn_lstm, "constant", lambda net, data: computed.append(len(data["x"])) or plain(net, data)
+            cnn_lstm, "frozen", lambda net, data: computed.append(len(data["x"])) or plain(net, data)
         )
         return *fit(clips, backbone, "frozen"), computed
 
@@ -296,7 +282,7 @@ def test_predictions_are_those_of_the_network_from_the_frames(clips, backbone, f
 
 
 def test_it_learns_with_the_backbone(clips, backbone, monkeypatch):
-    monkeypatch.setattr(cnn_lstm, "constant", None)  # nothing is constant then
+    monkeypatch.setattr(cnn_lstm, "frozen", None)  # nothing is constant then
     settings = {"frozen": False, "epochs": 3, "lr": 0.005}
     found, _, arrays = fit(clips, backbone, "trained", **settings)
     assert min(spearman(found, split) for split in ("train", "val", "test")) > 0.7
@@ -313,8 +299,8 @@ def test_mixed_precision(backbone, frozen):
     wrapped, *placed = fabric.setup(net, *by.values())
     if frozen:
         with torch.inference_mode(), fabric.autocast():
-            constant = cnn_lstm.constant(net, data).float()
-        data["constant"] = constant.clone()
+            constant = cnn_lstm.frozen_features(net, data).float()
+        data["frozen"] = constant.clone()
     by = dict(zip(by, placed, strict=True))
     assert cnn_lstm.step(settings, wrapped, data, by, fabric.backward)["loss"].isfinite()
     found = predicted(wrapped, data)

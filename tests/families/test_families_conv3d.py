@@ -30,15 +30,6 @@ HEAD = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
 def made(**changes):
     return checked(conv3d.Params, HEAD | changes, at="models.m")
 
@@ -257,7 +248,7 @@ def test_it_learns_in_the_loop(tmp_path, precision):
             log=lambda line: None,
         )
     for part, outcome in zip((val, test), outcomes, strict=True):
-        assert outcome.by_frame is None
+        assert outcome.frame_values is None
         assert metrics.spearman(part.y, outcome.prediction) > 0.85
 
 
@@ -273,4 +264,4 @@ def test_settings_out_of_range(changes, key):
 def test_what_it_offers():
     assert conv3d.READS == "frames"
     assert conv3d.SELECTION in conv3d.measure(np.array([0.1, 0.2]), np.array([0.3, 0.5]))
-    assert not hasattr(conv3d, "constant")
+    assert not hasattr(conv3d, "frozen")

@@ -57,7 +57,7 @@ def test_a_member_that_is_constant_weighs_nothing():
     assert ensemble.fit(made(), x, y)["weight"][0] == 0
 
 
-@pytest.mark.parametrize("x", [1 - members()[0], np.full((60, 3), 0.5)], ids=["reversed", "constant"])
+@pytest.mark.parametrize("x", [1 - members()[0], np.full((60, 3), 0.5)], ids=["reversed", "frozen"])
 def test_members_that_are_all_worse_than_none_weigh_the_same(x):
     assert ensemble.fit(made(), x, members()[1])["weight"] == pytest.approx([1 / 3] * 3)
 

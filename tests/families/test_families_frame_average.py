@@ -77,8 +77,8 @@ def test_a_rising_line_changes_no_rank():
 def test_frames_have_the_scores_that_the_clip_is_the_mean_of(calibrate):
     x, y, _ = data()
     state = frame_average.fit(made(calibrate), x, y)
-    said = frame_average.by_frame(made(calibrate), state, x)
-    assert frame_average.BY_FRAME == "score"
+    said = frame_average.frame_values(made(calibrate), state, x)
+    assert frame_average.FRAME_VALUES == "score"
     assert np.array_equal(np.isnan(said), np.isnan(x))
     assert np.allclose(np.nanmean(said, axis=1), frame_average.predict(made(calibrate), state, x))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import map_world
 import pytest
 import torch
-from map_world import GRADIENT, batch, build, changed, made, network, predicted, stepped, values
+from map_networks import batch, build, changed, network, predicted, stepped, values
+from worlds import GRADIENT, made
 
 from memorability import families
 from memorability.core.errors import ParamsError
@@ -15,18 +15,10 @@ NORMS = ("batch", "instance", "layer", "none")
 CASES = [(family, norm) for family in GRADIENT[:3] for norm in NORMS] + [("palette", None)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def trained(family, norm=None, steps=3, inside=None, **changes):
     """Settings, and a network with statistics of its own."""
     settings = made(
-        family, size=64, **({} if norm is None else {"normalisation": norm, "dropout": 0.3}), **changes
+        family, pixels=64, **({} if norm is None else {"normalisation": norm, "dropout": 0.3}), **changes
     )
     net = build(settings, backbone=inside)
     stepped(settings, net, batch(size=64, side=settings.side), steps)
@@ -117,7 +109,7 @@ def test_what_it_offers(family):
     truth = batch()["y"].numpy()
     assert {"l1", "mse", "cc", "spearman", "kl"} <= module.measure(truth, truth).keys()
     assert made(family).select == "l1"
-    assert not hasattr(module, "constant")
+    assert not hasattr(module, "frozen")
 
 
 @pytest.mark.parametrize("family", GRADIENT)
@@ -128,6 +120,4 @@ def test_another_track_is_refused(family):
 
 def test_all_families_of_maps_are_tried_here():
     schemas = {name: families.load(name).Params for name in families.names()}
-    assert {name for name, schema in schemas.items() if issubclass(schema, MapModel)} == set(
-        map_world.GRADIENT
-    )
+    assert {name for name, schema in schemas.items() if issubclass(schema, MapModel)} == set(GRADIENT)

@@ -17,14 +17,6 @@ HEAD = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def made(**changes):
     small = {"resize": 72, "crop": 67, "width": 12, "hidden": 16}
     return checked(memnet.Params, HEAD | small | changes, at="models.m")
@@ -135,4 +127,4 @@ def test_the_weights_depend_on_the_seed_alone():
 def test_what_it_offers():
     assert memnet.READS == "pictures"
     assert memnet.SELECTION in memnet.measure([0.1, 0.2], [0.3, 0.5])
-    assert not hasattr(memnet, "constant")
+    assert not hasattr(memnet, "frozen")

@@ -28,20 +28,6 @@ SMALL = {"hidden": 32, "second": 16, "dropout": 0.0}
 STEPS, WIDTH = 3, 5
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-
-
 def made(**changes):
     return checked(pairwise_ranker.Params, HEAD | SMALL | changes, at="models.m")
 

@@ -7,9 +7,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from map_world import batch, build, changed, made, predicted, stepped, values
+from map_networks import batch, build, changed, predicted, stepped, values
 from torch import nn
 from torch.nn import functional as F
+from worlds import made
 
 from memorability.core.errors import ParamsError
 from memorability.evaluation import map_metrics
@@ -17,14 +18,6 @@ from memorability.families import palette
 from memorability.families.blocks import diffusion
 
 SMALL = {"width": 8, "multipliers": [1, 1]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,11 @@ import copy
 
 import pytest
 import torch
-from map_world import batch, build, made, predicted, stepped
+from map_networks import batch, build, predicted, stepped
 from torch.nn import functional as F
+from worlds import made
 
 from memorability.families import pix2pix
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("verdict", ["patch", "scalar"])
@@ -120,4 +113,4 @@ def test_a_judge_learns_to_tell_real_from_made():
 
 def test_what_it_offers():
     assert pix2pix.READS == "whole_pictures"
-    assert made("pix2pix", size=64).side == 64
+    assert made("pix2pix", pixels=64).side == 64

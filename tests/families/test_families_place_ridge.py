@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from map_world import made
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
+from worlds import made
 
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
@@ -26,7 +26,7 @@ def world(count=12, *, channels=3, side=8, seed=0, kind=np.float32):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_recovers_a_linear_map_of_features(channels):
-    settings = made("place_ridge", alphas=[1e-6, 1.0, 1000.0], size=8)
+    settings = made("place_ridge", alphas=[1e-6, 1.0, 1000.0], pixels=8)
     x, y, _ = world(channels=channels)
     new, _, coarse = world(5, channels=channels, seed=1)
     state = place_ridge.fit(settings, x, y)
@@ -40,7 +40,7 @@ def test_it_recovers_a_linear_map_of_features(channels):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_scikit_learns_ridge_on_scaled_features_of_all_places(channels):
-    settings = made("place_ridge", alphas=[10.0], size=8)
+    settings = made("place_ridge", alphas=[10.0], pixels=8)
     x, _, coarse = world(channels=channels)
     noisy = (coarse + np.random.default_rng(0).normal(0, 0.1, coarse.shape)).clip(0, 1)
     state = place_ridge.fit(settings, x, np.kron(noisy, np.ones((8, 8))))
@@ -52,14 +52,14 @@ def test_it_is_scikit_learns_ridge_on_scaled_features_of_all_places(channels):
 
 
 def test_maps_are_enlarged_and_within_their_range():
-    settings = made("place_ridge", size=64)
+    settings = made("place_ridge", pixels=64)
     x, y, _ = world()
     state = place_ridge.fit(settings, x, y)
     found = place_ridge.predict(settings, state, x * 10)
     assert found.shape == (12, 3, 64, 64)
     assert found.min() == 0
     assert found.max() == 1
-    small = place_ridge.predict(made("place_ridge", size=8), state, x)
+    small = place_ridge.predict(made("place_ridge", pixels=8), state, x)
     assert np.allclose(place_ridge.predict(settings, state, x), maps.resized(small, size=64), atol=1e-5)
 
 
@@ -87,7 +87,7 @@ def test_whole_pictures_are_held_out_when_the_strength_is_chosen(monkeypatch):
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 def test_features_in_any_precision(kind):
-    settings = made("place_ridge", size=8)
+    settings = made("place_ridge", pixels=8)
     x, y, coarse = world(kind=kind)
     found = place_ridge.predict(settings, place_ridge.fit(settings, x, y), x)
     assert np.abs(found - coarse).mean() < 0.01

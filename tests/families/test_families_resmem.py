@@ -32,14 +32,6 @@ FULL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def made(**changes):
     small = {"resize": 72, "crop": 67, "hidden": 64}
     return checked(resmem.Params, HEAD | small | changes, at="models.r")
@@ -58,7 +50,7 @@ def batch(net, count=6):
     y = torch.linspace(0.05, 0.95, count)
     x = torch.rand(count, 3, 67, 67) * 0.1 + 0.9 * y.view(-1, 1, 1, 1)
     with torch.no_grad():
-        return {"x": x, "y": y, "constant": resmem.constant(net.eval(), {"x": x})}
+        return {"x": x, "y": y, "frozen": resmem.frozen_features(net.eval(), {"x": x})}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +93,7 @@ def test_other_sizes_change_the_widths_alone(hidden, classes):
 def test_logits_known_already_change_nothing():
     net = build()
     data = batch(net, 4)
-    assert torch.equal(net(data["x"], data["constant"]), net(data["x"]))
+    assert torch.equal(net(data["x"], data["frozen"]), net(data["x"]))
     alone = {"x": data["x"]}
     settings = made()
     assert torch.equal(resmem.predict(settings, net, data), resmem.predict(settings, net, alone))
@@ -111,13 +103,13 @@ def test_logits_known_already_spare_the_backbone():
     net = build().eval()
     data = batch(net, 2)
     net.features.forward = None
-    assert net(data["x"], data["constant"]).shape == (2,)
+    assert net(data["x"], data["frozen"]).shape == (2,)
 
 
 def test_logits_matter():
     net = build().eval()
     data = batch(net, 4)
-    assert not torch.equal(net(data["x"], data["constant"]), net(data["x"], -data["constant"]))
+    assert not torch.equal(net(data["x"], data["frozen"]), net(data["x"], -data["frozen"]))
 
 
 def test_predictions_are_scores():

@@ -39,20 +39,6 @@ COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
 every = pytest.mark.parametrize("family", SMALL)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-
-
 def made(family, **changes):
     block = {"family": family, **HEAD, **SMALL[family], **changes}
     return checked(families.load(family).Params, block, at="models.m")
@@ -261,8 +247,8 @@ def test_it_learns_from_features_of_pictures(clips, family):
     found, _ = fit(clips, f"{family}-pictures", family, rows=clips.pictures, **changes)
     assert spearman(found, "val") > 0.85
     assert spearman(found, "test") > 0.75
-    by_frame = [name for name in found.columns if name.rpartition("_")[2].isdecimal()]
-    assert len(by_frame) == (family in ("time_distributed", "amnet_video"))
+    frame_values = [name for name in found.columns if name.rpartition("_")[2].isdecimal()]
+    assert len(frame_values) == (family in ("time_distributed", "amnet_video"))
 
 
 @every
@@ -316,5 +302,5 @@ def test_what_it_offers(family):
     task = families.load(family)
     assert task.READS == "features"
     assert task.SELECTION in task.measure(np.array([0.1, 0.2]), np.array([0.3, 0.5]))
-    assert hasattr(task, "by_frame") == hasattr(task, "BY_FRAME")
+    assert hasattr(task, "frame_values") == hasattr(task, "FRAME_VALUES")
     assert hasattr(task, "together") == getattr(task, "RANKS", False)

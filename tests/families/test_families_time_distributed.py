@@ -61,8 +61,8 @@ def test_the_last_frame_that_is_there_gives_the_score():
     data = {"x": torch.randn(3, 4, 3), "length": torch.tensor([1, 3, 4])}
     scores = time_distributed.predict(settings, net, data)
     assert torch.equal(scores, net(data["x"])[torch.arange(3), torch.tensor([0, 2, 3])])
-    said = time_distributed.by_frame(settings, net, data)
-    assert time_distributed.BY_FRAME == "score"
+    said = time_distributed.frame_values(settings, net, data)
+    assert time_distributed.FRAME_VALUES == "score"
     assert torch.equal(torch.isnan(said), torch.tensor([[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]).bool())
     assert torch.equal(said[~said.isnan()], net(data["x"])[~said.isnan()])
     assert torch.equal(said[torch.arange(3), data["length"] - 1], scores)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from map_world import batch, build, made, predicted, stepped
+from map_networks import batch, build, predicted, stepped
 from torch.nn import functional as F
+from worlds import made
 
 from memorability.core.errors import ParamsError
 from memorability.families import unet
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("target", ["map", "composite"])

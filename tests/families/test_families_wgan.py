@@ -6,23 +6,16 @@ import copy
 
 import pytest
 import torch
-from map_world import batch, build, made, predicted, stepped, values
+from map_networks import batch, build, predicted, stepped, values
 from torch import nn
 from torch.nn import functional as F
+from worlds import made
 
 from memorability import families
 from memorability.core.errors import ParamsError
 from memorability.families import wgan
 
 CRITIC = {"width": 8, "normalisation": "layer"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

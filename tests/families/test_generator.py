@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 import torch
-from map_world import TRANSFORM, batch, build, changed, made, network, predicted, stepped, values
+from map_networks import batch, build, changed, network, predicted, stepped, values
 from torch import nn
+from worlds import TRANSFORM, made
 
 from memorability.core.errors import BackboneError, ParamsError
 from memorability.families import unet
@@ -15,14 +16,6 @@ from memorability.features import backbones
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm, "none": nn.Identity}
 PICTURES = [arch for arch in backbones.ARCHITECTURES if arch not in backbones.OF_CLIPS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def generator(channels=3, backbone=None, **changes):
@@ -96,7 +89,7 @@ def test_skips_show_the_decoder_the_encoders_stages(skips):
     ("kind", "size"), [(k, s) for k in NORMS for s in (32, 64) if (k, s) != ("instance", 32)]
 )
 def test_every_normalisation(kind, size):
-    settings = made("unet", normalisation=kind, size=size)
+    settings = made("unet", normalisation=kind, pixels=size)
     net, data = build(settings), batch(size=size)
     found = [type(module) for module in net.modules() if type(module) in NORMS.values()]
     norms = [found_kind for found_kind in found if found_kind is not nn.Identity]
@@ -111,7 +104,7 @@ def test_every_normalisation(kind, size):
 
 def test_instance_normalisation_of_a_single_pixel_is_refused():
     with pytest.raises(ParamsError, match="size of 64 or more"):
-        made("unet", normalisation="instance", size=32)
+        made("unet", normalisation="instance", pixels=32)
 
 
 def test_outputs_are_within_one():
@@ -196,7 +189,7 @@ def test_backbones_that_have_no_stages():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("size", "side"), [(32, 64), (64, 64), (32, 96)])
 def test_maps_from_a_borrowed_encoder(arch, channels, size, side):
-    settings = made("unet", backbone="b", encoder="frozen", picture=side, size=size)
+    settings = made("unet", backbone="b", encoder="frozen", picture=side, pixels=size)
     net = build(settings, backbone=network(arch), channels=channels)
     found = predicted(settings, net, batch(2, channels=channels, size=size, side=side))
     assert found.shape == (2, channels, size, size)

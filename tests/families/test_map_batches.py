@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from map_world import batch, made
+from map_networks import batch
+from worlds import made
 
 from memorability.core.errors import ParamsError
 from memorability.families.blocks import map_batches

@@ -17,18 +17,10 @@ from torch import nn
 
 from memorability.core.errors import BackboneError
 from memorability.core.files import read_json
-from memorability.features import backbones
+from memorability.features import backbones, weights
 
 ARCH = "squeezenet1_1"
 TRANSFORM = {"resize": 40, "crop": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +53,8 @@ def test_every_architecture_ends_in_its_last_layer(arch, last):
         assert net(torch.zeros(2, 3, *size)).shape == (2, 7)
     assert not net.training
     assert net.get_submodule(last).weight.shape[0] == 7
-    weights = [key for key in net.state_dict() if key.endswith(".weight") and "Aux" not in key]
-    assert weights[-1] == f"{last}.weight"
+    named = [key for key in net.state_dict() if key.endswith(".weight") and "Aux" not in key]
+    assert named[-1] == f"{last}.weight"
 
 
 def test_a_thousand_classes_unless_said_otherwise():
@@ -70,7 +62,7 @@ def test_a_thousand_classes_unless_said_otherwise():
         assert backbones.build("resnet18").fc.out_features == 1000
 
 
-@pytest.mark.parametrize("call", [backbones.build, backbones.published_weights])
+@pytest.mark.parametrize("call", [backbones.build, weights.published_weights])
 def test_an_unknown_architecture(call):
     with pytest.raises(BackboneError, match=r"'vgg16' is not known; valid: resnet18, .*squeezenet1_1"):
         call("vgg16")
@@ -81,24 +73,24 @@ def test_an_unknown_architecture(call):
 
 def test_safetensors(state, tmp_path):
     save_file(state, tmp_path / "w.safetensors")
-    assert same(backbones.file_weights(tmp_path / "w.safetensors"), state)
+    assert same(weights.file_weights(tmp_path / "w.safetensors"), state)
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.pth.tar"])
 def test_a_state_dict_of_torch(state, tmp_path, name):
     torch.save(state, tmp_path / name)
-    assert same(backbones.file_weights(tmp_path / name), state)
+    assert same(weights.file_weights(tmp_path / name), state)
 
 
 def test_a_checkpoint_of_a_parallel_training(state, tmp_path):
     parallel = {f"module.{key}": value for key, value in state.items()}
     torch.save({"arch": ARCH, "epoch": 90, "best": 0.5, "state_dict": parallel}, tmp_path / "w.pth.tar")
-    assert same(backbones.file_weights(tmp_path / "w.pth.tar"), state)
+    assert same(weights.file_weights(tmp_path / "w.pth.tar"), state)
 
 
 def test_only_a_leading_module_is_stripped(tmp_path):
     torch.save({"net.module.a": torch.ones(1), "module.module.b": torch.ones(1)}, tmp_path / "w.pth")
-    assert sorted(backbones.file_weights(tmp_path / "w.pth")) == ["module.b", "net.module.a"]
+    assert sorted(weights.file_weights(tmp_path / "w.pth")) == ["module.b", "net.module.a"]
 
 
 class Malicious:
@@ -120,7 +112,7 @@ def test_code_in_a_file_is_refused(tmp_path, by):
     else:
         file.write_bytes(pickle.dumps({"a": Malicious(target)}))
     with pytest.raises(BackboneError, match=r"w\.pth: no safetensors and no plain state dict"):
-        backbones.file_weights(file)
+        weights.file_weights(file)
     assert not target.exists()
 
 
@@ -130,7 +122,7 @@ def test_code_in_a_file_is_refused(tmp_path, by):
 def test_anything_but_tensors_by_name_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(BackboneError, match=r"w\.pth"):
-        backbones.file_weights(tmp_path / "w.pth")
+        weights.file_weights(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
@@ -138,7 +130,7 @@ def test_anything_but_tensors_by_name_is_refused(tmp_path, content):
 def test_no_weights_file_at_all(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BackboneError, match=name):
-        backbones.file_weights(tmp_path / name)
+        weights.file_weights(tmp_path / name)
 
 
 def test_a_file_cut_short(state, tmp_path):
@@ -147,12 +139,12 @@ def test_a_file_cut_short(state, tmp_path):
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 2])
         with pytest.raises(BackboneError, match=name):
-            backbones.file_weights(tmp_path / name)
+            weights.file_weights(tmp_path / name)
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(BackboneError, match=r"w\.pth: no such weights file"):
-        backbones.file_weights(tmp_path / "w.pth")
+        weights.file_weights(tmp_path / "w.pth")
 
 
 # The artifact.
@@ -172,7 +164,7 @@ def test_a_saved_network_gives_the_same_outputs(net, state, tmp_path):
         "classes": 5,
         "headless": False,
         "source": "file",
-        "transform": TRANSFORM,
+        "transform": {"fit": "squash", **TRANSFORM},
     }
     save(tmp_path / "again", state)
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == content
@@ -291,8 +283,10 @@ def publish(tmp_path, monkeypatch):
         torch.save(state, folder / "w.pth")
         sha = sha or hashlib.sha256((folder / "w.pth").read_bytes()).hexdigest()
         file = (folder / "w.pth").rename(folder / f"net-{sha[:8]}.pth")
-        weights = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/{file.name}")
-        monkeypatch.setattr(torchvision.models, "get_model_weights", lambda arch: {"IMAGENET1K_V1": weights})
+        published = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/{file.name}")
+        monkeypatch.setattr(
+            torchvision.models, "get_model_weights", lambda arch: {"IMAGENET1K_V1": published}
+        )
         return requests
 
     yield publish
@@ -303,22 +297,22 @@ def publish(tmp_path, monkeypatch):
 
 def test_published_weights_are_downloaded_once(publish, state):
     requests = publish(state)
-    assert same(backbones.published_weights(ARCH), state)
-    assert same(backbones.published_weights(ARCH), state)
+    assert same(weights.published_weights(ARCH), state)
+    assert same(weights.published_weights(ARCH), state)
     assert len(requests) == 1
 
 
 def test_a_download_with_a_wrong_hash_is_refused(publish, state, tmp_path):
     publish(state, sha="0" * 64)
     with pytest.raises((BackboneError, RuntimeError), match="hash"):
-        backbones.published_weights(ARCH)
+        weights.published_weights(ARCH)
     assert not list((tmp_path / "home").rglob("*.pth"))
 
 
 def test_code_in_a_download_is_refused(publish, tmp_path):
     publish({"a": Malicious(tmp_path / "made")})
     with pytest.raises((BackboneError, pickle.UnpicklingError)):
-        backbones.published_weights(ARCH)
+        weights.published_weights(ARCH)
     assert not (tmp_path / "made").exists()
 
 
@@ -329,7 +323,7 @@ def test_published_densenet_has_old_names(publish, dense, tmp_path):
     state = {old(k): v for k, v in dense.state_dict().items() if not k.endswith("num_batches_tracked")}
     assert "features.denseblock1.denselayer1.norm.1.weight" in state
     publish(state)
-    save(tmp_path / "b", backbones.published_weights("densenet161"), arch="densenet161")
+    save(tmp_path / "b", weights.published_weights("densenet161"), arch="densenet161")
     loaded, _ = backbones.load(tmp_path / "b", head=True)
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(loaded(x), dense(x))

@@ -13,8 +13,10 @@ from PIL import Image
 from memorability.core.cache import ContentCache
 from memorability.core.errors import BackboneError, DataError
 from memorability.core.files import read_json
-from memorability.features import backbones
-from memorability.features.extraction import Extractor, extract
+from memorability.features import backbones, weights
+from memorability.features import extractor as module
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 
 ARCH = "squeezenet1_1"
 LAYER = "features.8"  # [256, 3, 3] of 64 pixels
@@ -30,14 +32,6 @@ def save(folder, arch=ARCH, seed=0, headless=False):
     state = {k: v for k, v in net.state_dict().items() if not (headless and k.startswith(f"{last}."))}
     backbones.save(folder, arch=arch, state=state, transform=TRANSFORM, source="file")
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +125,34 @@ def test_float16(folder, extractor):
     assert np.allclose(half(pixels), extractor(pixels), rtol=1e-3, atol=1e-3)
 
 
+def too_bright(folder):
+    """The backbone with a first layer whose outputs are of the order of a million."""
+    state = backbones.load(folder, head=True).net.state_dict()
+    state["features.0.weight"] = state["features.0.weight"] * 1e6
+    backbones.save(folder, arch=ARCH, state=state, transform=TRANSFORM, source="file")
+    return folder
+
+
+def test_numbers_too_large_for_float16_are_an_error(folder, tmp_path):
+    """They would be infinite, and the models that read them of no use."""
+    bright = too_bright(save(tmp_path / "bright"))
+    half, whole = (cut(bright, layer="features.0", dtype=dtype) for dtype in ("float16", "float32"))
+    pixels = [half.prepare(picture) for picture in noise(2)]
+    too_large = int((np.abs(whole(pixels)) > 65_504).sum())
+    assert 0 < too_large < 128
+    text = rf"layer features\.0 of bright, 2 pictures: {too_large} of 128 numbers are not finite as float16"
+    with pytest.raises(DataError, match=text):
+        half(pixels)
+
+
+def test_no_number_too_large_is_kept(folder, tmp_path, run):
+    bright = too_bright(save(tmp_path / "bright"))
+    half = cut(bright, layer="features.0", dtype="float16")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"layer features\.0 of bright"):
+            run(list("ab"), noise(2), by=half)
+
+
 def test_a_result_does_not_depend_on_its_company(extractor):
     pixels = [extractor.prepare(p) for p in noise(4)]
     together = extractor(pixels)
@@ -154,7 +176,7 @@ def test_headless_weights_have_no_layer_from_the_head_on(tmp_path, layer):
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no real weights at {REAL}")
 def test_real_weights_of_features_alone(tmp_path):
-    state = backbones.file_weights(REAL)
+    state = weights.file_weights(REAL)
     backbones.save(tmp_path / "b", arch=ARCH, state=state, transform=TRANSFORM, source="file")
     assert read_json(tmp_path / "b" / "config.json")["headless"]
     extractor, pictures = cut(tmp_path / "b", layer="features"), noise(3)
@@ -179,6 +201,49 @@ def test_namespaces_differ_where_results_may(folder, tmp_path):
         cut(other),
     ]
     assert len({extractor.namespace() for extractor in made}) == len(made)
+
+
+def test_what_else_the_bits_depend_on_is_part_of_the_namespace(folder, monkeypatch):
+    """Else numbers of another decoding, or computed in another way, would be taken for these."""
+    extractor = cut(folder)
+    seen = {extractor.namespace()}
+
+    def differs():
+        before = len(seen)
+        seen.add(extractor.namespace())
+        return len(seen) == before + 1
+
+    assert not differs()
+    for name, value in (("VERSION", module.VERSION + 1), ("LAYOUT", "another")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            assert differs(), name
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: 7)
+        assert differs(), "threads"
+    with monkeypatch.context() as patch:
+        patch.setattr(module.kernels, "setting", lambda: "others")
+        assert differs(), "kernels"
+    extractor.device = torch.device("cuda")
+    assert differs(), "device"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)  # of the CPU, which computes nothing there
+    assert not differs()
+
+
+def test_how_pictures_are_fitted_is_part_of_the_namespace(folder, tmp_path):
+    torch.manual_seed(0)
+    state, made = backbones.load(folder, head=True).net.state_dict(), []
+    for change in (
+        {"fit": "squash"},
+        {"fit": "shorter_side"},
+        {"resize": 65},
+        {"crop": 60},
+        {"mean": [0.5] * 3},
+    ):
+        other = tmp_path / str(len(made))
+        backbones.save(other, arch=ARCH, state=state, transform=TRANSFORM | change, source="file")
+        made.append(cut(other).namespace())
+    assert len({*made, cut(folder).namespace()}) == len(made)  # squash is the default
 
 
 def test_the_name_of_a_backbone_is_no_part_of_the_namespace(folder, tmp_path):

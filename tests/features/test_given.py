@@ -6,20 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorability.core.errors import DataError, ParamsError
-from memorability.features.given import FORMATS, parse, stack, width
+from memorability.features.formats import FORMATS, parse, width
+from memorability.features.given import stack
 
 SINGLE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 GAPS = st.sampled_from([" ", "\n", "\t", ", ", ",", " , ", "\r\n", ",\n", "  "])
 
 
-def parsed(content, format, size, **options):
+def parsed(content, format, length, **options):
     content = content if isinstance(content, bytes) else content.encode()
-    return parse(content, format=format, size=size, name="HMP/video10.txt", **options)
+    return parse(content, format=format, length=length, name="HMP/video10.txt", **options)
 
 
-def refused(content, format, size, **options):
+def refused(content, format, length, **options):
     with pytest.raises(DataError) as caught:
-        parsed(content, format, size, **options)
+        parsed(content, format, length, **options)
     assert str(caught.value).startswith("HMP/video10.txt: received ")
     return str(caught.value).removeprefix("HMP/video10.txt: received ")
 
@@ -249,7 +250,7 @@ def check_any(content, format):
         found = parsed(content, format, 2)
     except DataError:
         return
-    assert found.shape == (width(format=format, size=2),)
+    assert found.shape == (width(format=format, length=2),)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
 
@@ -257,10 +258,10 @@ def check_any(content, format):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"format": "numbers", "size": 101}, 101),
-        ({"format": "pairs", "size": 6075}, 6075),
-        ({"format": "pairs", "size": 256, "channels": 3}, 768),
-        ({"format": "rows", "size": 32}, 64),
+        ({"format": "numbers", "length": 101}, 101),
+        ({"format": "pairs", "length": 6075}, 6075),
+        ({"format": "pairs", "length": 256, "channels": 3}, 768),
+        ({"format": "rows", "length": 32}, 64),
     ],
 )
 def test_the_width_is_known_beforehand(options, expected):
@@ -270,10 +271,10 @@ def test_the_width_is_known_beforehand(options, expected):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "pickle", "size": 1}, "format 'pickle' is not known; valid: numbers, pairs, rows"),
-        ({"format": "rows", "size": 0}, "size must be at least 1, received 0"),
-        ({"format": "pairs", "size": 1, "channels": 0}, "channels must be at least 1"),
-        ({"format": "numbers", "size": 1, "channels": 3}, r"received 3 \(numbers\)"),
+        ({"format": "pickle", "length": 1}, "format 'pickle' is not known; valid: numbers, pairs, rows"),
+        ({"format": "rows", "length": 0}, "length must be at least 1, received 0"),
+        ({"format": "pairs", "length": 1, "channels": 0}, "channels must be at least 1"),
+        ({"format": "numbers", "length": 1, "channels": 3}, r"received 3 \(numbers\)"),
     ],
 )
 def test_settings_that_fit_no_format_are_refused(options, message):

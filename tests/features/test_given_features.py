@@ -11,20 +11,22 @@ import pytest
 from memorability import families
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.files import read_json
+from memorability.core.layout import ModelPaths
 from memorability.core.settings import checked
 from memorability.data import tables
 from memorability.data.acquire import acquire
 from memorability.data.datasets import mediaeval
-from memorability.data.shards import Place, ShardReader
+from memorability.data.shards import ShardReader, spans
+from memorability.evaluation import judge
 from memorability.features import given as descriptors
-from memorability.features import inputs
+from memorability.features import stored
 from memorability.predict.predictor import Predictor
 from memorability.training import fitting
 
 LABELLED, UNLABELLED = 12, 2
 IDS = [f"mediaeval/sources/video{n}.webm" for n in range(1, LABELLED + UNLABELLED + 1)]
-C3D = {"name": "C3D", "format": "numbers", "size": 5, "channels": 1, "first": 0}
-HMP = {"name": "HMP", "format": "pairs", "size": 4, "channels": 1, "first": 1}
+C3D = {"name": "C3D", "format": "numbers", "length": 5, "channels": 1, "first": 0}
+HMP = {"name": "HMP", "format": "pairs", "length": 4, "channels": 1, "first": 1}
 FRAMES = {1: (0, 56, 112), 2: (0,), 14: (0, 112)}  # of HMP by the clip's number; two in all others
 
 
@@ -85,9 +87,9 @@ def test_each_file_has_a_row_and_its_bytes(raw):
     assert {path.name for path in raw.glob("*.csv")} == {"index.csv", "given-C3D.csv", "given-HMP.csv"}
     for name, count in (("C3D", 14), ("HMP", 28)):
         table, source = tables.read(raw / f"given-{name}.csv"), raw.with_name("source") / "features" / name
-        assert list(table) == ["id", "frame", "shard", "offset", "size"]
+        assert list(table) == ["id", "frame", "shard", "offset", "size", "sha256"]
         assert len(table) == count
-        contents = [ShardReader(raw).read(Place(*place)) for place in table[list(Place._fields)].to_numpy()]
+        contents = [ShardReader(raw).read(span) for span in spans(table)]
         assert sorted(contents) == sorted(path.read_bytes() for path in source.iterdir())
     frames = tables.read(raw / "given-HMP.csv").groupby("id")["frame"].apply(list)
     assert frames[IDS[0]] == [0, 1, 2]
@@ -109,7 +111,7 @@ def test_one_vector_a_clip(raw, tmp_path):
     assert (x.dtype, x.shape) == (np.float32, (14, 1, 5))
     for n, row in enumerate(x, start=1):
         np.testing.assert_array_equal(row[0], values(n))
-    assert inputs.feature_lengths(tmp_path / "out", IDS[::-1]).tolist() == [1] * 14
+    assert stored.read(tmp_path / "out", IDS[::-1], family="x").lengths.tolist() == [1] * 14
 
 
 def test_a_vector_for_each_frame_and_zeros_behind(raw, tmp_path):
@@ -117,7 +119,7 @@ def test_a_vector_for_each_frame_and_zeros_behind(raw, tmp_path):
     ids = pd.read_csv(tmp_path / "out" / "ids.csv")
     assert list(ids["id"]) == IDS
     assert list(ids["length"]) == [3, 1, *[2] * 11, 2]
-    x = inputs.feature_rows(tmp_path / "out", IDS)
+    x = stored.read(tmp_path / "out", IDS, family="x").values
     assert x.shape == (14, 3, 4)
     assert x[0].tolist() == [[1, 0, 0, 0.5], [1, 0, 0, 56.5], [1, 0, 0, 112.5]]
     assert x[1].tolist() == [[2, 0, 0, 0.5], [0] * 4, [0] * 4]
@@ -148,7 +150,7 @@ def test_clips_that_are_not_there_keep_their_features(own, tmp_path):
     raw = packed(own)
     assert tables.read(raw / "index.csv")["problem"].notna().sum() == 1
     gather(raw, tmp_path / "out")
-    assert inputs.feature_rows(tmp_path / "out", IDS)[4, 0].tolist() == values(5).tolist()
+    assert stored.read(tmp_path / "out", IDS, family="x").values[4, 0].tolist() == values(5).tolist()
 
 
 def test_a_clip_that_the_table_has_twice_has_its_frames_once(own, tmp_path):
@@ -157,11 +159,20 @@ def test_a_clip_that_the_table_has_twice_has_its_frames_once(own, tmp_path):
     raw = packed(own)
     assert list(tables.read(raw / "index.csv")["id"]).count(IDS[2]) == 2
     gather(raw, tmp_path / "out", of=HMP)
-    assert inputs.feature_lengths(tmp_path / "out", IDS).tolist() == [3, 1, *[2] * 12]
-    assert inputs.feature_rows(tmp_path / "out", IDS).shape == (14, 3, 4)
+    assert stored.read(tmp_path / "out", IDS, family="x").lengths.tolist() == [3, 1, *[2] * 12]
+    assert stored.read(tmp_path / "out", IDS, family="x").values.shape == (14, 3, 4)
 
 
 # What is refused
+
+
+def test_numbers_too_large_for_float16_are_counted(own, tmp_path):
+    (own / "features" / "C3D" / "video3.txt").write_text("0 1e5 0 -7e4 1")
+    raw = packed(own)
+    with pytest.raises(DataError, match="features C3D: 2 of 70 numbers are not finite as float16"):
+        gather(raw, tmp_path / "out", dtype="float16")
+    assert not (tmp_path / "out" / stored.VALUES).exists()
+    gather(raw, tmp_path / "whole")
 
 
 def test_features_that_did_not_come_with_the_data(raw, tmp_path):
@@ -204,7 +215,7 @@ def test_clips_of_another_set_that_brings_no_features_are_named(raw, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "error"),
-    [({"size": 6}, DataError), ({"format": "pairs"}, DataError), ({"size": 0}, ParamsError)],
+    [({"length": 6}, DataError), ({"format": "pairs"}, DataError), ({"length": 0}, ParamsError)],
 )
 def test_a_wrong_description_is_refused(raw, tmp_path, change, error):
     with pytest.raises(error):
@@ -218,21 +229,23 @@ def test_a_model_is_fitted_on_them(raw, tmp_path):
     gather(raw, tmp_path / "features")
     index = tables.read(raw / "index.csv")
     split = ["train"] * 8 + ["val"] * 2 + ["test"] * 2 + ["unlabelled"] * 2
-    rows = index.assign(split=split, frames=1)[::-1]
+    rows = index.assign(split=split, group=range(14), frames=1)[::-1]
     own = {"family": "ridge", "track": "videos", "target": "short_term", "input": "x", "backbone": "none"}
     settings = checked(families.load("ridge").Params, own | {"alphas": [1e-4, 1e-3]}, at="x")
-    place = fitting.Place(
+    paths = ModelPaths(
         input=tmp_path / "features",
-        backbone=None,
-        **{name: tmp_path / name for name in ("model", "history", "state")},
-        predictions=tmp_path / "predictions.csv",
+        models=tmp_path,
+        raw=raw,
+        **{name: tmp_path / name for name in ("model", "predictions", "state")},
     )
     compute = fitting.Compute(seed=0, precision="32-true", threads=1)
-    fitting.fit(settings, rows, place, compute)
-    found = tables.read(place.predictions)
+    fitting.fit(
+        settings, rows, paths, compute, family=families.load("ridge"), judge=judge("videos"), open_model=None
+    )
+    found = tables.read(paths.predictions / "predictions.csv")
     assert list(found["id"]) == IDS[::-1]
     truth = [score(n) for n in range(1, 15)][::-1]  # linear in the features, also of the unlabelled ones
     np.testing.assert_allclose(found["prediction"], truth, atol=0.01)
-    assert read_json(place.model / "config.json")["features"]["given"]["name"] == "C3D"
+    assert read_json(paths.model / "config.json")["features"]["given"]["name"] == "C3D"
     with pytest.raises(DataError, match=r"features that came with its data set \(C3D\)"):
-        Predictor(place.model)
+        Predictor(paths.model)

@@ -1,4 +1,4 @@
-"""Pictures come out of the shards in the table's order, features in the order that is asked for."""
+"""Pictures come out of the shards in the table's order, and what fits in memory is decoded once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from PIL import Image
 from memorability.core.errors import DataError
 from memorability.data.shards import ShardWriter
 from memorability.features import inputs
-from memorability.features.inputs import Pictures, Pixels, feature_rows
+from memorability.features.inputs import Pictures, Pixels
 
+EIGHT = {"fit": "squash", "resize": 8, "crop": 8}
 COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (90, 90, 90)]
 
 
@@ -27,10 +28,8 @@ def png(colour, size=(12, 10)):
 
 def pack(folder, contents):
     with ShardWriter(folder, limit=600) as shards:  # small, so that there are several
-        places = [shards.add(f"p{i}", content) for i, content in enumerate(contents)]
-    return pd.DataFrame(places, columns=["shard", "offset", "size"]).assign(
-        id=[f"p{i}" for i in range(len(contents))]
-    )
+        spans = [shards.add(f"p{i}", content) for i, content in enumerate(contents)]
+    return pd.DataFrame(spans).assign(id=[f"p{i}" for i in range(len(contents))])
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def test_a_damaged_picture_is_named(tmp_path):
 
 
 def test_pixels_are_cropped_channels_first(rows, tmp_path):
-    pixels = Pixels(Pictures(rows, tmp_path), resize=9, crop=8)
+    pixels = Pixels(Pictures(rows, tmp_path), fit="squash", resize=9, crop=8)
     assert len(pixels) == 4
     for i, colour in enumerate(COLOURS):
         assert pixels[i].shape == (3, 8, 8)
@@ -72,14 +71,14 @@ def test_pixels_of_a_small_set_are_decoded_once(rows, tmp_path, monkeypatch):
     opened = []
     decode = inputs.decode
     monkeypatch.setattr(inputs, "decode", lambda *a, **k: opened.append(1) or decode(*a, **k))
-    pixels = Pixels(Pictures(rows, tmp_path), resize=8, crop=8)
+    pixels = Pixels(Pictures(rows, tmp_path), **EIGHT)
     first = pixels[1].copy()
     assert np.array_equal(pixels[1], first)
     assert len(opened) == 1
 
 
 def test_pixels_that_forked_processes_decode_are_known_to_all(rows, tmp_path, monkeypatch):
-    pixels = Pixels(Pictures(rows, tmp_path), resize=8, crop=8)
+    pixels = Pixels(Pictures(rows, tmp_path), **EIGHT)
     fork = multiprocessing.get_context("fork")
     for i in (0, 2):
         process = fork.Process(target=pixels.__getitem__, args=(i,))
@@ -101,7 +100,7 @@ def test_pixels_are_kept_where_they_fit(rows, tmp_path, monkeypatch, memory, dec
     opened = []
     decode = inputs.decode
     monkeypatch.setattr(inputs, "decode", lambda *a, **k: opened.append(1) or decode(*a, **k))
-    pixels = Pixels(Pictures(rows, tmp_path), resize=8, crop=8, memory=memory)
+    pixels = Pixels(Pictures(rows, tmp_path), **EIGHT, memory=memory)
     assert np.array_equal(pixels[1], pixels[1])
     assert len(opened) == decoded
 
@@ -115,33 +114,15 @@ def test_the_memory_is_a_share_of_what_is_free(monkeypatch):
 
 
 def test_no_pictures_at_all(rows, tmp_path):
-    assert len(Pixels(Pictures(rows[:0], tmp_path), resize=8, crop=8)) == 0
+    assert len(Pixels(Pictures(rows[:0], tmp_path), **EIGHT)) == 0
 
 
-@pytest.fixture
-def features(tmp_path):
-    values = np.arange(15, dtype=np.float32).reshape(5, 3)
-    np.save(tmp_path / "features.npy", values)
-    pd.DataFrame({"id": list("abcde")}).to_csv(tmp_path / "ids.csv", index=False)
-    return values
-
-
-def test_feature_rows_in_the_order_of_ids(features, tmp_path):
-    assert np.array_equal(feature_rows(tmp_path, ["d", "a", "c"]), features[[3, 0, 2]])
-
-
-def test_feature_rows_in_file_order_stay_mapped(features, tmp_path):
-    found = feature_rows(tmp_path, list("abcde"))
-    assert isinstance(found, np.memmap)
-    assert not found.flags.writeable
-    assert np.array_equal(found, features)
-
-
-def test_feature_rows_of_numeric_ids(features, tmp_path):
-    pd.DataFrame({"id": ["1", "02", "3", "4", "5"]}).to_csv(tmp_path / "ids.csv", index=False)
-    assert np.array_equal(feature_rows(tmp_path, ["02", "1"]), features[[1, 0]])
-
-
-def test_feature_rows_count_what_is_missing(features, tmp_path):
-    with pytest.raises(DataError, match="nothing for 2 of 3 ids, such as x; run dvc repro"):
-        feature_rows(tmp_path, ["a", "x", "y"])
+def test_a_damaged_shard_is_named_and_its_picture_not_used(rows, tmp_path):
+    """Even where it still decodes: else its features would be kept as those of the picture that it was."""
+    span = rows.iloc[2]
+    content = bytearray((tmp_path / span["shard"]).read_bytes())
+    place = content.index(b"IDAT", span["offset"]) + 8
+    content[place] ^= 1
+    (tmp_path / span["shard"]).write_bytes(content)
+    with pytest.raises(DataError, match=r"p2: .* is damaged"):
+        Pictures(rows, tmp_path).picture(2)

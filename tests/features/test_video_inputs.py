@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 
 import numpy as np
@@ -12,26 +11,19 @@ import torch
 from PIL import Image
 
 from memorability.core.errors import DataError, ParamsError
-from memorability.core.files import write_json
+from memorability.core.files import read_json, write_json
 from memorability.data import tables
 from memorability.data.shards import ShardWriter
-from memorability.features import backbones, inputs
-from memorability.features import extraction as features
-from memorability.features.inputs import Clips, Listed, Sequences
-from memorability.media.pictures import resize_and_crop
+from memorability.features import backbones, stored
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
+from memorability.features.inputs import Clips, Listed
+from memorability.media.pictures import prepared
 
 LENGTHS = {"a": 3, "b": 1, "c": 0, "d": 2}  # of c nothing could be decoded
 COUNT = 4
-SIZE = {"resize": 12, "crop": 8}
+TRANSFORM_OF_CLIPS = {"fit": "shorter_side", "resize": 12, "crop": 8}
 TRANSFORM = {"resize": 36, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def picture(clip, frame):
@@ -43,8 +35,7 @@ def packed(shards, clip, frame):
     stream = io.BytesIO()
     picture(clip, frame).save(stream, "PNG")
     content = stream.getvalue()
-    place = shards.add(f"{clip}-{frame}", content)._asdict()
-    return {"id": clip, "frame": frame, "sha256": hashlib.sha256(content).hexdigest()} | place
+    return {"id": clip, "frame": frame} | shards.add(f"{clip}-{frame}", content)._asdict()
 
 
 def index_of(ids, lengths):
@@ -120,7 +111,7 @@ def test_a_clip_that_is_listed_twice_moves_no_other(frames):
     assert listed.ids == ["a", "b", "a", "d"]
     assert listed.slots.tolist() == [0, 1, 2, 4, 8, 9, 10, 12, 13]
     assert len(listed.slots) == len(listed.keys)
-    clips = Clips(["d", "b"], frames, **SIZE)
+    clips = Clips(["d", "b"], frames, **TRANSFORM_OF_CLIPS)
     assert (clips[0][:2] == [expected("d", t) for t in range(2)]).all()
 
 
@@ -128,12 +119,12 @@ def test_a_clip_that_is_listed_twice_moves_no_other(frames):
 
 
 def expected(clip, frame):
-    return resize_and_crop(picture(clip, frame), **SIZE)
+    return prepared(picture(clip, frame), **TRANSFORM_OF_CLIPS)
 
 
 @pytest.mark.parametrize("order", ["abd", "dba", "bd", "bab", ""])
 def test_clips_are_black_after_their_last_frame(frames, order):
-    clips = Clips(list(order), frames, **SIZE)
+    clips = Clips(list(order), frames, **TRANSFORM_OF_CLIPS)
     assert len(clips) == len(order)
     assert clips.count == COUNT
     assert clips.frames == Listed(frames).frames
@@ -147,108 +138,26 @@ def test_clips_are_black_after_their_last_frame(frames, order):
 
 def test_clips_are_the_same_the_second_time(frames):
     """Their frames are then in memory, and what a batch does to a clip must not get there."""
-    clips = Clips(["d", "a"], frames, **SIZE)
+    clips = Clips(["d", "a"], frames, **TRANSFORM_OF_CLIPS)
     first = clips[1].copy()
     clips[1][:] = 7
     assert (clips[1] == first).all()
 
 
+def test_frames_that_are_not_all_listed_are_named(frames):
+    tables.write(tables.read(frames / "frames.csv")[:-1], frames / "frames.csv")
+    with pytest.raises(DataError, match=r"frames: damaged frames \(5 of 6 are listed\)"):
+        Listed(frames)
+
+
 def test_clips_that_are_missing_are_named(frames):
     with pytest.raises(DataError, match=r"frames: nothing for 2 of 3 ids, such as c; run dvc repro"):
-        Clips(["a", "c", "e"], frames, **SIZE)
+        Clips(["a", "c", "e"], frames, **TRANSFORM_OF_CLIPS)
 
 
 def test_clips_of_what_holds_none(pictures):
     with pytest.raises(ParamsError, match=r"raw: expected a frames artifact, data/frames/NAME"):
-        Clips(["x"], pictures[0], **SIZE)
-
-
-# Features as sequences
-
-
-@pytest.mark.parametrize(
-    ("shape", "by_frame", "sequence"),
-    [
-        ((5, 6), False, (1, 6)),
-        ((5, 3, 6), True, (3, 6)),
-        ((5, 3, 2, 2, 2), True, (3, 8)),
-        ((5, 6, 2, 2), False, (1, 24)),
-    ],
-)
-def test_features_are_sequences(shape, by_frame, sequence):
-    x = np.random.default_rng(0).normal(size=shape).astype(np.float16)
-    sequences = Sequences(x, by_frame=by_frame)
-    assert len(sequences) == 5
-    assert sequences.shape == sequence
-    for row in range(5):
-        assert sequences[row].dtype == np.float16
-        assert np.array_equal(sequences[row], x[row].reshape(sequence))
-
-
-def test_sequences_may_be_written_to(tmp_path):
-    """Those of a file that is mapped and read-only too, as batches are made of them."""
-    np.save(tmp_path / "x.npy", np.ones((2, 3, 4)))
-    x = np.load(tmp_path / "x.npy", mmap_mode="r")
-    Sequences(x, by_frame=True)[0][:] = 7
-    assert (x == 1).all()
-
-
-@pytest.mark.parametrize("rest", [(), (6,), (2, 3, 3)])
-@pytest.mark.parametrize("rows", [1, 300])
-def test_the_mean_over_frames(rest, rows):
-    rng = np.random.default_rng(0)
-    x, lengths = rng.normal(size=(rows, 5, *rest)).astype(np.float32), rng.integers(1, 6, rows)
-    found = inputs.mean_over_frames(x, lengths)
-    assert (found.dtype, found.shape) == (np.float64, (rows, *rest))
-    for row in range(rows):
-        total = sum(x[row, t].astype(float) for t in range(lengths[row]))
-        np.testing.assert_allclose(found[row], total / lengths[row], rtol=1e-12, atol=1e-12)
-
-
-def test_the_mean_of_float16_does_not_overflow():
-    x = np.full((1, 4, 2), 60_000, np.float16)
-    assert inputs.mean_over_frames(x, np.array([4])).tolist() == [[60_000, 60_000]]
-
-
-def test_the_mean_over_no_frame_is_zero():
-    assert inputs.mean_over_frames(np.ones((1, 2, 3)), np.array([0])).tolist() == [[0, 0, 0]]
-
-
-@pytest.fixture
-def artifact(tmp_path):
-    """Features of three clips, of which one is listed as 2 frames, one as 1 and one as 3."""
-    np.save(tmp_path / "features.npy", np.arange(18, dtype=np.float32).reshape(3, 3, 2))
-    pd.DataFrame({"id": ["b", "02", "a"], "length": [2, 1, 3]}).to_csv(tmp_path / "ids.csv", index=False)
-    return tmp_path
-
-
-def test_lengths_come_in_the_order_of_ids(artifact):
-    found = inputs.feature_lengths(artifact, ["a", "b", "a", "02"])
-    assert found.dtype == np.int64
-    assert found.tolist() == [3, 2, 3, 1]
-    assert inputs.feature_rows(artifact, ["a", "02"])[:, 0, 0].tolist() == [12, 6]
-
-
-def test_pictures_have_no_lengths(artifact):
-    pd.DataFrame({"id": ["a"]}).to_csv(artifact / "ids.csv", index=False)
-    assert inputs.feature_lengths(artifact, ["a"]) is None
-
-
-@pytest.mark.parametrize("function", [inputs.feature_lengths, inputs.feature_rows])
-def test_what_is_missing_is_named(artifact, function):
-    with pytest.raises(DataError, match="nothing for 2 of 3 ids, such as x; run dvc repro"):
-        function(artifact, ["a", "x", "y"])
-
-
-def test_positions(tmp_path):
-    found = inputs.positions(["a", "b", "c"], ["c", "a", "c"], tmp_path)
-    assert found.tolist() == [2, 0, 2]
-    assert inputs.positions(["a"], [], tmp_path).tolist() == []
-    assert inputs.positions([], [], tmp_path).tolist() == []
-
-
-def test_positions_where_others_are_there_twice(tmp_path):
-    assert inputs.positions(["a", "b", "a", "c"], ["c", "b"], tmp_path).tolist() == [3, 1]
+        Clips(["x"], pictures[0], **TRANSFORM_OF_CLIPS)
 
 
 # Features of frames
@@ -261,13 +170,13 @@ def extractor(tmp_path_factory):
     state = backbones.build("squeezenet1_1", classes=4).state_dict()
     backbones.save(folder, arch="squeezenet1_1", state=state, transform=TRANSFORM, source="file")
     cut = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 4}
-    return features.Extractor(folder, **cut, device="cpu")
+    return Extractor(folder, **cut, device="cpu")
 
 
 def extracted(listed, extractor, out):
     """The features of all that is listed, as the stage makes them, and how many were computed."""
     out.mkdir()
-    computed = features.extract(
+    computed = extract(
         listed.keys,
         listed.pictures.picture,
         extractor,
@@ -294,7 +203,7 @@ def test_features_of_frames_are_those_of_each_alone(frames, extractor, tmp_path)
                 assert alone.any()
             else:
                 assert not found[row, t].any()
-    config = inputs.feature_config(tmp_path / "features", "ridge")
+    config = read_json(tmp_path / "features" / stored.CONFIG)
     assert config["frames"] == listed.frames
     assert config["layer"] == "features.8"
 

@@ -49,6 +49,40 @@ def test_grey_values_stay_as_they_are_when_they_are_stored_in_colour():
     np.testing.assert_array_equal(np.asarray(decoded), grey)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_of_nothing_are_refused(channels):
+    shape = (4, 5) if channels == 1 else (4, 5, 3)
+    with pytest.raises(DataError, match=r"^x: black everywhere"):
+        maps.decode_map(encoded(np.zeros(shape, np.uint8)), channels=channels, name="x")
+    mask = (np.random.default_rng(0).random(shape) < 0.5).astype(np.uint8)
+    with pytest.raises(DataError, match=r"^x: its values are 0 and 1 of 255"):
+        maps.decode_map(encoded(mask), channels=channels, name="x")
+    assert maps.decode_map(encoded(mask * 2), channels=channels, name="x").size == (5, 4)
+    one_bit = Image.fromarray(mask[..., 0] > 0 if channels == 3 else mask > 0)
+    stream = io.BytesIO()
+    one_bit.save(stream, "PNG")
+    assert np.max(maps.decode_map(stream.getvalue(), channels=channels, name="x")) == 255
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("depth", [np.uint16, np.int32])
+def test_maps_whose_range_nothing_tells_are_refused(kind, depth):
+    values = np.arange(256, dtype=depth).reshape(16, 16)
+    if kind == "PNG" and depth == np.int32:
+        return  # there is no such file
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, kind)
+    with pytest.raises(DataError, match=r"^x: (16 bits a channel|pixels of 32 bits)"):
+        maps.decode_map(stream.getvalue(), channels=1, name="x")
+
+
+def test_a_map_of_16_bits_that_uses_them_is_used():
+    stream = io.BytesIO()
+    Image.fromarray((np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)).save(stream, "PNG")
+    found = np.asarray(maps.decode_map(stream.getvalue(), channels=1, name="x"))
+    assert found.ravel().tolist() == list(range(256))
+
+
 def test_a_file_that_is_no_map_is_named():
     with pytest.raises(DataError, match="map 7: not a picture"):
         maps.decode_map(b"text", channels=1, name="map 7")

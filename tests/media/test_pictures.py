@@ -1,6 +1,7 @@
 import contextlib
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torchvision.transforms import v2
 
 from memorability.core.errors import DataError
 from memorability.data import scenes
-from memorability.media import pictures
+from memorability.media import hashes, pictures
 
 SMOOTH = np.stack(np.broadcast_arrays(np.arange(60)[:, None] * 4, np.arange(80)[None] * 3, 90), axis=-1)
 PICTURE = Image.fromarray(SMOOTH.astype(np.uint8))
@@ -167,10 +168,126 @@ def test_an_empty_file_is_said_to_be_empty():
         pictures.decode(b"")
 
 
-def test_a_decompression_bomb_is_refused(monkeypatch):
+# Bounds
+
+
+def claimed(width, height, kind="PNG"):
+    """A small file whose header claims so many pixels."""
+    if kind == "JPEG":
+        content = encoded(noise(16, 16), "JPEG")
+        place = content.index(b"\xff\xc0") + 5
+        return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
+    content = encoded(noise(16, 16), kind)
+    return content.replace(struct.pack(">II", 16, 16), struct.pack(">II", width, height), 1)
+
+
+@pytest.mark.parametrize("size", [(13_300, 13_300), (50_000_001, 1), (7_072, 7_072)])
+def test_too_many_pixels_are_refused_before_any_is_decoded(size, monkeypatch):
+    monkeypatch.setattr(Image.Image, "load", lambda picture: pytest.fail("decoded"))
+    said = rf"^bomb: {size[0]:,} x {size[1]:,} pixels; valid: up to 50,000,000$"
+    with pytest.raises(DataError, match=said):
+        pictures.decode(claimed(*size), name="bomb", known=True)
+
+
+def test_a_jpeg_has_a_bound_too():
+    with pytest.raises(DataError, match="13,300 x 13,300 pixels; valid: up to 175,000,000"):
+        pictures.decode(claimed(13_300, 13_300, "JPEG"), known=True)
+
+
+def test_a_large_jpeg_comes_at_half_its_size(monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 60 * 80 - 1)
+    decoded = pictures.decode(encoded(PICTURE, "JPEG", quality=95))
+    assert decoded.size == (40, 30)
+    expected = PICTURE.resize((40, 30), Image.Resampling.BOX)
+    assert np.abs(pixels(decoded) - pixels(expected)).mean() < 2
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 60 * 80)
+    assert pictures.decode(encoded(PICTURE, "JPEG")).size == (80, 60)
+
+
+def test_pillows_own_bound_is_named_too(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match="bomb"):
         pictures.decode(encoded(noise(64, 48)), name="bomb")
+
+
+def test_files_are_read_within_bounds(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    PICTURE.save(path)
+    assert pictures.read(path).size == (80, 60)
+    monkeypatch.setattr(pictures, "MOST_BYTES", path.stat().st_size - 1)
+    with pytest.raises(DataError, match=rf"^a: a file of {path.stat().st_size:,} bytes; valid: up to"):
+        pictures.read(path, name="a")
+    with pytest.raises(DataError, match=r"b\.png: cannot be read \(No such file or directory\)"):
+        pictures.read(tmp_path / "b.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"zero\.png: not a file, but a pipe or a device"):
+        pictures.read(tmp_path / "zero.png")
+
+
+# Deep pixels
+
+
+def png_of_16_bits(values):
+    """A PNG of 16 bits a channel, of values [h, w, C]; Pillow writes such of grey alone."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, channels = values.shape
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )
+
+
+def ppm_of_16_bits(values, most=65535):
+    head = f"P{6 if values.shape[2] == 3 else 5}\n{values.shape[1]} {values.shape[0]}\n{most}\n"
+    return head.encode() + values.astype(">u2").tobytes()
+
+
+EIGHT_BITS = SMOOTH.astype(np.uint16)  # to 237
+DEEP = {
+    "grey png": lambda values: encoded(Image.fromarray(values[..., 0])),
+    "grey tiff": lambda values: encoded(Image.fromarray(values[..., 0]), "TIFF"),
+    "grey pgm": lambda values: ppm_of_16_bits(values[..., :1]),
+    "grey jpeg 2000": lambda values: encoded(Image.fromarray(values[..., 0]), "JPEG2000"),
+    "rgb png": png_of_16_bits,
+    "rgb ppm": ppm_of_16_bits,
+    "grey and alpha png": lambda v: png_of_16_bits(np.dstack([v[..., 0], np.full(v.shape[:2], 65535)])),
+    "rgb and alpha png": lambda v: png_of_16_bits(np.dstack([v, np.full(v.shape[:2], 65535)])),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_deep_pictures_that_use_their_range_are_used(kind):
+    found = pixels(pictures.decode(DEEP[kind](EIGHT_BITS * 257)))
+    expected = EIGHT_BITS if "rgb" in kind else EIGHT_BITS[..., :1].repeat(3, axis=2)
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("factor", [1, 16, 64], ids=["8 bits", "12 bits", "14 bits"])
+def test_deep_pictures_of_fewer_bits_are_refused(kind, factor):
+    with pytest.raises(
+        DataError, match=r"^x: 16 bits a channel, of whose 65,536 values none above [0-9,]+ is used"
+    ):
+        pictures.decode(DEEP[kind](EIGHT_BITS * factor), name="x")
+
+
+def test_a_header_that_tells_the_range_is_believed():
+    for values in (EIGHT_BITS * 16, EIGHT_BITS[..., :1] * 16):
+        found = pixels(pictures.decode(ppm_of_16_bits(values, most=4095)))
+        assert np.abs(found - EIGHT_BITS[..., : values.shape[2]]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_pixels_without_a_range_of_their_own_are_refused(kind):
+    with pytest.raises(DataError, match=r"no fixed range; save it with 8 or 16 bits"):
+        pictures.decode(encoded(Image.fromarray(SMOOTH[..., 0].astype(kind)), "TIFF"), name="map.tif")
 
 
 @settings(deadline=None, max_examples=100)
@@ -318,21 +435,21 @@ def test_of_a_very_long_picture_the_middle_is_kept_as_of_a_shorter_one(size, res
 
 
 def test_perceptual_hash_is_64_bits_in_hex():
-    found = pictures.perceptual_hash(PICTURE)
+    found = hashes.perceptual_hash(PICTURE)
     assert len(found) == 16
     assert 0 <= int(found, 16) < 2**64
 
 
 @pytest.mark.parametrize("i", range(6))
 def test_perceptual_hash_barely_changes_with_compression_and_size(i):
-    original = pictures.perceptual_hash(scene(i))
+    original = hashes.perceptual_hash(scene(i))
     again = pictures.decode(encoded(scene(i), "JPEG", quality=60))
-    assert distance(original, pictures.perceptual_hash(again)) <= 4
-    assert distance(original, pictures.perceptual_hash(scene(i).resize((64, 64)))) <= 4
+    assert distance(original, hashes.perceptual_hash(again)) <= 4
+    assert distance(original, hashes.perceptual_hash(scene(i).resize((64, 64)))) <= 4
 
 
 def test_perceptual_hashes_of_different_scenes_are_far_apart():
-    found = [pictures.perceptual_hash(scene(i)) for i in range(6)]
+    found = [hashes.perceptual_hash(scene(i)) for i in range(6)]
     assert min(distance(a, b) for a in found for b in found if a is not b) > 4
 
 

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 import memorability
 from memorability.core.errors import BackboneError, DataError, ParamsError
 from memorability.core.settings import checked
 from memorability.families import mean, memnet, resmem, ridge, svr
 from memorability.features import backbones
-from memorability.features.extraction import Extractor
-from memorability.media.pictures import resize_and_crop
+from memorability.features.extractor import Extractor
+from memorability.media.pictures import prepared
 from memorability.predict import predictor as module
 from memorability.predict.predictor import Failure, Predictor, Score
 from memorability.training import artifacts
 
 HEAD = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
-SIDES = {"resize": 72, "crop": 67}
-GRADIENT = {**SIDES, "lr": 0.001, "epochs": 1, "batch_size": 4}
-TRANSFORM = {"resize": 40, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+TRANSFORM_OF_PIXELS = {"fit": "squash", "resize": 72, "crop": 67}
+GRADIENT = {**TRANSFORM_OF_PIXELS, "lr": 0.001, "epochs": 1, "batch_size": 4}
+TRANSFORM = {"fit": "squash", "resize": 40, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 
 def draw(folder):
@@ -59,7 +53,7 @@ def save(folder, family, arrays, **config):
 
 
 @pytest.fixture
-def constant(tmp_path):
+def mean_model(tmp_path):
     """A model that gives everything 0.625."""
     return save(tmp_path / "models" / "mean", mean, {"mean": np.array(0.625)})
 
@@ -87,7 +81,7 @@ def trained(tmp_path_factory):
     for family, own in ((ridge, {"alphas": [1.0, 2.0]}), (svr, {"cs": [1.0], "epsilon": 0.01})):
         name = family.__name__.rpartition(".")[2]
         settings = checked(family.Params, {"family": name, **HEAD, **own}, at="x")
-        state = family.fit(settings, x, y)
+        state = family.fit(settings, x, y, groups=np.arange(len(x)))
         save(root / "models" / name, family, state, settings=own, features=extractor.describe())
         expected[name] = family.predict(settings, state, x)
     return root, expected
@@ -104,8 +98,8 @@ def of_features(trained, tmp_path, pictures):
 # Scores.
 
 
-def test_a_model_without_inputs(constant, pictures):
-    found = Predictor(constant).predict([pictures / "a.jpg", str(pictures / "b.png")])
+def test_a_model_without_inputs(mean_model, pictures):
+    found = Predictor(mean_model).predict([pictures / "a.jpg", str(pictures / "b.png")])
     assert found == [Score(pictures / "a.jpg", 0.625), Score(pictures / "b.png", 0.625)]
 
 
@@ -126,36 +120,64 @@ def test_models_within_may_lie_elsewhere(of_features, pictures, tmp_path):
     assert np.allclose([score.score for score in found], expected["ridge"], atol=1e-6)
 
 
-@pytest.mark.parametrize("family", [memnet, resmem])
-def test_a_network(tmp_path, pictures, family):
-    own = {**GRADIENT, "hidden": 16} | ({"width": 12} if family is memnet else {})
+def network(folder, family):
+    """A network with random weights, saved as the train stage does; and the network itself."""
+    own = {**GRADIENT} | ({"hidden": 16, "width": 12} if family is memnet else {"hidden": 256})
     settings = checked(family.Params, {"family": "x", **HEAD, **own}, at="x")
     torch.manual_seed(0)
     made = {"arch": "resnet18", "classes": 3}
     inner = backbones.Network(backbones.build("resnet18", classes=3), made)
     net = family.build(settings, shape=(3, 67, 67), backbone=inner).eval()
+    for name, weight in net.named_parameters():
+        if name.startswith("fc"):  # else hardly anything of a picture is left behind seven layers
+            weight.data.mul_(2)
     arrays = {name: value.numpy() for name, value in net.state_dict().items()}
     made = made if family is resmem else None
-    folder = save(tmp_path / "m", family, arrays, settings=own, shape=[3, 67, 67], backbone=made)
+    save(folder, family, arrays, settings=own, shape=[3, 67, 67], backbone=made)
+    return net
+
+
+@pytest.mark.parametrize("family", [memnet, resmem])
+def test_a_network(tmp_path, pictures, family):
+    net = network(tmp_path / "m", family)
     files = [pictures / "a.jpg", pictures / "d.png"]
-    found = Predictor(folder, device="cpu").predict(files)
-    pixels = [resize_and_crop(Image.open(file).convert("RGB"), **SIDES) for file in files]
+    found = Predictor(tmp_path / "m", device="cpu").predict(files)
+    pixels = [prepared(Image.open(file).convert("RGB"), **TRANSFORM_OF_PIXELS) for file in files]
     with torch.no_grad():
         expected = net(torch.from_numpy(np.stack(pixels)) / 255)
     assert np.allclose([score.score for score in found], expected, atol=1e-6)
 
 
-def test_the_class_is_found_in_the_package(constant):
+@pytest.mark.parametrize("name", ["ridge", "svr", "memnet", "resmem"])
+def test_a_score_is_the_same_to_the_last_bit_whatever_is_scored_with_it(
+    of_features, pictures, name, monkeypatch
+):
+    """Kernels, and with them last bits, depend on how many inputs there are."""
+    models, files, _ = of_features
+    if name in ("memnet", "resmem"):
+        network(models / name, {"memnet": memnet, "resmem": resmem}[name])
+    predictor = Predictor(models / name, device="cpu")
+    together = predictor.predict(files)
+    assert len({score.score for score in together}) == len(files)
+    assert [predictor.predict(file)[0] for file in files] == together
+    assert predictor.predict(files[::-1]) == together[::-1]
+    assert predictor.predict(files * 8)[-len(files) :] == together
+    for size in (1, 2, 3):
+        monkeypatch.setattr(module, "BATCH", size)
+        assert predictor.predict(files) == together
+
+
+def test_the_class_is_found_in_the_package(mean_model):
     assert memorability.Predictor is Predictor
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         memorability.Nothing  # noqa: B018
 
 
-def test_many_pictures_come_in_batches_and_in_order(constant, pictures, monkeypatch):
+def test_many_pictures_come_in_batches_and_in_order(mean_model, pictures, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 2)
-    predictor, batches = Predictor(constant), []
-    inner = predictor._answer
-    predictor._answer = lambda items: batches.append(len(items)) or inner(items)
+    predictor, batches = Predictor(mean_model), []
+    inner = predictor._model.predict
+    monkeypatch.setattr(predictor._model, "predict", lambda items: batches.append(len(items)) or inner(items))
     (pictures / "c.jpg").write_bytes(b"broken")
     found = list(predictor.scores([pictures]))
     assert [item.path.name for item in found] == ["a.jpg", "b.png", "c.jpg", "d.png", "e.bmp", "c.webp"]
@@ -163,34 +185,91 @@ def test_many_pictures_come_in_batches_and_in_order(constant, pictures, monkeypa
     assert batches == [2, 1, 2]
 
 
-def test_scores_come_one_batch_after_the_other(constant, pictures, monkeypatch):
+def test_scores_come_one_batch_after_the_other(mean_model, pictures, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 1)
-    stream = Predictor(constant).scores([pictures])
+    stream = Predictor(mean_model).scores([pictures])
     assert next(stream).path.name == "a.jpg"
     shutil.rmtree(pictures)
     assert isinstance(next(stream), Failure)
 
 
-def test_one_process_scores_together_with_nobody(constant, pictures):
+def test_one_process_scores_together_with_nobody(mean_model, pictures):
     (pictures / "broken.jpg").write_bytes(b"broken")
-    predictor = Predictor(constant)
+    predictor = Predictor(mean_model)
     assert predictor.scores_together([pictures]) == list(predictor.scores([pictures]))
 
 
-def test_nothing_to_score(constant):
-    assert Predictor(constant).predict([]) == []
+def test_nothing_to_score(mean_model):
+    assert Predictor(mean_model).predict([]) == []
+
+
+# What is named.
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """The folders that are looked into."""
+    found, scandir = [], os.scandir
+
+    def watched(path="."):
+        if not isinstance(path, int):
+            found.append(Path(path).resolve())
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    return found
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_path_is_one_item_and_nothing_beside_it_is_looked_at(mean_model, pictures, listed, kind):
+    predictor = Predictor(mean_model)
+    listed.clear()
+    assert [score.path for score in predictor.predict(kind(pictures / "more"))] == [
+        pictures / "more" / "c.webp"
+    ]
+    assert [score.path for score in predictor.predict(kind(pictures / "a.jpg"))] == [pictures / "a.jpg"]
+    assert set(listed) <= {pictures / "more"}
+    with pytest.raises(DataError, match="1 of 1 cannot be scored:\n  nothing/here: no such file or folder"):
+        predictor.predict(kind("nothing/here"))
+    assert set(listed) <= {pictures / "more"}
+
+
+def test_open_pictures_are_scored_as_their_files(of_features, pictures):
+    """Upright, and what is transparent on white."""
+    models, _, _ = of_features
+    predictor = Predictor(models / "ridge", device="cpu")
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.open(pictures / "b.png").save(pictures / "turned.png", exif=turned)
+    clear = Image.open(pictures / "a.jpg").convert("RGBA")
+    clear.putalpha(90)
+    clear.save(pictures / "clear.png")
+    for name in ("b.png", "d.png", "turned.png", "clear.png"):
+        (of_file,) = predictor.predict(pictures / name)
+        with Image.open(pictures / name) as picture:
+            (found,) = predictor.predict(picture)
+            assert predictor.predict([picture, pictures / name]) == [of_file, of_file]
+        assert found == of_file
+    (made,) = predictor.predict(Image.new("CMYK", (9, 9)))
+    assert made.path == Path("picture")
+
+
+def test_an_open_picture_that_none_can_read_is_a_failure(mean_model):
+    (found,) = Predictor(mean_model).scores(Image.new("F", (9, 9)))
+    assert isinstance(found, Failure)
+    assert found.reason.startswith("picture: ")
 
 
 # Failures.
 
 
-def test_every_failure_is_listed(constant, pictures):
+def test_every_failure_is_listed(mean_model, pictures):
     (pictures / "broken.jpg").write_bytes(b"broken")
     (pictures / "cut.png").write_bytes((pictures / "b.png").read_bytes()[:2000])
     (pictures / "empty").mkdir()
     paths = [pictures / name for name in ("a.jpg", "no.jpg", "broken.jpg", "cut.png", "empty")]
     with pytest.raises(DataError, match="4 of 5 cannot be scored") as error:
-        Predictor(constant).predict(paths)
+        Predictor(mean_model).predict(paths)
     for text in (
         "no.jpg: no such",
         "broken.jpg: not a picture",
@@ -198,9 +277,66 @@ def test_every_failure_is_listed(constant, pictures):
         "empty: nothing to score",
     ):
         assert text in str(error.value)
-    found = list(Predictor(constant).scores(paths))
+    found = list(Predictor(mean_model).scores(paths))
     assert found[0] == Score(paths[0], 0.625)
     assert [item.path for item in found] == paths
+
+
+def test_what_the_model_refuses_costs_no_other_score(mean_model, pictures, monkeypatch):
+    predictor = Predictor(mean_model)
+    inner = predictor._model.predict
+
+    def refuse(items):
+        if any(item.path.name == "b.png" for item in items):
+            raise DataError("layer x: 3 of 4 numbers are not finite")
+        return inner(items)
+
+    monkeypatch.setattr(predictor._model, "predict", refuse)
+    found = list(predictor.scores(pictures))
+    assert [type(item) for item in found] == [Score, Failure, Score, Score, Score]
+    assert found[1].reason == f"{pictures / 'b.png'}: layer x: 3 of 4 numbers are not finite"
+
+
+def test_a_score_that_is_no_number_is_a_failure(mean_model, pictures, monkeypatch):
+    predictor = Predictor(mean_model)
+    monkeypatch.setattr(predictor._model, "predict", lambda items: (np.full(len(items), np.nan), None))
+    (found,) = predictor.scores(pictures / "a.jpg")
+    assert found.reason == f"{pictures / 'a.jpg'}: the model (mean) gives no number for it"
+
+
+def test_large_pictures_are_scored_a_few_at_a_time(mean_model, pictures, monkeypatch):
+    """Not a whole batch of them is in memory at once."""
+    predictor, batches = Predictor(mean_model), []
+    inner = predictor._model.predict
+    monkeypatch.setattr(predictor._model, "predict", lambda items: batches.append(len(items)) or inner(items))
+    monkeypatch.setattr(module, "PIXELS", 15_000)
+    assert len(predictor.predict(pictures)) == 5
+    assert batches == [2, 2, 1]
+
+
+LONG = "n" * 300 + ".jpg"
+
+
+def test_unusable_paths_cost_no_other_score(mean_model, pictures):
+    os.mkfifo(pictures / "pipe.jpg")
+    (pictures / "loop.jpg").symlink_to("loop.jpg")
+    (pictures / "endless.jpg").symlink_to("/dev/zero")
+    (pictures / "folder.jpg").mkdir()
+    names = ["a.jpg", "pipe.jpg", "loop.jpg", "endless.jpg", "folder.jpg", "a.jpg/b.jpg", LONG, "b.png"]
+    paths = [pictures / name for name in names]
+    found = list(Predictor(mean_model).scores(paths))
+    assert [item.path for item in found] == paths
+    assert [type(item) for item in found] == [Score, *[Failure] * 6, Score]
+    assert all(item.reason.count(str(item.path)) == 1 for item in found[1:-1])
+
+
+def test_names_that_are_not_utf8_or_hold_line_breaks_are_scored(mean_model, pictures):
+    for name in (b"\xff.jpg", b"two\nlines.jpg", b"\x1b[31m.jpg"):
+        shutil.copy(pictures / "a.jpg", os.fsdecode(bytes(pictures) + b"/" + name))
+    (pictures / os.fsdecode(b"\xfe.jpg")).write_bytes(b"broken")
+    found = list(Predictor(mean_model).scores(pictures))
+    assert len(found) == 9
+    assert [os.fsencode(item.path.name) for item in found if isinstance(item, Failure)] == [b"\xfe.jpg"]
 
 
 def test_no_model(tmp_path):
@@ -208,19 +344,19 @@ def test_no_model(tmp_path):
         Predictor(tmp_path / "ridge")
 
 
-def test_a_model_of_settings_that_are_no_more(constant):
-    arrays = artifacts.load(constant)[1]
+def test_a_model_of_settings_that_are_no_more(mean_model):
+    arrays = artifacts.load(mean_model)[1]
     config = {"settings": {"family": "mean", **HEAD, "depth": 3}}
-    artifacts.save(constant, config=config, arrays=arrays)
-    with pytest.raises(ParamsError, match=r"config\.json: settings\.depth: unknown key"):
-        Predictor(constant)
+    artifacts.save(mean_model, config=config, arrays=arrays)
+    with pytest.raises(DataError, match=r"config\.json: settings\.depth: unknown key"):
+        Predictor(mean_model)
 
 
-def test_a_model_of_a_family_that_is_no_more(constant):
+def test_a_model_of_a_family_that_is_no_more(mean_model):
     config = {"settings": {"family": "gone", **HEAD}}
-    artifacts.save(constant, config=config, arrays={"mean": np.array(0.5)})
+    artifacts.save(mean_model, config=config, arrays={"mean": np.array(0.5)})
     with pytest.raises(ParamsError, match="family 'gone' is not known"):
-        Predictor(constant)
+        Predictor(mean_model)
 
 
 def test_a_missing_backbone(of_features):

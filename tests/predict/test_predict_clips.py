@@ -12,25 +12,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import worlds
 from PIL import Image
 from typer.testing import CliRunner
 
 from memorability import cli, families
 from memorability.core.errors import BackboneError, DataError, ParamsError
-from memorability.core.files import read_json, staged_folder
+from memorability.core.files import read_json, staged_folder, write_json
 from memorability.core.settings import checked
 from memorability.data import acquire, frames, splits, tables
 from memorability.data.datasets import demo_videos, mediaeval
 from memorability.data.settings import Split
 from memorability.features import backbones
-from memorability.features import extraction as features
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 from memorability.features.inputs import Listed
 from memorability.media import video
 from memorability.predict.predictor import Failure, Predictor, Score
-from memorability.training import artifacts, fitting
+from memorability.training import artifacts
 
 SAMPLING = video.Sampling("fps", fps=0.5, count=5)  # of 8 s four frames, and of the shorter clips fewer
-TRANSFORM = {"resize": 36, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+TRANSFORM = {"fit": "squash", "resize": 36, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 CUT = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 8}
 TRAINED = {"lr": 0.003, "epochs": 3, "batch_size": 6, "hidden": 16, "dropout": 0.0}
 MEMBERS = ("ridge", "caption_ridge", "time_distributed")
@@ -52,23 +54,9 @@ BLOCKS = {
         {"resize": 18, "crop": 16, "steps": 2, "lr": 0.001, "epochs": 1, "batch_size": 6},
     ),
     "frame_average": ("frames", {"calibrate": "linear", "backbone": "pictures"}),
-    "ensemble": ("predictions", {"members": MEMBERS, "level": 1, "weights": "equal"}),
+    "ensemble": ("predictions", {"members": MEMBERS, "weights": "equal"}),
 }
 OF_FRAMES = {"time_distributed": "score", "amnet_video": "attention", "frame_average": "score"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
 
 
 @dataclass(frozen=True)
@@ -107,7 +95,7 @@ def short_clip(path, count):
 def world(tmp_path_factory):
     """20 clips with scores, two shorter ones without, their frames and features, and what models contain."""
     root = tmp_path_factory.mktemp("world")
-    demo_videos.generate(root / "source", demo_videos.Params(clips=20, size=32), seed=0)
+    demo_videos.generate(root / "source", demo_videos.Params(clips=20, pixels=32), seed=0)
     for name, count in (("video21", 1), ("video22", 3)):
         short_clip(root / "source" / "sources" / f"{name}.webm", count)
     sources, beside = {"mediaeval": mediaeval.Params(root=root / "source")}, root / "beside"
@@ -115,17 +103,16 @@ def world(tmp_path_factory):
     with staged_folder(root / "frames") as out:
         index = tables.read(root / "raw" / "index.csv")
         frames.extract(index, root / "raw", SAMPLING, out=out, cache_root=beside, threads=2)
-    own = {"method": "random", "val": 0.25, "test": 0.2, "folds": 5, "fold": 0, "seed": 0}
-    split = Split(input="frames", **own, near_duplicate_bits=0)
-    rows, _, _ = splits.split(tables.read(root / "frames" / "index.csv"), split)
+    split = Split(input="frames", method="random", val=0.25, test=0.2, near_duplicate_bits=0)
+    rows = splits.split(tables.read(root / "frames" / "index.csv"), split)[0]
     torch.manual_seed(0)
     state, folder = backbones.build("squeezenet1_1", classes=4).state_dict(), root / "models" / "small"
     backbones.save(folder, arch="squeezenet1_1", state=state, transform=TRANSFORM, source="file")
-    extractor = features.Extractor(folder, **CUT, device="cpu")
+    extractor = Extractor(folder, **CUT, device="cpu")
     image_model(root / "models" / "pictures", extractor)
     listed = Listed(root / "frames")
     with staged_folder(root / "features") as out:
-        features.extract(
+        extract(
             listed.keys,
             listed.pictures.picture,
             extractor,
@@ -154,17 +141,7 @@ def fit(world, family, *, name=None, **changes):
     reads, own = BLOCKS[family]
     head = {"family": family, "track": "videos", "target": "short_term", "input": "x", "backbone": "none"}
     settings = checked(families.load(family).Params, head | own | changes, at="models.x")
-    name = name or family
-    place = fitting.Place(
-        input=world.root / reads,
-        backbone=None if settings.backbone == "none" else world.root / "models" / settings.backbone,
-        model=world.root / "models" / name,
-        predictions=world.root / "predictions" / name / "predictions.csv",
-        history=world.root / "history" / name,
-        state=world.root / "states" / name,
-    )
-    fitting.fit(settings, world.rows, place, fitting.Compute(seed=0, precision="32-true", threads=1))
-    return place.model
+    return worlds.fit(settings, world.rows, worlds.paths(world.root, name or family, input=reads)).where.model
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +194,11 @@ def test_what_is_said_of_each_frame_is_the_same_too(world, scored, family):
     )
     for score, row, length in zip(found, table.to_dict("records"), world.rows["frames"], strict=True):
         if family not in OF_FRAMES:
-            assert score.by_frame is None
+            assert score.frame_values is None
             continue
         expected = [row[name] for name in columns]
         assert np.isfinite(expected).tolist() == [t < length for t in range(SAMPLING.count)]
-        assert np.allclose(score.by_frame, expected[:length], atol=1e-4)
+        assert np.allclose(score.frame_values, expected[:length], atol=1e-4)
 
 
 def test_clips_have_four_frames_or_fewer(world):
@@ -231,23 +208,26 @@ def test_clips_have_four_frames_or_fewer(world):
 
 def test_attention_to_all_frames_sums_to_one(scored):
     for score in scored("amnet_video"):
-        assert sum(score.by_frame) == pytest.approx(1, abs=1e-5)
+        assert sum(score.frame_values) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_score_after_the_last_frame_is_that_of_the_clip(scored):
     for score in scored("time_distributed"):
-        assert score.by_frame[-1] == pytest.approx(score.score)
+        assert score.frame_values[-1] == pytest.approx(score.score)
 
 
-def test_a_model_that_ranks_places_a_clip_among_those_of_validation(world, predictor, scored):
+def test_a_model_that_ranks_places_a_clip_among_those_of_validation(world, predictor, scored, tmp_path):
     ranker, table = predictor("pairwise_ranker"), world.table("pairwise_ranker")
     scores = np.array([score.score for score in scored("pairwise_ranker")])
     truth = table["score"][table["split"] == "val"]
     assert scores.min() >= truth.min() - 1e-6
     assert scores.max() <= truth.max() + 1e-6
-    ranker._config["calibration"], curve = {"x": [0, 1], "y": [0, 1]}, ranker._config["calibration"]
-    places = np.array([score.score for score in ranker.predict(world.clips)])
-    ranker._config["calibration"] = curve
+    curve = artifacts.load(ranker.folder)[0].calibration
+    shutil.copytree(ranker.folder, tmp_path / "places")
+    config = read_json(tmp_path / "places" / "config.json")
+    write_json(tmp_path / "places" / "config.json", config | {"calibration": {"x": [0, 1], "y": [0, 1]}})
+    of_places = Predictor(tmp_path / "places", models=world.root / "models", device="cpu")
+    places = np.array([score.score for score in of_places.predict(world.clips)])
     assert np.allclose(scores, np.interp(places, curve["x"], curve["y"]))
     order = np.argsort(places, kind="stable")
     assert (np.diff(scores[order]) >= -1e-9).all()
@@ -258,10 +238,12 @@ def test_a_model_that_ranks_places_a_clip_among_those_of_validation(world, predi
     assert (np.argsort(places[val]) == np.argsort(table["ranking"][val].to_numpy())).all()
 
 
-def test_scores_do_not_depend_on_what_is_scored_with_them(world, predictor, scored):
-    for family in ("pairwise_ranker", "time_distributed", "cnn_lstm"):
-        (alone,) = predictor(family).predict(world.clips[-1:])
-        assert alone.score == pytest.approx(scored(family)[-1].score, abs=1e-6)
+@pytest.mark.parametrize("family", BLOCKS)
+def test_a_score_is_the_same_to_the_last_bit_whatever_is_scored_with_it(world, predictor, scored, family):
+    together, model = scored(family), predictor(family)
+    for i in (0, 7, -1):
+        assert model.predict(world.clips[i], titles=world.titles) == [together[i]]
+    assert model.predict(world.clips[-3:][::-1], titles=world.titles) == together[-3:][::-1]
 
 
 def test_models_that_read_frames_of_several_samplings_decode_a_clip_once_for_each(
@@ -383,13 +365,14 @@ def test_clips_are_no_pictures(world, pictures):
 
 
 def test_a_model_of_clips_scores_no_frames(predictor):
-    with pytest.raises(DataError, match=r"a model of clips \(ridge\) cannot score pictures"):
-        list(predictor("ridge").of_pictures([Image.new("RGB", (9, 9))]))
+    (found,) = predictor("ridge").scores(Image.new("RGB", (9, 9)))
+    assert isinstance(found, Failure)
+    assert found.reason == "picture: no clip, but a picture"
 
 
 def test_frames_are_averaged_with_a_model_of_pictures_alone(world, predictor):
     predictor("ridge")
-    with pytest.raises(DataError, match="a model of clips"):
+    with pytest.raises(ParamsError, match="needs an image model as its backbone; ridge is one of track videos"):
         fit(world, "frame_average", name="of-clips", backbone="ridge")
     with pytest.raises(DataError, match="small: no trained model here"):
         fit(world, "frame_average", name="of-a-network", backbone="small")
@@ -427,7 +410,7 @@ def here(world, predictor, tmp_path, monkeypatch):
         predictor(family)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(world.root / "models")
-    board = tmp_path / "metrics" / "compare" / "videos"
+    board = tmp_path / "metrics" / "videos"
     board.mkdir(parents=True)
     board = board / "short_term.leaderboard.csv"
     board.write_text("model,val_spearman\nensemble,0.9\ncaption_ridge,0.8\namnet_video,0.7\nmean,0.1\n")
@@ -503,7 +486,7 @@ def test_a_title_is_that_of_one_clip(here, paths):
 
 
 def test_where_every_model_reads_titles_one_is_asked_for(here):
-    board = here / "metrics" / "compare" / "videos" / "short_term.leaderboard.csv"
+    board = here / "metrics" / "videos" / "short_term.leaderboard.csv"
     board.write_text("model,val_spearman\nensemble,0.9\ncaption_ridge,0.8\n")
     result = run("clip.webm")
     assert isinstance(result.exception, DataError)

@@ -8,30 +8,28 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import small_world
-import torch
+import worlds
 from PIL import ExifTags, Image
-from small_world import COMPUTE, World
 from typer.testing import CliRunner
+from worlds import World
 
 from memorability import cli, families
 from memorability.core.errors import DataError, StorageError
 from memorability.core.settings import checked
-from memorability.data import splits, tables
+from memorability.data import splits, tables, true_maps
 from memorability.data.acquire import acquire
 from memorability.data.datasets import pairs
-from memorability.features import backbones
-from memorability.features.extraction import Extractor, extract
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 from memorability.features.inputs import Pictures
-from memorability.media import maps
-from memorability.media.overlay import at_size
+from memorability.media.maps import at_size
 from memorability.predict import map_files
 from memorability.predict import predictor as module
 from memorability.predict.predictor import Failure, Map, Predictor
-from memorability.training import artifacts, fitting
+from memorability.training import artifacts
 
 SIZE, COUNT = 32, 24  # of maps in pixels; of pictures
-HEAD = {"track": "maps", "target": "map", "input": "x", "backbone": "none", "size": SIZE}
+HEAD = {"track": "maps", "target": "map", "input": "x", "backbone": "none", "pixels": SIZE}
 GRADIENT = {"lr": 0.01, "epochs": 1, "batch_size": 6, "translation": 0, "cutout": 0}
 MODELS = {
     "mean": {"family": "mean"},
@@ -44,19 +42,6 @@ MODELS = {
     "palette": {"family": "palette", "width": 8, "multipliers": (1, 2), "blocks": 1, "attention": ()}
     | {"timesteps": 20, "noise": "cosine", "steps": 4, "val_pictures": 2, **GRADIENT},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
 
 
 def draw(folder, *, channels):
@@ -83,17 +68,15 @@ def make(root, *, channels):
     beside = {"work": root / "work", "store": root / "store"}
     acquire("maps", sources, root / "raw", **beside, seed=0, threads=2)
     index = tables.read(root / "raw" / "index.csv")
-    tables.write(splits.split(index, small_world.SPLIT)[0], root / "split.csv")
-    torch.manual_seed(0)
-    state = backbones.build(small_world.ARCH, classes=4).state_dict()
-    folder = root / "models" / "small"
-    backbones.save(folder, arch=small_world.ARCH, state=state, transform=small_world.TRANSFORM, source="file")
-    extractor = Extractor(folder, **{**small_world.CUT, "pool": "none"}, size=64, device="cpu")
+    tables.write(splits.split(index, worlds.SPLIT)[0], root / "split.csv")
+    world = World(root, index, tables.read(root / "split.csv"))
+    worlds.backbone(world.backbone)
+    extractor = Extractor(world.backbone, **{**worlds.CUT, "pool": "none"}, pixels=64, device="cpu")
     (root / "features").mkdir()
     index[["id"]].to_csv(root / "features" / "ids.csv", index=False)
     pictures, out = Pictures(index, root / "raw"), {"out": root / "features", "cache_root": root / "cache"}
     extract(list(index["sha256"]), pictures.picture, extractor, **out, threads=1)
-    return World(root, index, tables.read(root / "split.csv"), folder)
+    return world
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -106,27 +89,19 @@ def fitted(world):
     """Fits a model, once; gives its folder and what the pipeline predicted with it, by the picture's name."""
     done = {}
 
-    def model(name):
+    def fit(name):
         if name not in done:
             settings = checked(
                 families.load(MODELS[name]["family"]).Params, HEAD | MODELS[name], at="models.x"
             )
-            place = fitting.Place(
-                input=world.root / ("features" if name == "place_ridge" else "raw"),
-                backbone=None if settings.backbone == "none" else world.backbone,
-                model=world.root / "models" / name,
-                predictions=world.root / "predictions" / name / "predictions.csv",
-                history=world.root / "history" / name,
-                state=world.root / "states" / name,
-                raw=world.root / "raw",
-            )
-            fitting.fit(settings, world.rows, place, COMPUTE)
-            table, values = maps.read_predictions(place.predictions)
+            reads = "features" if name == "place_ridge" else "raw"
+            model = worlds.fit(settings, world.rows, worlds.paths(world.root, name, input=reads))
+            table, values = model.table, model.maps
             names = [identity.rsplit("/", 1)[1] for identity in table["id"]]
-            done[name] = place.model, dict(zip(names, values, strict=True))
+            done[name] = model.where.model, dict(zip(names, values, strict=True))
         return done[name]
 
-    return model
+    return fit
 
 
 @pytest.fixture
@@ -139,7 +114,7 @@ def images(world):
 
 
 def channels(world):
-    return maps.channels_of(world.root / "raw")
+    return true_maps.channels(world.root / "raw")
 
 
 # Maps of files
@@ -205,8 +180,8 @@ def test_maps_come_batch_after_batch(world, predictor, tmp_path, monkeypatch):
         shutil.copy(images(world) / f"{i:02}.png", tmp_path)
     (tmp_path / "02.png").write_bytes(b"broken")
     model, batches = predictor("mean"), []
-    inner = model._answer
-    model._answer = lambda items: batches.append(len(items)) or inner(items)
+    inner = model._model.predict
+    monkeypatch.setattr(model._model, "predict", lambda items: batches.append(len(items)) or inner(items))
     for limits, expected in (({"BATCH": 2}, [2, 1, 1]), ({"PIXELS": 4000}, [2, 2]), ({}, [4])):
         with monkeypatch.context() as patch:
             for name, value in limits.items():
@@ -244,8 +219,6 @@ def test_a_model_of_maps_has_no_scores(world, predictor):
     for ask in ("predict", "scores", "scores_together"):
         with pytest.raises(DataError, match=r"\(mean\) predicts maps, not scores; .*predict_maps.*--map"):
             getattr(predictor("mean"), ask)([images(world)])
-    with pytest.raises(DataError, match="predicts maps, not scores"):
-        next(predictor("mean").of_pictures([Image.new("RGB", (9, 9))]))
 
 
 @pytest.mark.parametrize(("track", "kind"), [("images", "pictures"), ("videos", "clips")])
@@ -270,7 +243,7 @@ def here(world, fitted, tmp_path, monkeypatch):
         fitted(name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(world.root / "models")
-    board = tmp_path / "metrics" / "compare" / "maps"
+    board = tmp_path / "metrics" / "maps"
     board.mkdir(parents=True)
     pd.DataFrame({"model": ["unet", "mean"], "val_cc": [0.5, 0.2]}).to_csv(
         board / "map.leaderboard.csv", index=False
@@ -470,7 +443,7 @@ def test_a_score_model_is_refused(world):
 
 
 def test_without_a_board_of_maps_a_model_is_asked_for(here):
-    (here / "metrics" / "compare" / "maps" / "map.leaderboard.csv").unlink()
+    (here / "metrics" / "maps" / "map.leaderboard.csv").unlink()
     assert "name one with --model" in refused(run("photo.jpg", "-o", "map.png"))
 
 

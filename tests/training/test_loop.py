@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import signal
+from collections import Counter
+from dataclasses import replace
 from itertools import count
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,14 +15,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from memorability.core import runtime
+from memorability.core import distributed, runtime
 from memorability.core.errors import TrainingError
-from memorability.evaluation.metrics import measure
-from memorability.training import checkpoint
-from memorability.training import loop as training
-from memorability.training.loading import Examples
-from memorability.training.optim import descend, optimiser
-from memorability.training.settings import Gradient
+from memorability.evaluation.scores import measure
+from memorability.training import checkpoint, contract, loop, settings
+from memorability.training.loading import Examples, training_order
+from memorability.training.optim import descend
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 Y = X @ np.array([0.4, -0.3, 0.2, 0.1], np.float32) + 0.5
@@ -31,16 +30,9 @@ class Stop(Exception):
     """What interrupts a run here."""
 
 
-@pytest.fixture(autouse=True)
-def torch_as_before():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-
-
-def settings(**changes):
-    return Gradient(**{"lr": 0.02, "epochs": 4, "batch_size": 8, "patience": 99} | changes)
+def made(**changes):
+    given = {"lr": 0.02, "epochs": 4, "batch_size": 8, "patience": 99, "schedule": "constant"}
+    return settings.Gradient(**given | changes)
 
 
 def step(settings, net, batch, optimisers, backward):
@@ -49,16 +41,22 @@ def step(settings, net, batch, optimisers, backward):
     return {"loss": loss.detach()}
 
 
-def task(**changes):
+def family(**changes):
     """A family of one linear layer."""
-    functions = {
-        "SELECTION": "spearman",
-        "measure": measure,
-        "optimisers": lambda s, net: {"net": optimiser(net.parameters(), **s.optimiser_options())},
+    parts = {
+        "name": "linear",
+        "Params": settings.Gradient,
+        "READS": "features",
+        "build": None,  # the loop is handed the network
         "step": step,
-        "predict": lambda s, net, batch: net(batch["x"]).squeeze(1),
+        "predict": lambda settings, net, batch: net(batch["x"]).squeeze(1),
     }
-    return SimpleNamespace(**functions | changes)
+    return contract.Gradient(**parts | changes)
+
+
+SPEARMAN = loop.Criterion(measure, "spearman", higher_is_better=True)
+# A validation measure with no ceiling, so that the best epoch is a late one.
+MSE = loop.Criterion(measure, "mse", higher_is_better=False)
 
 
 def linear(dropout=0.0):
@@ -79,6 +77,7 @@ def train(
     tmp_path,
     *,
     by=None,
+    criterion=SPEARMAN,
     net=None,
     log=None,
     seed=0,
@@ -89,7 +88,7 @@ def train(
 ):
     """Trains on the linear function; returns the weights, the predictions and the logged lines."""
     lines = []
-    fabric = runtime.fabric(precision=precision, threads=1)
+    fabric = distributed.fabric(precision=precision, threads=1)
 
     def keep(line):
         lines.append(line)
@@ -97,22 +96,23 @@ def train(
             log(line)
 
     train, val, everything = parts or (examples(rows) for rows in (TRAIN, VAL, EVERYTHING))
-    own = settings(**changes)
-    with training.unfinished(tmp_path / "run", own.model_dump_json(), fabric=fabric) as state:
-        net, (outcome,) = training.fit(
-            by or task(),
+    own = made(**changes)
+    with loop.shared_state(tmp_path / "run", own.model_dump_json(), fabric=fabric) as state:
+        net, (outcome,) = loop.fit(
+            by or family(),
             own,
             linear() if net is None else net,
             train=train,
             val=val,
-            judged=[everything],
+            predicted=[everything],
+            criterion=criterion,
             fabric=fabric,
             seed=seed,
             state=state,
             log=keep,
             compiled=compiled,
         )
-    assert outcome.by_frame is None
+    assert outcome.frame_values is None
     return {name: value.cpu().numpy() for name, value in net.state_dict().items()}, outcome.prediction, lines
 
 
@@ -122,22 +122,15 @@ def same(one, other):
     return weights and np.array_equal(one[1], other[1]) and one[2] == other[2]
 
 
-# A validation measure with no ceiling, so that the best epoch is a late one.
-GAIN = {
-    "SELECTION": "gain",
-    "measure": lambda truth, prediction: {"gain": -measure(truth, prediction)["mse"]},
-}
-
-
 # What it learns.
 
 
 def test_a_linear_function_is_learnt(tmp_path):
-    weights, prediction, lines = train(tmp_path, by=task(**GAIN), epochs=30)
+    weights, prediction, lines = train(tmp_path, criterion=MSE, epochs=30)
     assert np.allclose(prediction, Y, atol=0.02)
     assert np.allclose(weights["1.bias"], 0.5, atol=0.02)
     assert lines[-1]["train_loss"] < lines[0]["train_loss"] / 100
-    assert lines[-1]["val_gain"] > -1e-4
+    assert lines[-1]["val_mse"] < 1e-4
 
 
 def test_lines_hold_all_numbers_of_an_epoch(tmp_path):
@@ -172,7 +165,7 @@ def test_several_loading_processes_change_nothing(tmp_path):
 
 
 def test_mixed_precision(tmp_path):
-    weights, prediction, _ = train(tmp_path, by=task(**GAIN), precision="bf16-mixed", epochs=30)
+    weights, prediction, _ = train(tmp_path, criterion=MSE, precision="bf16-mixed", epochs=30)
     assert weights["1.weight"].dtype == prediction.dtype == np.float32
     assert np.allclose(prediction, Y, atol=0.1)
 
@@ -188,7 +181,7 @@ def test_evaluation_is_without_dropout(tmp_path):
         modes.append(("step", net.training, torch.is_grad_enabled()))
         return step(settings, net, batch, *rest)
 
-    train(tmp_path, by=task(predict=predict, step=watched), epochs=2)
+    train(tmp_path, by=family(predict=predict, step=watched), epochs=2)
     assert set(modes) == {("step", True, True), ("predict", False, False)}
 
 
@@ -203,7 +196,7 @@ def seen(tmp_path, parts, **changes):
         batches[-1].append(batch)
         return step(settings, net, batch, *rest)
 
-    train(tmp_path, by=task(step=watched), parts=parts, log=lambda line: batches.append([]), **changes)
+    train(tmp_path, by=family(step=watched), parts=parts, log=lambda line: batches.append([]), **changes)
     return batches[:-1]
 
 
@@ -250,58 +243,231 @@ def test_pixels_become_numbers_up_to_one(tmp_path):
     assert inputs[0].is_contiguous(memory_format=torch.channels_last)
 
 
+# Random numbers.
+
+
+def seeds(tmp_path, monkeypatch, seed=0):
+    """What every epoch's order and every step's random numbers are seeded by."""
+    orders, steps = [], []
+
+    def order(*args, seed, **options):
+        orders.append(seed)
+        return training_order(*args, seed=seed, **options)
+
+    def watched(*args):
+        steps.append(torch.initial_seed())
+        return step(*args)
+
+    monkeypatch.setattr(loop, "training_order", order)
+    train(tmp_path, by=family(step=watched), seed=seed, epochs=3)
+    return orders, steps
+
+
+def test_every_epoch_s_order_and_every_step_has_a_stream_of_its_own(tmp_path, monkeypatch):
+    orders, steps = seeds(tmp_path, monkeypatch)
+    assert (len(orders), len(steps)) == (3, 3 * 5)
+    (name, times), *_ = Counter([*orders, *steps]).most_common()
+    assert times == 1, name
+    assert seeds(tmp_path, monkeypatch) == (orders, steps)
+    other = seeds(tmp_path, monkeypatch, seed=1)
+    assert not {*orders, *steps} & {*other[0], *other[1]}
+
+
+def test_every_step_draws_other_numbers(tmp_path):
+    drawn = []
+
+    def watched(settings, net, batch, *rest):
+        drawn.append(float(torch.rand(1)))
+        return step(settings, net, batch, *rest)
+
+    train(tmp_path, by=family(step=watched))
+    assert len(set(drawn)) == len(drawn) == 4 * 5
+
+
 # What a frozen part makes of the pictures.
 
 
-def test_the_constant_comes_with_the_row_it_is_of(tmp_path):
+def test_frozen_features_come_with_the_row_they_are_of(tmp_path):
     calls = []
 
-    def constant(net, batch):
+    def frozen_features(net, batch):
         assert not net.training
         x = batch["x"]
         calls.append(len(x))
         return torch.stack([x[:, 0] * 2, x.sum(1)], dim=1)
 
     def check(batch):
-        assert torch.equal(batch["constant"][:, 0], batch["x"][:, 0] * 2)
+        assert torch.equal(batch["frozen"][:, 0], batch["x"][:, 0] * 2)
         return batch
 
-    made = task(
-        constant=constant,
+    own = family(
+        frozen_features=frozen_features,
         step=lambda settings, net, batch, *rest: step(settings, net, check(batch), *rest),
-        predict=lambda settings, net, batch: check(batch)["constant"][:, 1],
+        predict=lambda settings, net, batch: check(batch)["frozen"][:, 1],
     )
     parts = (examples(ORDER[ORDER < 40]), examples([49, 41, 45]), examples(ORDER))
-    _, prediction, _ = train(tmp_path, by=made, parts=parts, epochs=5)
+    _, prediction, _ = train(tmp_path, by=own, parts=parts, epochs=5)
     assert np.allclose(prediction, X[ORDER].sum(1), atol=1e-6)
     assert sum(calls) == 60  # once for each picture of the run
 
 
-def test_constants_that_were_computed_before_a_stop_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CONSTANT_ROWS", 8)
-    seen, batches = [], count(1)
+def test_settings_say_whether_the_part_is_frozen(tmp_path):
+    def never(net, batch):
+        raise AssertionError("computed")
 
-    def constant(net, batch, stop_at=None):
-        if next(batches) == stop_at:
-            raise Stop
-        seen.extend(map(tuple, batch["x"].tolist()))
-        return batch["x"] * 2
+    asked = []
 
-    def made(**stop):
-        return task(
-            constant=lambda net, batch: constant(net, batch, **stop),
-            predict=lambda settings, net, batch: net(batch["constant"]).squeeze(1),
+    def step_without(settings, net, batch, *rest):
+        assert "frozen" not in batch
+        return step(settings, net, batch, *rest)
+
+    own = family(
+        frozen_features=never, is_frozen=lambda settings: bool(asked.append(settings)), step=step_without
+    )
+    train(tmp_path, by=own, epochs=1)
+    assert asked
+    assert all(isinstance(one, settings.Gradient) for one in asked)
+
+
+class Counted:
+    """Inputs that count how often each was loaded."""
+
+    def __init__(self):
+        self.loaded = Counter()
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, index):
+        self.loaded[index] += 1
+        return X[index]
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_inputs_of_which_nothing_else_is_looked_at_are_loaded_once(tmp_path, only):
+    x = Counted()
+    own = family(
+        frozen_features=lambda net, batch: batch["x"] * 1,
+        ONLY_FROZEN=only,
+        step=lambda settings, net, batch, *rest: step(settings, net, {**batch, "x": batch["frozen"]}, *rest),
+        predict=lambda settings, net, batch: net(batch["frozen"]).squeeze(1),
+    )
+    parts = [examples(rows, x=x) for rows in (TRAIN, VAL, EVERYTHING)]
+    assert same(train(tmp_path, by=own, parts=parts), train(tmp_path))
+    assert x.loaded.keys() == set(range(60))
+    assert (max(x.loaded.values()) == 1) == only
+
+
+@pytest.fixture
+def part_by_part(monkeypatch):
+    """A family with frozen features that are kept in parts of 8; notes the rows they were computed of."""
+    monkeypatch.setattr(loop, "FROZEN_ROWS", 8)
+    computed = []
+
+    def own(stop_at=None):
+        batches = count(1)
+
+        def frozen_features(net, batch):
+            if next(batches) == stop_at:
+                raise Stop
+            computed.extend(map(tuple, batch["x"].tolist()))
+            return batch["x"] * 2
+
+        return family(
+            frozen_features=frozen_features,
+            predict=lambda settings, net, batch: net(batch["frozen"]).squeeze(1),
         )
 
-    expected = train(tmp_path, by=made())
-    assert len(seen) == len(set(seen)) == 60
+    return own, computed
+
+
+def test_frozen_features_that_were_computed_before_a_stop_are_kept(tmp_path, part_by_part):
+    own, computed = part_by_part
+    expected = train(tmp_path, by=own())
+    assert len(computed) == len(set(computed)) == 60
     for stop_at in (3, 6, 8):  # of train: 5 parts of 8 rows; of val: one of 8 and one of 2; of the rest: 2
-        seen.clear()
-        batches = count(1)
+        computed.clear()
         with pytest.raises(Stop):
-            train(tmp_path, by=made(stop_at=stop_at))
-        assert same(train(tmp_path, by=made()), expected)
-        assert len(seen) == len(set(seen)) == 60
+            train(tmp_path, by=own(stop_at=stop_at))
+        assert same(train(tmp_path, by=own()), expected)
+        assert len(computed) == len(set(computed)) == 60
+
+
+# What became of the state since it was left.
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "halved": lambda content: content[: len(content) // 2],
+    "cut by one byte": lambda content: content[:-1],
+    "longer": lambda content: content + b"\0",
+    "zeros": lambda content: bytes(len(content)),
+    "zeros at the end": lambda content: content[:-64] + bytes(64),
+    "text": lambda content: b"not what it was",
+    "one bit": lambda content: flipped(content, len(content) // 2),
+    "one bit of the seal": lambda content: flipped(content, len(content) - 1),
+    "one bit of the beginning": lambda content: flipped(content, 0),
+}
+
+
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.usefixtures("saving")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_said_and_begun_anew(tmp_path, whole, damage, capsys):
+    with pytest.raises(Stop):
+        train(tmp_path, by=family(step=stopping(9)), net=linear(0.5), schedule="cosine")
+    path = tmp_path / "run" / "last.pt"
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    capsys.readouterr()
+    steps = []
+    again = family(step=lambda *args: steps.append(1) or step(*args))
+    assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
+    assert len(steps) == 4 * 5
+    printed = capsys.readouterr().out
+    assert printed.count("thrown away") == 1
+    assert f"{path}: damaged since an interrupted run left it; thrown away and made again\n" in printed
+    assert "going on" not in printed
+
+
+@pytest.mark.usefixtures("saving")
+def test_weights_of_a_state_that_were_changed_are_never_trained_on(tmp_path, whole):
+    """400 bytes anywhere, such as a disk that fails would change."""
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        with pytest.raises(Stop):
+            train(tmp_path, by=family(step=stopping(9)), net=linear(0.5), schedule="cosine")
+        path = tmp_path / "run" / "last.pt"
+        content = np.frombuffer(path.read_bytes(), np.uint8).copy()
+        content[rng.integers(0, len(content), 400)] ^= 255
+        path.write_bytes(content.tobytes())
+        assert same(train(tmp_path, net=linear(0.5), schedule="cosine"), whole)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_frozen_features_are_said_and_computed_anew(tmp_path, part_by_part, damage, capsys):
+    own, computed = part_by_part
+    expected = train(tmp_path, by=own())
+    with pytest.raises(Stop):
+        train(tmp_path, by=own(stop_at=6))
+    path = sorted((tmp_path / "run").glob("frozen-*.npy"))[2]
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    computed.clear()
+    capsys.readouterr()
+    assert same(train(tmp_path, by=own()), expected)
+    assert len(computed) == 60 - 4 * 8  # one of five parts again
+    assert capsys.readouterr().out.count(f"{path}: damaged") == 1
+
+
+def test_frozen_features_of_other_rows_are_not_used(tmp_path, part_by_part):
+    own, _ = part_by_part
+    expected = train(tmp_path, by=own())
+    with pytest.raises(Stop):
+        train(tmp_path, by=own(stop_at=6))
+    one, other, *_ = sorted((tmp_path / "run").glob("frozen-*.npy"))
+    one.write_bytes(other.read_bytes())
+    assert same(train(tmp_path, by=own()), expected)
 
 
 # Interruptions. (Those by a kill are in test_interruption.py.)
@@ -335,9 +501,9 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("at", [1, 2, 4, 6, 13, 20])
 def test_a_run_stopped_within_an_epoch_repeats_no_step(tmp_path, whole, at):
     with pytest.raises(Stop):
-        train(tmp_path, by=task(step=stopping(at)), net=linear(0.5), schedule="cosine")
+        train(tmp_path, by=family(step=stopping(at)), net=linear(0.5), schedule="cosine")
     resumed = []
-    again = task(step=lambda *args: resumed.append(1) or step(*args))
+    again = family(step=lambda *args: resumed.append(1) or step(*args))
     assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
     assert len(resumed) == 4 * 5 - (at - 1)
 
@@ -346,9 +512,9 @@ def test_a_run_stopped_within_an_epoch_repeats_no_step(tmp_path, whole, at):
 def test_a_run_stopped_again_and_again(tmp_path, whole):
     for _ in range(9):
         with pytest.raises(Stop):
-            train(tmp_path, by=task(step=stopping(3)), net=linear(0.5), schedule="cosine")
+            train(tmp_path, by=family(step=stopping(3)), net=linear(0.5), schedule="cosine")
     resumed = []
-    again = task(step=lambda *args: resumed.append(1) or step(*args))
+    again = family(step=lambda *args: resumed.append(1) or step(*args))
     assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
     assert len(resumed) == 4 * 5 - 9 * 2
 
@@ -357,13 +523,13 @@ def test_a_run_stopped_again_and_again(tmp_path, whole):
 @pytest.mark.parametrize("at", [1, 3, 7, 9, 16])  # two batches of validation in each of four epochs
 def test_a_run_stopped_while_it_predicts_repeats_no_step(tmp_path, whole, at):
     steps = []
-    counted = task(
+    counted = family(
         step=lambda *args: steps.append(1) or step(*args),
         predict=stopping(at, lambda settings, net, batch: net(batch["x"]).squeeze(1)),
     )
     with pytest.raises(Stop):
         train(tmp_path, by=counted, net=linear(0.5), schedule="cosine")
-    again = task(step=counted.step)
+    again = family(step=counted.step)
     assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
     assert len(steps) == 4 * 5
 
@@ -380,13 +546,13 @@ def test_asked_to_stop_it_saves_after_the_step_in_hand(tmp_path, whole, capsys, 
 
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as stopped:
-        train(tmp_path, by=task(step=signalled), net=linear(0.5), schedule="cosine")
+        train(tmp_path, by=family(step=signalled), net=linear(0.5), schedule="cosine")
     assert stopped.value.code == 128 + number
     assert signal.getsignal(number) == before
     where = f"epoch {(at - 1) // 5}, step {(at - 1) % 5 + 1}"
     assert f"stopped; run again to go on at {where}\n" in capsys.readouterr().out
     resumed = []
-    again = task(step=lambda *args: resumed.append(1) or step(*args))
+    again = family(step=lambda *args: resumed.append(1) or step(*args))
     assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
     assert len(resumed) == 4 * 5 - at
     assert f"going on at {where}\n" in capsys.readouterr().out
@@ -401,18 +567,17 @@ def test_asked_twice_it_stops_at_once(tmp_path, monkeypatch):
         raise AssertionError("went on")
 
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, by=task(step=signalled))
+        train(tmp_path, by=family(step=signalled))
 
 
 @pytest.mark.usefixtures("saving")
 def test_patience_is_remembered(tmp_path):
     values = iter([0.5, 0.9, 0.1, 0.2, 0.3, 0.4])
-    made = scripted(values)
+    criterion = scripted(values)
     with pytest.raises(Stop):
-        train(tmp_path, by=made, log=stop_after(2), epochs=9, patience=2)
-    assert [line["val_score"] for line in train(tmp_path, by=made, epochs=9, patience=2)[2]] == [
-        *(0.5, 0.9, 0.1, 0.2)
-    ]
+        train(tmp_path, criterion=criterion, log=stop_after(2), epochs=9, patience=2)
+    lines = train(tmp_path, criterion=criterion, epochs=9, patience=2)[2]
+    assert [line["val_score"] for line in lines] == [0.5, 0.9, 0.1, 0.2]
 
 
 @pytest.mark.usefixtures("saving")
@@ -430,11 +595,11 @@ def test_the_state_is_gone_at_the_end_and_no_other(tmp_path):
 
 @pytest.mark.usefixtures("saving")
 def test_numbers_of_numpy_do_not_spoil_the_state(tmp_path):
-    """A family may measure with NumPy; a state is read without running any code that is in it."""
-    made = task(measure=lambda truth, prediction: {"spearman": np.float64(0.5)})
+    """Measures may be NumPy's; a state is read without running any code that is in it."""
+    numpy = loop.Criterion(lambda truth, prediction: {"one": np.float64(0.5)}, "one", higher_is_better=True)
     with pytest.raises(Stop):
-        train(tmp_path, by=made, log=stop_after(1))
-    assert len(train(tmp_path, by=made)[2]) == 4
+        train(tmp_path, criterion=numpy, log=stop_after(1))
+    assert len(train(tmp_path, criterion=numpy)[2]) == 4
 
 
 @pytest.mark.usefixtures("saving")
@@ -442,7 +607,7 @@ def test_mixed_precision_goes_on(tmp_path):
     changes = {"precision": "bf16-mixed", "schedule": "cosine"}
     expected = train(tmp_path, net=linear(0.5), **changes)
     with pytest.raises(Stop):
-        train(tmp_path, by=task(step=stopping(9)), net=linear(0.5), **changes)
+        train(tmp_path, by=family(step=stopping(9)), net=linear(0.5), **changes)
     assert same(train(tmp_path, net=linear(0.5), **changes), expected)
 
 
@@ -457,19 +622,20 @@ def stop_after(epoch):
     return log
 
 
-def scripted(values):
-    """A task whose validation measure is the next of `values`, whatever was predicted."""
-    return task(SELECTION="score", measure=lambda truth, prediction: {"score": next(values)})
+def scripted(values, *, higher_is_better=True):
+    """The measure of validation is the next of `values`, whatever was predicted."""
+    return loop.Criterion(lambda truth, prediction: {"score": next(values)}, "score", higher_is_better)
 
 
-def selected(tmp_path, values, **changes):
+def selected(tmp_path, values, *, higher_is_better=True, **changes):
     """The epochs that ran, and which of them the returned weights are of."""
     net, snapshots = linear(), []
 
     def log(line):
         snapshots.append(net[1].weight.detach().cpu().numpy().copy())
 
-    weights, _, lines = train(tmp_path, by=scripted(iter(values)), net=net, log=log, **changes)
+    criterion = scripted(iter(values), higher_is_better=higher_is_better)
+    weights, _, lines = train(tmp_path, criterion=criterion, net=net, log=log, **changes)
     best = [i for i, snapshot in enumerate(snapshots) if np.array_equal(snapshot, weights["1.weight"])]
     return len(lines), best
 
@@ -493,9 +659,14 @@ def test_the_best_epoch_is_returned_and_patience_ends_it(tmp_path, values, patie
     assert selected(tmp_path, values, epochs=epochs, patience=patience) == (ran, [best])
 
 
+@pytest.mark.parametrize(("higher", "best"), [(True, 1), (False, 2)])
+def test_each_measure_says_which_end_of_it_is_better(tmp_path, higher, best):
+    assert selected(tmp_path, [0.5, 0.9, 0.1, 0.4], higher_is_better=higher) == (4, [best])
+
+
 def test_constant_predictions_have_no_correlation_but_train(tmp_path):
-    constant = task(predict=lambda settings, net, batch: torch.full_like(batch["x"][:, 0], 0.5))
-    _, prediction, lines = train(tmp_path, by=constant, patience=2)
+    same = family(predict=lambda settings, net, batch: torch.full_like(batch["x"][:, 0], 0.5))
+    _, prediction, lines = train(tmp_path, by=same, patience=2)
     assert [line["val_spearman"] for line in lines] == [None, None, None]
     assert set(prediction) == {0.5}
 
@@ -505,15 +676,13 @@ def test_constant_predictions_have_no_correlation_but_train(tmp_path):
 
 def rates(tmp_path, by=None, **changes):
     """The learning rates that steps are made with, one of each epoch."""
-    made = by or task()
-    used = []
+    own, used = by or family(), []
 
     def watched(settings, net, batch, optimisers, backward):
         used.append(tuple(o.param_groups[0]["lr"] for o in optimisers.values()))
-        return made.step(settings, net, batch, optimisers, backward)
+        return own.step(settings, net, batch, optimisers, backward)
 
-    by = SimpleNamespace(**vars(made) | {"step": watched})
-    lines = train(tmp_path, by=by, **changes)[2]
+    lines = train(tmp_path, by=replace(own, step=watched), **changes)[2]
     assert len(set(used[::5])) == len(set(used))
     return used[::5], [line["lr"] for line in lines]
 
@@ -550,11 +719,11 @@ def two_optimisers(**changes):
             losses[name] = loss.detach()
         return losses
 
-    return task(optimisers=optimisers, step=step, **changes)
+    return family(optimisers=optimisers, step=step, **changes)
 
 
 def test_two_optimisers_learn(tmp_path):
-    _, prediction, lines = train(tmp_path, by=two_optimisers(**GAIN), epochs=30)
+    _, prediction, lines = train(tmp_path, by=two_optimisers(), criterion=MSE, epochs=30)
     assert np.allclose(prediction, Y, atol=0.03)
     assert {"train_weight", "train_bias"} <= set(lines[0])
 
@@ -614,13 +783,15 @@ def named_parts():
 def test_a_loss_that_leads_nowhere_is_named(tmp_path, factor, text, at, where):
     changes = {"parts": named_parts(), "schedule": "step", "step_epochs": 2}
     with pytest.raises(TrainingError) as error:
-        train(tmp_path, by=task(step=faulty(at, factor)), **changes)
+        train(tmp_path, by=family(step=faulty(at, factor)), **changes)
     rate = 0.02 if at == 2 else 0.002
     assert str(error.value).startswith(f"{where} (picture-")
     assert f"the loss {text}" in str(error.value)
     assert f"at learning rate {{'net': {rate}}}; try a lower lr than 0.02" in str(error.value)
     with pytest.raises(TrainingError, match=re.escape(where)):  # again, since nothing was mended
-        train(tmp_path, by=task(step=faulty(at, factor)), parts=named_parts(), schedule="step", step_epochs=2)
+        train(
+            tmp_path, by=family(step=faulty(at, factor)), parts=named_parts(), schedule="step", step_epochs=2
+        )
 
 
 def test_the_pictures_of_the_step_are_named(tmp_path):
@@ -632,7 +803,7 @@ def test_the_pictures_of_the_step_are_named(tmp_path):
         return losses if len(batches) < 3 else {"loss": losses["loss"] * math.nan}
 
     with pytest.raises(TrainingError) as error:
-        train(tmp_path, by=task(step=watched), parts=named_parts(), epochs=1)
+        train(tmp_path, by=family(step=watched), parts=named_parts(), epochs=1)
     rows = (batches[2][:4, None] == X).all(2).argmax(1)
     assert f"({', '.join(NAMES[row] for row in rows)}, ...)" in str(error.value)
 
@@ -645,13 +816,13 @@ def test_inputs_without_names_have_numbers():
 def test_a_state_never_holds_a_loss_that_leads_nowhere(tmp_path):
     for _ in range(2):
         with pytest.raises(TrainingError, match="epoch 1, step 2 "):
-            train(tmp_path, by=task(step=faulty_from_state(7, tmp_path)))
+            train(tmp_path, by=family(step=faulty_from_state(7, tmp_path)))
         state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
         assert (state["progress"]["epoch"], state["progress"]["step"]) == (1, 2)
         assert math.isfinite(state["progress"]["totals"]["loss"])
         assert all(value.isfinite().all() for value in state["parts"]["net"].values())
     steps = []
-    train(tmp_path, by=task(step=lambda *args: steps.append(1) or step(*args)), lr=0.01)
+    train(tmp_path, by=family(step=lambda *args: steps.append(1) or step(*args)), lr=0.01)
     assert len(steps) == 4 * 5  # another lr starts afresh
 
 
@@ -678,14 +849,17 @@ def used_up_by_numpy():
 @pytest.mark.parametrize("use", [used_up_by_torch, used_up_on_a_cpu, used_up_by_numpy])
 def test_memory_that_is_used_up(tmp_path, use):
     with pytest.raises(TrainingError, match=r"out of memory: lower one of batch_size \(8\), or on a GPU set"):
-        train(tmp_path, by=task(step=lambda *args: use()))
+        train(tmp_path, by=family(step=lambda *args: use()))
 
 
 def test_the_params_that_cost_memory_are_named():
-    settings = SimpleNamespace(batch_size=8, crop=67, hidden=16, lr=0.1)
+    class Sized(settings.PictureModel):
+        hidden: int = 16
+
+    own = Sized(family="x", track="images", input="x", batch_size=8, crop=67)
     with (
         pytest.raises(TrainingError, match=r"lower one of batch_size \(8\), crop \(67\), hidden \(16\), or"),
-        training.memory_explained(settings),
+        loop.memory_explained(own),
     ):
         raise MemoryError
 
@@ -695,7 +869,7 @@ def test_other_errors_stay_what_they_are(tmp_path):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        train(tmp_path, by=task(step=wrong))
+        train(tmp_path, by=family(step=wrong))
 
 
 # Compiled.
@@ -716,5 +890,5 @@ def test_a_compiled_network_gives_the_same(tmp_path, whole, monkeypatch):
     monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(checkpoint, "SAVE_SHARE", 1e9)
     with pytest.raises(Stop):
-        train(tmp_path, by=task(step=stopping(9)), net=linear(0.5), schedule="cosine", compiled=True)
+        train(tmp_path, by=family(step=stopping(9)), net=linear(0.5), schedule="cosine", compiled=True)
     assert same(train(tmp_path, net=linear(0.5), schedule="cosine"), whole)  # its state fits both

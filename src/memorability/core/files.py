@@ -138,7 +138,7 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         OSError: the file cannot be opened or read.
         DataError: it is no plain file, or has more bytes.
     """
-    with path.open("rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise DataError("not a file, but a pipe or a device")

@@ -17,7 +17,9 @@ RAW, FRAMES, SPLITS, FEATURES = (Path("data", name) for name in ("raw", "frames"
 MODELS = Path("models")
 PREDICTIONS = Path("data/predictions")
 METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figures")
+PLOTS_PAGE = Path("plots/page.html")  # .dvc/config names it
 STATES = Path(".states")  # outside DVC, which deletes the outputs of a stage that was stopped
+CHECKED = STATES / "params.key"  # of params whose every block was found valid
 TIMES = Path("logs/times.csv")
 
 

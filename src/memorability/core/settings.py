@@ -45,11 +45,13 @@ def checked(schema: type[B], block: Any, *, at: str, error: type[MemorabilityErr
         return schema.model_validate(dict(block))
     except ValidationError as invalid:
         lines = [_explain(schema, dict(problem), at) for problem in invalid.errors()]
-        raise error(f"{len(lines)} problems in the params:\n{listing(lines)}") from invalid
+        count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise error(f"{count} in the params:\n{listing(lines)}") from invalid
 
 
 def _explain(schema: type[BaseModel], problem: dict[str, Any], at: str) -> str:
-    where = ".".join(str(part) for part in (at, *problem["loc"]) if part != "")
+    keys = [_key(part) for part in problem["loc"] if part != "[key]"]
+    where = ".".join(part for part in (at, *keys) if part)
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key; valid keys: {', '.join(_keys(schema, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
@@ -57,6 +59,11 @@ def _explain(schema: type[BaseModel], problem: dict[str, Any], at: str) -> str:
     if problem["type"] == "value_error":  # of a whole block, and it says itself what it received
         return f"{where or 'params.yaml'}: {problem['ctx']['error']}"
     return f"{where}: received {_short(problem['input'])}; {problem['msg']}"
+
+
+def _key(part: Any) -> str:
+    """A key as it stands in the file, or as Python writes it where that could be read as something else."""
+    return str(part) if re.fullmatch(r"[\w-]{1,64}", str(part)) else reprlib.repr(part)
 
 
 def _short(value: Any) -> str:

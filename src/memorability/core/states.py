@@ -3,22 +3,31 @@
 A piece of work has one folder, named after it and outside DVC (which deletes the outputs of a stage that
 was stopped). The folder holds the key of all that the result depends on; under another key
 (other params, data, code or torch) what it holds is stale and thrown away.
+
+Nothing in it is believed: a file that is `kept` ends with its SHA-256, and each of `lines` begins with its own. What a
+disk, an editor or half a copy has changed is thrown away, which is said, and made again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from memorability.core.errors import StateError
-from memorability.core.files import digest, write_text
+from memorability.core.files import digest, staged, write_text
 
 KEY = "key.txt"
+SEAL = hashlib.sha256().digest_size  # bytes at the end of a file that is kept
 
 
 def key(*parts: str) -> str:
@@ -57,7 +66,7 @@ def unfinished(folder: Path, *parts: str) -> Iterator[Path]:
         raise StateError(f"{folder}: another process is at this; wait for its end, or stop it") from error
     with held:
         named = key(*parts)
-        if not (folder / KEY).is_file() or (folder / KEY).read_text(encoding="utf-8") != named:
+        if not _is_of(folder, named):
             _remove(folder)
             folder.mkdir()
             write_text(folder / KEY, named)
@@ -65,7 +74,86 @@ def unfinished(folder: Path, *parts: str) -> Iterator[Path]:
         _remove(folder)
 
 
+def _is_of(folder: Path, named: str) -> bool:
+    """Whether the folder was left under this key."""
+    try:
+        found = (folder / KEY).read_bytes()
+    except OSError:
+        return False
+    if not re.fullmatch(rb"[0-9a-f]{64}", found):
+        _say(folder / KEY)
+    return found == named.encode()
+
+
 def _remove(folder: Path) -> None:
-    (folder / KEY).unlink(missing_ok=True)  # first: what a kill leaves of the folder must not be taken up
-    if folder.exists():
-        shutil.rmtree(folder)
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    if (folder / KEY).is_file():
+        (folder / KEY).unlink()  # first: what a kill leaves of the folder must not be taken up
+    shutil.rmtree(folder)
+
+
+# What is kept in the folder.
+
+
+@contextmanager
+def keeping(path: Path) -> Iterator[Path]:
+    """As `files.staged`, of a file that ends with the SHA-256 of its name and of what is before it.
+
+    In the file and not beside it, so that a kill never parts them. Readers of zip archives (`torch.load`) and of
+    arrays (`np.load`) do not look so far.
+    """
+    with staged(path) as scratch:
+        yield scratch
+        with scratch.open("r+b") as stream:
+            seal = hashlib.file_digest(stream, lambda: hashlib.sha256(path.name.encode())).digest()
+            stream.seek(0, os.SEEK_END)
+            stream.write(seal)
+
+
+def kept(path: Path) -> bool:
+    """Whether `keeping` has left the file here, whole. What is not whole is removed, and said in a line."""
+    if not path.is_file():
+        return False
+    if _whole(path):
+        return True
+    path.unlink()
+    _say(path)
+    return False
+
+
+def _whole(path: Path) -> bool:
+    left, total = path.stat().st_size - SEAL, hashlib.sha256(path.name.encode())
+    with path.open("rb") as stream:
+        while left > 0 and (part := stream.read(min(left, 2**20))):
+            total.update(part)
+            left -= len(part)
+        return left == 0 and stream.read() == total.digest()
+
+
+def line(record: dict[str, Any]) -> str:
+    """A line of a journal, for `lines`."""
+    text = json.dumps(record)
+    return f"{digest(text)} {text}\n"
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a journal up to the first line that is not whole.
+
+    That may be the half of a last line, which a killed run leaves; any other is said.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        for read in stream:
+            seal, _, text = read.partition(b" ")
+            if not read.endswith(b"\n") or digest(text.removesuffix(b"\n")) != seal.decode("latin-1"):
+                if read.endswith(b"\n"):
+                    _say(path)
+                return
+            yield json.loads(text)
+
+
+def _say(path: Path) -> None:
+    print(f"{path}: damaged since an interrupted run left it; thrown away and made again", flush=True)

@@ -7,9 +7,11 @@ from typing import Any
 
 import yaml
 
-from memorability.core.errors import ParamsError
+from memorability.core.errors import DataError, ParamsError
+from memorability.core.files import read_bytes
 
 LARGEST = 2**20  # bytes of a file
+MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
 MOST = 100_000  # nodes, with every alias written out
 
 
@@ -17,12 +19,14 @@ class _Loader(yaml.SafeLoader):
     """A key that stands twice is an error: the last one would count, without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = list[Any]()
+        keys = set[Any]()
         for key, _ in node.value:
+            if key.tag == MERGE:
+                continue
             value = self.construct_object(key, deep=True)
             if value in keys:
                 raise yaml.MarkedYAMLError(problem=f"key {value!r} twice", problem_mark=key.start_mark)
-            keys.append(value)
+            keys.add(value)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -33,25 +37,30 @@ def read_yaml(path: Path) -> Any:
         ParamsError: it is not there, is no YAML in UTF-8, has a key twice, or is larger than anybody writes by hand.
     """
     try:
-        content = path.read_bytes()
-        if len(content) > LARGEST:
-            raise ParamsError(f"{path}: {len(content)} bytes; at most {LARGEST} are read")
-        loader = _Loader(content.decode("utf-8-sig"))
-        try:
-            node = loader.get_single_node()
-            if node is not None and _written_out(node, {}) > MOST:
-                raise ParamsError(f"{path}: over {MOST} values, with its aliases written out")
-            return None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
+        text = read_bytes(path, limit=LARGEST).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ParamsError(f"{path}: no such file; run this from the project's root") from error
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: no UTF-8 ({error}); save it as UTF-8") from error
+    except (DataError, OSError) as error:
+        raise ParamsError(f"{path}: cannot be read ({error})") from error
+    try:
+        return _constructed(text)
     except RecursionError as error:
         raise ParamsError(f"{path}: nested too deeply") from error
-    except (yaml.YAMLError, ValueError, TypeError, OSError) as error:  # such as a date that is none
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # such as a date that is none
         raise ParamsError(f"{path}: no valid YAML ({error})") from error
+
+
+def _constructed(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None and _written_out(node, {}) > MOST:
+            raise ValueError(f"over {MOST} values, with its aliases written out")
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import pandas as pd
 
 from memorability.core import states
-from memorability.core.errors import DataError
-from memorability.core.files import full_disk_named, staged_folder, write_text
-from memorability.core.parallel import map_ahead
-from memorability.core.progress import bar
-from memorability.data import datasets, tables
-from memorability.data.shards import ShardWriter, Span
-from memorability.media.maps import decode_map
-from memorability.media.pictures import decode, perceptual_hash
+from memorability.core.errors import DataError, listing
+from memorability.core.files import staged_folder
+from memorability.data import datasets, packing, tables
+from memorability.data.shards import Span
 
-OTHER_SHAPE = 0.02  # how far width / height of a map may be off that of its picture
+OTHER_SHAPE: Final = 0.02  # how far width / height of a map may be off that of its picture
+EXAMINE: Final = {"images": packing.picture, "videos": packing.clip, "maps": packing.picture}
 
 
 def acquire(
@@ -43,7 +41,8 @@ def acquire(
         store: where downloaded files are kept.
 
     Raises:
-        DataError: in track maps, no data set has maps, or some have maps of 1 channel and others of 3.
+        DataError: no file of a data set is where its table says; in track maps, no data set has maps, or some
+            have maps of 1 channel and others of 3.
     """
     wanted = json.dumps({name: settings.model_dump(mode="json") for name, settings in sources.items()})
     with states.unfinished(work, track, wanted, repr(seed)) as folder:
@@ -52,13 +51,14 @@ def acquire(
             for name, settings in sources.items()
         ]
         rows = pd.concat(read, ignore_index=True)
+        _warn_of_missing(rows)
         channels = _channels(rows) if track == "maps" else None
         packed = folder / "packed"
         packed.mkdir(exist_ok=True)
         # A row that an adapter finds a problem in is not packed.
         sound = rows[rows["problem"].isna()] if "problem" in rows else rows
-        examine, kind = _EXAMINE[track], "clips" if track == "videos" else "pictures"
-        files = _pack(sound["id"], sound["file"], examine, packed, kind, threads=threads)
+        kind = "clips" if track == "videos" else "pictures"
+        files = packing.pack(sound["id"], sound["file"], EXAMINE[track], packed, kind, threads=threads)
         files.index = sound.index
         found = files.pop("problem")
         rows["problem"] = rows["problem"].fillna(found) if "problem" in rows else found
@@ -76,6 +76,24 @@ def acquire(
     return index
 
 
+def _warn_of_missing(rows: pd.DataFrame) -> None:
+    """Names the files that are not there, with the paths that were tried.
+
+    Raises:
+        DataError: of a data set none is there.
+    """
+    for name, files in rows["file"].groupby(rows["dataset"], sort=False):
+        missing = [str(file) for file in files if not os.path.lexists(file)]
+        if len(missing) == len(files):
+            raise DataError(
+                f"data set {name}: none of its {len(files)} files is there; tried:\n{listing(missing, 3)}\n"
+                "Names in a table are relative to the data set's `root`"
+            )
+        if missing:
+            said = f"data set {name}: {len(missing)} of {len(files)} files are not there; tried:"
+            print(f"warning: {said}\n{listing(missing, 5)}", file=sys.stderr)
+
+
 def _others(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The files of features that data sets bring. A table of id, frame and file each."""
     for column in (name for name in rows.columns if name.startswith(datasets.GIVEN)):
@@ -87,7 +105,7 @@ def _others(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _beside(files: pd.DataFrame, name: str, folder: Path, threads: int) -> pd.DataFrame:
     """Packs such files, and returns the table of where they lie."""
     files = files.reset_index(drop=True)
-    packed = _pack(files["id"], files["file"], _whole, folder, name, threads=threads)
+    packed = packing.pack(files["id"], files["file"], packing.whole, folder, name, threads=threads)
     return pd.concat([files.drop(columns="file"), packed[list(Span._fields)]], axis=1)
 
 
@@ -100,8 +118,8 @@ def _with_maps(
     was stopped went on with another picture.
     """
     paired = rows[rows["map_file"].notna() & rows["problem"].isna()]
-    examine = partial(_map, channels=channels)
-    files = _pack(paired["id"], paired["map_file"], examine, folder, "maps", threads=threads)
+    examine = partial(packing.map_of_picture, channels=channels)
+    files = packing.pack(paired["id"], paired["map_file"], examine, folder, "maps", threads=threads)
     files.index = paired.index
     problem = files["problem"].fillna(_other_shape(files, paired))
     sound = files[problem.isna()]
@@ -138,119 +156,22 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-class Examined(NamedTuple):
-    content: bytes | None  # None: not to be packed
-    facts: dict[str, Any]
-
-
-def _clip(file: Path) -> Examined:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        return Examined(None, {"problem": f"cannot be read ({error.strerror})"})
-    return Examined(content, {})
-
-
-def _picture(file: Path) -> Examined:
-    content, facts = _clip(file)
-    if content is None:
-        return Examined(None, facts)
-    try:
-        picture = decode(content)
-    except DataError as error:
-        return Examined(None, {"problem": str(error)})
-    seen = {"width": picture.width, "height": picture.height, "phash": perceptual_hash(picture)}
-    return Examined(content, seen)
-
-
-_EXAMINE: dict[str, Callable[[Path], Examined]] = {"images": _picture, "videos": _clip, "maps": _picture}
-
-
-def _map(file: Path, *, channels: int) -> Examined:
-    content, facts = _clip(file)
-    try:
-        if content is None:
-            raise DataError(f"map {file.name}: {facts['problem']}")
-        decoded = decode_map(content, channels=channels, name=f"map {file.name}")
-    except DataError as error:
-        return Examined(None, {"problem": str(error)})
-    return Examined(content, {"width": decoded.width, "height": decoded.height})
-
-
-def _whole(file: Path) -> Examined:
-    return Examined(file.read_bytes(), {})
-
-
-def _pack(
-    ids: pd.Series,
-    files: pd.Series,
-    examine: Callable[[Path], Examined],
-    folder: Path,
-    prefix: str,
-    *,
-    threads: int,
-) -> pd.DataFrame:
-    """Packs files into shards; returns facts and span of each, a row a file.
-
-    Each line of the journal `PREFIX.jsonl` is written when its member is, so a killed run is followed
-    from its last line on, as long as the files behind the lines are still what they were.
-    """
-    journal = folder / f"{prefix}.jsonl"
-    wanted = list(zip(ids, map(Path, files), strict=True))
-    done = _still_true(journal, wanted)
-    packed = [Span(*(line[name] for name in Span._fields)) for line in done if "shard" in line]
-    write_text(journal, "".join(json.dumps(line) + "\n" for line in done))
-    left = wanted[len(done) :]
-
-    def examined(item: tuple[str, Path]) -> tuple[dict[str, Any], Examined]:
-        return _stamp(*item), examine(item[1])
-
-    results = map_ahead(examined, left, threads=threads, ahead=4 * threads)
-    with (
-        full_disk_named(folder, then="what is packed is kept for the next run"),
-        ShardWriter(folder, prefix=prefix, after=packed[-1] if packed else None) as shards,
-        journal.open("a", encoding="utf-8", buffering=1) as lines,  # a line at a time
-        bar(results, total=len(wanted), initial=len(done), of=f"acquire {prefix}", unit="file") as progress,
-    ):
-        for stamp, item in progress:
-            span = {} if item.content is None else shards.add(stamp["id"], item.content)._asdict()
-            lines.write(json.dumps(stamp | item.facts | span) + "\n")
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    for line in _lines(journal):
-        for name, values in columns.items():
-            values.append(line.get(name))
-    return pd.DataFrame(columns).astype(_TYPES)
-
-
-_COLUMNS = ["width", "height", "phash", *Span._fields, "problem"]
-_TYPES = {name: "Int64" if name in ("width", "height", "offset", "size") else "string" for name in _COLUMNS}
-
-
-def _stamp(name: str, file: Path) -> dict[str, Any]:
-    """What a journal line holds to recognise its file by."""
-    try:
-        status = file.stat()
-    except OSError:
-        return {"id": name, "length": None, "modified": None}
-    return {"id": name, "length": status.st_size, "modified": status.st_mtime_ns}
-
-
-def _still_true(journal: Path, wanted: list[tuple[str, Path]]) -> list[dict[str, Any]]:
-    """The journal's lines up to the first whose file is another one by now, or not whole in its shard."""
-    ends = {shard.name: shard.stat().st_size for shard in journal.parent.glob("*.tar")}
-    kept = []
-    for line, (name, file) in zip(_lines(journal), wanted, strict=False):
-        if _stamp(name, file) != {key: line[key] for key in ("id", "length", "modified")}:
-            break
-        if "shard" in line and ends.get(line["shard"], 0) < line["offset"] + line["size"]:
-            break  # the machine stopped before the disk had it
-        kept.append(line)
-    return kept
-
-
-def _lines(journal: Path) -> Iterator[dict[str, Any]]:
-    if journal.is_file():
-        with journal.open(encoding="utf-8") as stream:
-            for line in stream:
-                if line.endswith("\n"):  # a killed run may have written half of its last line
-                    yield json.loads(line)
+def summary(index: pd.DataFrame) -> str:
+    """A line for each data set and score: how many there are, their range and mean."""
+    lines = []
+    for name, rows in index.groupby("dataset", sort=False):
+        usable = rows["problem"].isna()
+        parts = [f"{name}: {len(rows)} files"] + [f"{(~usable).sum()} unusable"] * bool((~usable).any())
+        for target in tables.targets(rows):
+            known = rows[target][usable].dropna()
+            if target == "map":
+                parts.append(f"{len(known)} maps")
+            elif len(known):
+                found = f"{known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}"
+                parts.append(
+                    f"{len(known)} {target.replace('_', '-')} scores, {found}".replace(
+                        "score scores", "scores"
+                    )
+                )
+        lines.append("; ".join(parts))
+    return "\n".join(lines)

@@ -17,7 +17,8 @@ from memorability.core.progress import bar
 from memorability.data.shards import ShardWriter
 from memorability.data.tables import write
 from memorability.media import video
-from memorability.media.pictures import decode, perceptual_hash
+from memorability.media.hashes import content_description, perceptual_hash
+from memorability.media.pictures import decode
 
 STORED_TOGETHER = 16  # clips: what a stopped run loses at most
 
@@ -68,7 +69,21 @@ def extract(
     return decoded
 
 
-_FACTS = ("width", "height", "phash", "frames", "duration")
+_FACTS = ("width", "height", "phash", "content", "frames", "duration")
+
+
+def unseen(index: pd.DataFrame, sampling: video.Sampling) -> str | None:
+    """Of which clips frames show the beginning alone, in words; None if there is no such clip."""
+    if sampling.method != "fps":
+        return None
+    seconds = sampling.count / sampling.fps
+    longer = index["duration"][index["duration"] > seconds + 0.5 / sampling.fps]  # half a frame is no loss
+    if longer.empty:
+        return None
+    return (
+        f"{len(longer)} of {len(index)} clips are longer (up to {longer.max():.1f} s) than the {seconds:g} s that are "
+        "looked at; `method: evenly` takes frames from the whole of each"
+    )
 
 
 def _taken(
@@ -109,6 +124,13 @@ def _taken(
 
 
 def _described(clip: video.Clip, *, new: bool) -> Taken:
-    middle = decode(clip.frames[len(clip.frames) // 2])
-    facts = {"width": clip.width, "height": clip.height, "duration": round(clip.duration, 6)}
-    return Taken(clip, facts | {"phash": perceptual_hash(middle), "frames": len(clip.frames)}, new)
+    middle = decode(clip.frames[len(clip.frames) // 2], known=True)
+    facts = {
+        "width": clip.width,
+        "height": clip.height,
+        "phash": perceptual_hash(middle),
+        "content": content_description(middle),
+        "frames": len(clip.frames),
+        "duration": round(clip.duration, 6),
+    }
+    return Taken(clip, facts, new)

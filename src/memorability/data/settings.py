@@ -37,12 +37,13 @@ class Acquire(BaseModel):
 class Frames(Block):
     """How frames are taken from the clips of a track (`memorability.media.video`).
 
-    `fps`: so many a second, at most `count`. `evenly`: `count` of them, in the middles of as many equal
-    parts of the clip. `first_middle_last`: three.
+    `evenly`: `count` of them, in the middles of as many equal parts of the clip, so that a clip of any length is
+    looked at as a whole. `fps`: so many a second, at most `count`, which of a longer clip is its beginning
+    alone. `first_middle_last`: three.
     """
 
     input: str
-    method: Literal["fps", "evenly", "first_middle_last"]
+    method: Literal["fps", "evenly", "first_middle_last"] = "evenly"
     fps: float = Field(1.0, gt=0, le=1000, description="frames a second (fps)")
     count: int = Field(8, ge=1, le=1000, description="at most (fps), exactly (evenly)")
     quality: int = Field(2, ge=2, le=31, description="of JPEG, as ffmpeg counts it: 2 is best")
@@ -76,9 +77,13 @@ class Split(Block):
     val: float = Field(0.15, ge=0, lt=1, description="share of all rows")
     test: float = Field(0.25, ge=0, lt=1, description="share of all rows (random)")
     folds: int = Field(5, ge=2)
-    fold: int = Field(0, ge=0, description="from 0: the fold that is test (folds), the split in use (published)")
+    fold: int = Field(
+        0, ge=0, description="from 0: the fold that is test (folds), the split in use (published)"
+    )
     seed: int = Field(0, ge=0, lt=2**63)
-    near_duplicate_bits: int = Field(4, ge=0, le=15, description="of 64, that near-duplicates may differ in")
+    near_duplicate_bits: int | None = Field(
+        4, ge=0, le=15, description="of 64, that near-duplicates may differ in; null: only equal files count"
+    )
     on_bad_item: Literal["fail", "skip"] = "fail"
 
     @model_validator(mode="after")

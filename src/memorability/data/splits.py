@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from memorability.core.errors import DataError, listing
-from memorability.data import tables
+from memorability.data import duplicates, offenders, tables
+from memorability.data.draws import fold_numbers, fold_split, random_split
 from memorability.data.settings import Split
 
 REPORTED = 100  # offenders in a report, which git keeps
@@ -21,195 +19,96 @@ def split(rows: pd.DataFrame, settings: Split) -> tuple[pd.DataFrame, pd.DataFra
     """Checks a raw index and splits it.
 
     Returns:
-        the split table (see `memorability.data.tables`), with the group of near-duplicates of each row; id, fold and split of each row, for git; and a
-        report: rows per split, rows left out and why, groups of near-duplicates, which of them
-        straddle a published split.
+        the split table (see `memorability.data.tables`), with the group of near-duplicates of each row; id,
+        fold and split of each row, for git; and a report: rows per split, rows left out and why, groups of
+        near-duplicates, which of them straddle a published split, and what of a published split is not used.
 
     Raises:
-        DataError: rows cannot be used and `on_bad_item` is `fail`, or none is left.
+        DataError: rows cannot be used and `on_bad_item` is `fail`, none is left, or a part that is asked for
+            gets no row.
     """
     if settings.method == "published" and "split_scores" in rows:
         rows = rows.assign(score=published_scores(rows, fold=settings.fold))
-    offences = problems(rows)
-    if offences and settings.on_bad_item == "fail":
-        raise DataError(
-            f"{len(offences)} problems in {len(rows)} rows:\n{listing(text for _, text in offences)}\n"
-            "Mend them, or leave these rows out: on_bad_item: skip in the split block."
-        )
-    left_out = {row for row, _ in offences}
-    received = len(rows)
-    rows = rows[~np.isin(np.arange(received), list(left_out))].reset_index(drop=True)
-    if len(rows) == 0:
-        raise DataError(f"none of {received} rows can be used:\n{listing(text for _, text in offences)}")
-    if rows["phash"].isna().any():
-        raise DataError("these rows have no perceptual hash: split.TRACK.input of clips is data/frames/NAME")
-    groups = near_duplicates(list(rows["phash"]), bits=settings.near_duplicate_bits)
+    rows, offences = _usable(rows, settings)
+    groups = duplicates.groups(rows, bits=settings.near_duplicate_bits)
     folds = np.full(len(rows), -1)
     straddling: list[str] = []
     if settings.method == "published":
         names, straddling = published_split(rows, groups, settings)
     else:
         names = np.full(len(rows), "unlabelled", dtype="<U10")
-        labelled = ~_unlabelled(rows)
-        shares, seed = {"val": settings.val, "test": settings.test}, settings.seed
-        if settings.method == "folds":
-            folds[labelled] = fold = fold_numbers(groups[labelled], folds=settings.folds, seed=seed)
-            names[labelled] = fold_split(
-                groups[labelled], fold, test_fold=settings.fold, val=settings.val, seed=seed
-            )
-        else:
-            names[labelled] = random_split(groups[labelled], **shares, seed=seed)
+        labelled = ~offenders.unlabelled(rows)
+        names[labelled], folds[labelled] = _drawn(groups[labelled], settings)
+    _check_parts(names, rows, groups, settings)
     table = rows.assign(split=names, group=groups)[tables.split(rows)]
     ids = pd.DataFrame({"id": rows["id"], "fold": folds, "split": names})
     sizes = np.bincount(groups)
     report = {
         "rows": {name: int((names == name).sum()) for name in tables.SPLITS},
-        "left_out": len(left_out),
+        "left_out": len({row for row, _ in offences}),
         "left_out_because": [text for _, text in offences[:REPORTED]],
         "near_duplicate_groups": int((sizes > 1).sum()),
         "near_duplicate_pictures": int(sizes[sizes > 1].sum()),
         "near_duplicates_across_published_splits": len(straddling),
         "such_as": straddling[:REPORTED],
     }
-    return table, ids, report
+    return table, ids, report | _unused_split(rows, names, settings)
 
 
-def problems(rows: pd.DataFrame) -> list[tuple[int, str]]:
-    """Every row of a raw index that cannot be used: its number and why, in order.
+def _usable(rows: pd.DataFrame, settings: Split) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
+    """The rows that can be used, and what is wrong with the others."""
+    offences = offenders.problems(rows)
+    if offences and settings.on_bad_item == "fail":
+        raise DataError(
+            f"{len(offences)} problems in {len(rows)} rows:\n{listing(text for _, text in offences)}\n"
+            "Mend them, or leave these rows out: on_bad_item: skip in the split block."
+        )
+    usable = rows[~np.isin(np.arange(len(rows)), [row for row, _ in offences])].reset_index(drop=True)
+    if len(usable) == 0:
+        raise DataError(f"none of {len(rows)} rows can be used:\n{listing(text for _, text in offences)}")
+    if usable["phash"].isna().any():
+        raise DataError("these rows have no perceptual hash: split.TRACK.input of clips is data/frames/NAME")
+    return usable, offences
 
-    Offences: a picture that is missing or undecodable, an id that appears twice, a score outside
-    [0, 1], no score at all (or no map) outside `unlabelled`, an unknown split name.
-    """
-    unlabelled = _unlabelled(rows)
-    unknown = rows["split"].map(_strange_names, na_action="ignore")
-    counts = rows["id"].map(rows["id"].value_counts())
-    scores = {name: rows[name].to_numpy(float) for name in tables.targets(rows) if name != "map"}
-    if "map" in rows:
-        lacking, none = "map", rows["map"].isna().to_numpy()
-    else:
-        lacking, none = "score", np.all([np.isnan(score) for score in scores.values()], axis=0)
-    found = []
-    for mask, text in (
-        (rows["problem"].notna(), rows["problem"]),
-        (counts > 1, "this id appears " + counts.astype(str) + " times"),
-        *(
-            (
-                (score < 0) | (score > 1),
-                f"{target.replace('_', '-')} "
-                + rows[target].astype(str)
-                + " is outside [0, 1]"
-                + _hint(score),
+
+def _drawn(groups: np.ndarray, settings: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Split name and fold (-1 without folds) of each labelled row."""
+    seed, val = settings.seed, settings.val
+    if settings.method == "random":
+        return random_split(groups, val=val, test=settings.test, seed=seed), np.full(len(groups), -1)
+    fold = fold_numbers(groups, folds=settings.folds, seed=seed)
+    return fold_split(groups, fold, test_fold=settings.fold, val=val, seed=seed), fold
+
+
+def _check_parts(names: np.ndarray, rows: pd.DataFrame, groups: np.ndarray, settings: Split) -> None:
+    """A part that is asked for and is empty would leave models unjudged without a word."""
+    if (names == "unlabelled").all():
+        return
+    drawn = settings.method != "published" or rows["split"].isna().any()
+    asked = {"train": True, "val": settings.val > 0, "test": drawn and settings.test > 0}
+    asked["test"] |= settings.method == "folds"
+    empty = [name for name, wanted in asked.items() if wanted and not (names == name).any()]
+    if empty:
+        sizes = np.bincount(groups)
+        largest = rows["id"][groups == sizes.argmax()]
+        why = "there are too few rows"
+        if sizes.max() > 1:
+            why = (
+                f"the largest group of near-duplicates, which is never divided, has {sizes.max()} of them, such as "
+                f"{', '.join(largest.head(3))}; near_duplicate_bits: null compares bytes alone"
             )
-            for target, score in scores.items()
-        ),
-        (none & ~unlabelled & rows["problem"].isna().to_numpy(), f"no {lacking}"),
-        (unknown.fillna("") != "", "split " + unknown + f" is none of {', '.join(tables.SPLITS)}"),
-    ):
-        texts = text if isinstance(text, pd.Series) else pd.Series(text, index=rows.index)
-        found += [(int(i), f"{rows['id'].iloc[i]}: {texts.iloc[i]}") for i in np.flatnonzero(mask)]
-    return found
+        raise DataError(f"{' and '.join(empty)} would be empty, of {len(rows)} rows: {why}")
 
 
-def _unlabelled(rows: pd.DataFrame) -> np.ndarray:
-    return rows["split"].eq("unlabelled").fillna(False).to_numpy(bool)
-
-
-def _strange_names(published: str) -> str:
-    return " ".join(repr(name) for name in published.split() if name not in (*tables.SPLITS, "-"))
-
-
-def _hint(score: np.ndarray) -> str:
-    """What scores that are all far over 1 probably are."""
-    known = score[~np.isnan(score)]
-    in_per_cent = len(known) > 0 and np.median(known) > 1 and known.min() >= 0 and known.max() <= 100
-    return "; are they per cent? Data set `table` has `scale: 100` for those" if in_per_cent else ""
-
-
-def near_duplicates(hashes: list[str], *, bits: int) -> np.ndarray:
-    """Groups pictures whose perceptual hashes differ in at most `bits` of 64 (and chains of them).
-
-    By the pigeonhole principle two such hashes agree in at least one of `bits` + 1 bands, so only
-    pictures that share a band are compared.
-
-    Returns:
-        group number of each picture, int [N].
-    """
-    if not 0 <= bits <= 15:
-        raise DataError(f"near-duplicate bits must be 0 to 15, received {bits}")
-    everything = np.array([int(h, 16) for h in hashes], dtype=np.uint64)
-    # Equal hashes are one group from the start: a set with many of them would fill the memory with pairs.
-    values, which = np.unique(everything, return_inverse=True)
-    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    edges = np.linspace(0, 64, bits + 2).astype(int)
-    for low, high in itertools.pairwise(edges):
-        mask = (1 << int(high - low)) - 1
-        band = (values >> np.uint64(low)) & np.uint64(mask)
-        order = np.argsort(band, kind="stable")
-        borders = np.flatnonzero(np.diff(band[order])) + 1
-        for bucket in np.split(order, borders):
-            for position, i in enumerate(bucket[:-1]):  # a row at a time: large buckets stay small
-                others = bucket[position + 1 :]
-                close = others[np.bitwise_count(values[others] ^ values[i]) <= bits]
-                left.append(np.full(len(close), i))
-                right.append(close)
-    rows, columns = np.concatenate(left), np.concatenate(right)
-    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(values),) * 2)
-    groups = connected_components(graph, directed=False)[1][which]
-    # Numbered as they first appear, so that a seed draws the same whatever the hashes are.
-    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
-
-
-def random_split(groups: np.ndarray, *, val: float, test: float, seed: int) -> np.ndarray:
-    """Seeded random split in which every group stays whole.
-
-    In random order each group goes to test if there is room for it within its share, else to val,
-    else to train.
-
-    Args:
-        groups: group number of each row, [N].
-        val, test: shares in [0, 1) of the rows.
-
-    Returns:
-        split name of each row, [N].
-    """
-    names, sizes = np.unique(groups, return_counts=True)
-    room = {"test": round(test * len(groups)), "val": round(val * len(groups))}
-    by_group = np.full(len(names), "train", dtype="<U10")
-    for i in np.random.default_rng(seed).permutation(len(names)):
-        for part, left in room.items():
-            if sizes[i] <= left:
-                by_group[i] = part
-                room[part] -= int(sizes[i])
-                break
-    return by_group[np.searchsorted(names, groups)]
-
-
-def fold_numbers(groups: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
-    """Deals whole groups to `folds` folds, the next one always to the smallest fold.
-
-    Returns:
-        fold number of each row in [0, folds), [N].
-    """
-    names, sizes = np.unique(groups, return_counts=True)
-    filled, by_group = np.zeros(folds, int), np.empty(len(names), int)
-    for i in np.random.default_rng(seed).permutation(len(names)):
-        by_group[i] = smallest = int(np.argmin(filled))
-        filled[smallest] += sizes[i]
-    return by_group[np.searchsorted(names, groups)]
-
-
-def fold_split(groups: np.ndarray, fold: np.ndarray, *, test_fold: int, val: float, seed: int) -> np.ndarray:
-    """Fold `test_fold` is test; of the others a seeded share `val` of all rows validates.
-
-    Returns:
-        split name of each row, [N].
-    """
-    inside = fold == test_fold
-    split = np.full(len(fold), "test", dtype="<U10")
-    share = val * len(fold) / max(1, (~inside).sum())
-    split[~inside] = random_split(groups[~inside], val=share, test=0.0, seed=seed + test_fold + 1)
-    return split
+def _unused_split(rows: pd.DataFrame, names: np.ndarray, settings: Split) -> dict[str, Any]:
+    """What a drawn split leaves unused of one that came with the data."""
+    parts = set(tables.LABELLED)
+    came = rows["split"].map(lambda text: bool(parts & set(text.split())), na_action="ignore").fillna(False)
+    if settings.method == "published" or not came.any():
+        return {}
+    test = rows["split"].eq("test").fillna(False).to_numpy(bool)
+    trained = int((test & (names == "train")).sum())
+    return {"published_split_not_used": int(came.sum()), "published_test_rows_in_train": trained}
 
 
 def published_scores(rows: pd.DataFrame, *, fold: int) -> pd.Series:

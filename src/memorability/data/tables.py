@@ -14,6 +14,7 @@ Columns (empty where a data set has no such thing):
     map, channels sha256 of the file of the picture's map (without one it is unlabelled), and how many
                   channels it has, 1 or 3                                                 maps
     width, height pixels;  phash: perceptual hash, 16 hex digits;  sha256 of the file
+    content       of pictures that are mostly of one colour: what is on them (`memorability.media.hashes`)
     frames, duration                  frames taken from a clip and its seconds            (frames' index)
     shard, offset, size               where the file's bytes lie among the raw shards
     split         train | val | test | unlabelled; in the raw index as published: empty, one name, or
@@ -45,9 +46,21 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "maps": ("map",),
 }
 _ONLY_BEFORE_SPLIT = ("split_scores", "problem")
-_TEXT = ("id", "dataset", "category", "subcategory", "title", "map", "phash", "sha256", "shard", "split")
+_TEXT = (
+    "id",
+    "dataset",
+    "category",
+    "subcategory",
+    "title",
+    "map",
+    "phash",
+    "content",
+    "sha256",
+    "shard",
+    "split",
+)
 _WHOLE = ("channels", "width", "height", "frames", "offset", "size", "group")
-_COUNTS = (
+COUNTS = (
     *("responses", "hits", "false_alarms", "false_alarm_responses"),
     *("short_term_responses", "long_term_responses"),
 )
@@ -62,7 +75,7 @@ def raw(track: str) -> list[str]:
     """The columns of a track's raw index."""
     return [
         *("id", "dataset", "category", "subcategory", *_OF_TRACK[track]),
-        *("width", "height", "phash", "sha256", "shard", "offset", "size", "split", "problem"),
+        *("width", "height", "phash", "content", "sha256", "shard", "offset", "size", "split", "problem"),
     ]
 
 
@@ -117,5 +130,5 @@ def read(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: no such table; run the stage that makes it (dvc repro)")
     head = pd.read_csv(path, nrows=0).columns
     types = {name: "string" for name in (*_TEXT, *_ONLY_BEFORE_SPLIT) if name in head}
-    types |= {name: "Int64" for name in (*_COUNTS, *_WHOLE) if name in head}
+    types |= {name: "Int64" for name in (*COUNTS, *_WHOLE) if name in head}
     return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])

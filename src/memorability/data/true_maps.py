@@ -45,7 +45,7 @@ def read(folder: Path, ids: Sequence[str], *, pixels: int, threads: int = 2) -> 
 
     def one(name: str) -> np.ndarray:
         content = shards.read(where[name], name=f"map of {name}")
-        decoded = decode_map(content, channels=count, name=f"map of {name}")
+        decoded = decode_map(content, channels=count, name=f"map of {name}", known=True)
         return prepared(decoded, fit="squash", resize=pixels, crop=pixels)
 
     found = np.empty((len(ids), count, pixels, pixels), np.uint8)

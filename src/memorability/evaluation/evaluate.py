@@ -122,8 +122,9 @@ class Evaluation:
             reports[name][target] = lines[name].report
             excerpts[name] = figures.excerpt(test, seed=self.seed)
             if target in (contender.target, "map") and lines[name].test is not None:
-                figures.draw_model(name, test, histories[name], raw=self.raw, to=self._figures(name))
-                plots.add(target, name, figures.densities(test), lines[name].test.items, histories[name])
+                curves = figures.densities(test)
+                figures.draw_model(name, test, curves, histories[name], raw=self.raw, to=self._figures(name))
+                plots.add(target, name, curves, lines[name].test.items, histories[name])
         of_test = people.get("test", {})
         seeds = alike({name: contender.settings for name, contender in contenders.items()}, SEED)
         standing = standings(self.track, target, lines, of_test, seeds=seeds, repeats=self.settings.bootstrap)

@@ -8,6 +8,7 @@ singular and the distance is biased upwards, so compare numbers of the same maps
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memorability.core.errors import DataError
-from memorability.features import backbones
+from memorability.features import backbones, encoders
 
 Array = np.ndarray
 AT_ONCE = 32  # maps that go through the network together
@@ -29,7 +30,7 @@ class Features(nn.Module):
         super().__init__()
         network = backbones.load(backbone, head=False)
         self.crop = int(network.config["transform"]["crop"])
-        self.trunk, _ = backbones.trunk(network)
+        self.trunk, _ = encoders.trunk(network)
 
     def forward(self, values: Tensor) -> Tensor:
         pictures = values.expand(-1, 3, -1, -1)
@@ -55,32 +56,55 @@ def distance(truth: Array, prediction: Array, *, backbone: Path, threads: int) -
         if values.ndim != 4 or values.shape[1] not in (1, 3) or len(values) < 2:
             raise DataError(f"maps {values.shape}; valid: [N, 1 or 3, S, S] with N of at least 2")
     torch.set_num_threads(threads)
-    features = Features(backbone).eval()
-    return frechet(_features(features, truth), _features(features, prediction))
+    seen = _network(backbone.resolve())
+    return frechet(seen.of_truth(truth), seen.of(prediction))
 
 
 def frechet(one: Array, other: Array) -> float:
     """Frechet distance of two normal distributions with the means and covariances of features [N, D] and [M, D].
 
-    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)); the trace of the root is the sum of the roots of the eigenvalues of S S',
-    which are not negative but for rounding.
+    |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)). With S = A^T A of the centred features over the root of N - 1, the roots of
+    the eigenvalues of S S' are the singular values of A' A^T, so that nothing is lost where covariances are singular.
 
     >>> frechet(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]]))
     9.0
     """
-    (mean, covariance), (other_mean, other_covariance) = (
-        (values.mean(axis=0), np.atleast_2d(np.cov(values, rowvar=False))) for values in (one, other)
+    (mean, centred), (other_mean, other_centred) = (
+        (values.mean(axis=0), (values - values.mean(axis=0)) / np.sqrt(len(values) - 1))
+        for values in (one, other)
     )
-    roots = np.sqrt(np.linalg.eigvals(covariance @ other_covariance).astype(complex)).real
-    distance = ((mean - other_mean) ** 2).sum() + np.trace(covariance) + np.trace(other_covariance)
-    return max(0.0, float(distance - 2 * roots.sum()))
+    traces = (centred**2).sum() + (other_centred**2).sum()
+    # At most D rows each, which have the same products.
+    first, second = (
+        np.linalg.qr(a, mode="r") if len(a) > a.shape[1] else a for a in (centred, other_centred)
+    )
+    root = np.linalg.svd(second @ first.T, compute_uv=False).sum()
+    return max(0.0, float(((mean - other_mean) ** 2).sum() + traces - 2 * root))
 
 
-@torch.inference_mode()
-def _features(network: Features, values: Array) -> Array:
-    """float64 [N, D] of maps [N, C, S, S]."""
-    parts = [network(_tensor(values[start : start + AT_ONCE])) for start in range(0, len(values), AT_ONCE)]
-    return torch.cat(parts).double().numpy()
+class _Seen:
+    """A network, and the features of the truth that it was last asked for: all models of a track have the same."""
+
+    def __init__(self, network: Features) -> None:
+        self._network = network
+        self._truth: tuple[Array, Array] | None = None
+
+    @torch.inference_mode()
+    def of(self, values: Array) -> Array:
+        """float64 [N, D] of maps [N, C, S, S]."""
+        starts = range(0, len(values), AT_ONCE)
+        parts = [self._network(_tensor(values[start : start + AT_ONCE])) for start in starts]
+        return torch.cat(parts).double().numpy()
+
+    def of_truth(self, values: Array) -> Array:
+        if self._truth is None or not np.array_equal(self._truth[0], values):
+            self._truth = (values, self.of(values))
+        return self._truth[1]
+
+
+@lru_cache(maxsize=1)
+def _network(backbone: Path) -> _Seen:
+    return _Seen(Features(backbone).eval())
 
 
 def _tensor(values: Array) -> Tensor:

@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 Array = np.ndarray
 TRUTH, PREDICTION, QUIET = "#2b6cb0", "#dd7a1f", "0.45"
 MODELS = (PREDICTION, "#b83280", "#2f855a", "#6b46c1", "#975a16", "#c53030", "#319795", "#4a5568")
 GRID = np.linspace(0, 1, 201)  # scores, or values of maps
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.62, 0.15, 0.62, 0.5, 0.68  # inches around panels
-PEAK = 4.0  # times the truth's highest density: a model of one value must not flatten everything else
+PEAK = 2.0  # times the truth's highest density: a model of one value must not flatten everything else
+LETTERS = 26  # of a name in a legend
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -30,6 +32,7 @@ STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # searching for a place costs a fifth of the drawing
     "legend.frameon": False,
     "legend.fontsize": 9,
     "svg.hashsalt": "memorability",  # the same drawing gives the same bytes
@@ -47,13 +50,24 @@ def panels(title: str, *widths: float, height: float = 2.5) -> tuple[Figure, lis
     """Axes of these sizes in inches, side by side below a title. (Computing a layout costs more than the drawing.)"""
     wide, high = LEFT + sum(widths) + GAP * (len(widths) - 1) + RIGHT, BOTTOM + height + TOP
     figure = Figure(figsize=(wide, high))
-    figure.text(0.12 / wide, 1 - 0.1 / high, title, va="top", fontweight="bold", fontsize=11)
+    figure.text(0.12 / wide, 1 - 0.1 / high, title, va="top", fontsize=12)
     starts = LEFT + GAP * np.arange(len(widths)) + np.concatenate([[0], np.cumsum(widths)[:-1]])
     boxes = [
         (start / wide, BOTTOM / high, width / wide, height / high)
         for start, width in zip(starts, widths, strict=True)
     ]
     return figure, [figure.add_axes(box) for box in boxes]
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic y axis with plain numbers: powers would need a second font in each PDF."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
 def save(figure: Figure, path: Path, *, png: bool = False) -> None:

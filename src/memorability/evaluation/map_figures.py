@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
-from memorability.data.shards import ShardReader, spans
-from memorability.evaluation import Array, Judged, Measured, map_measures
+from memorability.evaluation import Array, Judged, Measured
 from memorability.evaluation.collapse import WINS
 from memorability.evaluation.figures import (
     GRID,
@@ -26,21 +23,20 @@ from memorability.evaluation.figures import (
     draw_epochs,
     draw_intervals,
     draw_scatter,
+    log_axis,
     names,
     panels,
     save,
+    short,
     styled,
 )
 from memorability.evaluation.map_board import BLUR
-from memorability.media.pictures import decode
+from memorability.evaluation.map_mosaics import cases, samples
 
 SMOOTHING = 2  # steps of GRID: two, so that the 256 levels of true maps give no comb
 LOWEST = 1e-3  # density drawn; zeros dominate, so that axis is logarithmic
-CASES = 4  # best and worst
-TILE = 128  # pixels a side at which pictures are drawn
 SAMPLES = 6  # test pictures
 SHARPEST = 2.0  # sharpness drawn to scale
-LETTERS = 13  # of a model's name on a line above its maps
 
 
 def density(values: Array) -> Array:
@@ -65,21 +61,13 @@ def excerpt(judged: Judged, *, seed: int) -> Judged:
     return judged.where(np.isin(np.arange(len(judged)), chosen))
 
 
-def pictures(rows: pd.DataFrame, raw: Path) -> list[Image.Image]:
-    """The picture of each row of a raw track, whole, as a small square, as maps show it."""
-    shards = ShardReader(raw)
-    opened = (
-        decode(shards.read(span, name=name), name=name)
-        for name, span in zip(rows["id"], spans(rows), strict=True)
-    )
-    return [picture.resize((TILE, TILE), Image.Resampling.BILINEAR) for picture in opened]
-
-
-def draw_model(name: str, judged: Judged, history: pd.DataFrame, *, raw: Path, to: Path) -> None:
+def draw_model(
+    name: str, judged: Judged, curves: pd.DataFrame, history: pd.DataFrame, *, raw: Path, to: Path
+) -> None:
     """`density` of pixels; `fit` (mean of each predicted and true map, and its training); `cases`, best and worst."""
     with styled():
         figure, (axes,) = panels(name, 4.4)
-        _draw_density(axes, densities(judged))
+        _draw_density(axes, curves)
         axes.set(title=f"pixels of {len(judged):,} test maps", xlabel="value of a pixel", ylabel="density")
         save(figure, to / "density")
         wins = "train_wins" in history
@@ -93,23 +81,7 @@ def draw_model(name: str, judged: Judged, history: pd.DataFrame, *, raw: Path, t
         if rest:
             _draw_history(rest, history)
         save(figure, to / "fit")
-        save(_cases(name, judged, raw), to / "cases")
-
-
-def draw_map(axes: Axes, values: Array, *, brightest: float) -> None:
-    """One map [C, S, S]: of three channels as a picture, of one in colours; `brightest` is drawn as 1."""
-    scaled = np.clip(values.astype(np.float32) / max(brightest, 1e-6), 0, 1)
-    if len(scaled) == 1:
-        axes.imshow(scaled[0], cmap="magma", vmin=0, vmax=1, interpolation="nearest")
-    else:
-        axes.imshow(scaled.transpose(1, 2, 0), interpolation="nearest")
-
-
-def _bare(axes: Axes) -> None:
-    """No ticks, no frame, no grid: an empty place, or one for a picture."""
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
+        save(cases(name, judged, raw), to / "cases")
 
 
 def _draw_density(axes: Axes, curves: pd.DataFrame) -> None:
@@ -117,7 +89,8 @@ def _draw_density(axes: Axes, curves: pd.DataFrame) -> None:
         seen = curves[side].where(curves[side] > LOWEST)
         axes.fill_between(GRID, LOWEST, seen, color=colour, alpha=0.2)
         axes.plot(GRID, seen, color=colour, label=side)
-    axes.set(yscale="log", xlim=(0, 1))
+    log_axis(axes)
+    axes.set_xlim(0, 1)
     axes.set_ylim(bottom=LOWEST)
     axes.legend(loc="upper right")
 
@@ -130,7 +103,8 @@ def _draw_history(places: list[Axes], history: pd.DataFrame) -> None:
     lines = {c: (c.removeprefix("train_"), colour) for c, colour in zip(losses, colours, strict=False)}
     draw_epochs(places[0], history, lines, "training losses")
     positive = (history[losses].dropna() > 0).all(axis=None)  # a Wasserstein loss need not be
-    places[0].set_yscale("log" if positive else "linear")
+    if positive:
+        log_axis(places[0])
     l1 = {"train_l1": ("training", TRUTH), "val_l1": ("validation", PREDICTION)}
     draw_epochs(places[1], history, l1, "L1 of the maps")
     for axes in places[2:]:
@@ -139,30 +113,6 @@ def _draw_history(places: list[Axes], history: pd.DataFrame) -> None:
         draw_epochs(axes, history, lines, "share of pairs: truth put first")
         axes.set_ylim(0, 1.02)
         axes.legend(loc="lower right")
-
-
-def _cases(name: str, judged: Judged, raw: Path) -> Figure:
-    """The best and the worst maps by CC: picture, truth and prediction of each, in a row."""
-    cc = map_measures.cc(judged.truth, judged.prediction)
-    order = [int(row) for row in np.argsort(-cc, kind="stable") if np.isfinite(cc[row])]
-    count = min(CASES, max(1, len(order) // 2))
-    ends = order[:count] + order[::-1][:count]
-    seen = dict(zip(ends, pictures(judged.rows.iloc[ends], raw), strict=True))
-    figure = Figure(figsize=(9.2, 0.7 + 1.45 * count), layout="constrained")
-    figure.suptitle(f"{name}: best (left) and worst (right) of {len(order)} test maps, by CC")
-    places = figure.subplots(count, 7, width_ratios=(1, 1, 1, 0.25, 1, 1, 1), squeeze=False)
-    for axes in places.flat:
-        _bare(axes)
-    for first, rows in ((0, ends[:count]), (4, ends[count:])):
-        for title, axes in zip(("picture", "truth", "prediction"), places[0, first:], strict=False):
-            axes.set_title(title, loc="center")
-        for row, line in zip(rows, places[:, first : first + 3], strict=False):
-            truth = judged.truth[row] / 255
-            line[0].imshow(np.asarray(seen[row]))
-            draw_map(line[1], truth, brightest=truth.max())
-            draw_map(line[2], judged.prediction[row], brightest=truth.max())
-            line[0].set_ylabel(f"CC {cc[row]:.2f}", fontsize=9)
-    return figure
 
 
 def draw_models(
@@ -178,7 +128,7 @@ def draw_models(
     order = list(board["model"])
     with styled():
         save(_models(board), to / "models", png=True)
-        save(_samples({name: excerpts[name] for name in order}, raw), to / "samples", png=True)
+        save(samples({name: excerpts[name] for name in order}, raw), to / "samples", png=True)
         trained = {name: histories[name] for name in order if len(histories[name]) > 1}
         if any("val_l1" in history for history in trained.values()):
             save(_l1(trained), to / "l1", png=True)
@@ -196,37 +146,14 @@ def _models(board: pd.DataFrame) -> Figure:
             sharpness.text(
                 SHARPEST, place, f"{value:.1f} >", va="center", ha="right", color=PREDICTION, fontsize=9
             )
-    cc.set(title="Test CC, 95 % interval", xlim=(min(0, cc.get_xlim()[0]), 1))
+    cc.set(title="Test CC, 95 % interval", xlim=(min(0, cc.get_xlim()[0]), 1.02))
     kl.set(title="Test KL in nats, low is good")
-    kl.set_xlim(left=0)
+    kl.set_xlim(left=-0.02 * kl.get_xlim()[1])
     sharpness.axvline(1, color=TRUTH, linestyle="--", linewidth=1)
     sharpness.axvspan(0, BLUR, color="0.5", alpha=0.12, linewidth=0)
     widest = float(np.nanmax([1.2, *(1.05 * board["test_sharpness_ratio_high"])]))
     sharpness.set(title="Sharpness: grey blurred, 1 as truth", xlim=(0, min(widest, SHARPEST)))
     return figure
-
-
-def _samples(excerpts: Mapping[str, Judged], raw: Path) -> Figure:
-    """A row for each picture: it, its true map, and what each model says, all as bright as the true one needs."""
-    first = next(iter(excerpts.values()))
-    truth, wide = first.truth / np.float32(255), 2 + len(excerpts)
-    figure = Figure(figsize=(1.25 * wide, 0.5 + 1.25 * len(truth)), layout="constrained")
-    places = figure.subplots(len(truth), wide, squeeze=False)
-    for axes, title in zip(places[0], ("picture", "truth", *excerpts), strict=True):
-        axes.set_title(_wrapped(title), fontsize=9, loc="center")
-    for row, (line, picture) in enumerate(zip(places, pictures(first.rows, raw), strict=True)):
-        for axes in line:
-            _bare(axes)
-        line[0].imshow(np.asarray(picture))
-        for axes, values in zip(line[1:], (truth, *(e.prediction for e in excerpts.values())), strict=True):
-            draw_map(axes, values[row], brightest=truth[row].max())
-    return figure
-
-
-def _wrapped(name: str) -> str:
-    """A long name on several lines, parted at its underscores."""
-    lines = textwrap.wrap(name.replace("_", "_ "), LETTERS, break_long_words=True)
-    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def _l1(trained: Mapping[str, pd.DataFrame]) -> Figure:
@@ -238,13 +165,13 @@ def _l1(trained: Mapping[str, pd.DataFrame]) -> Figure:
         for column, (line, width) in styles.items():
             if column in history:
                 axes.plot(history["epoch"], history[column], linestyle=line, color=colour, linewidth=width)
-        axes.plot([], [], color=colour, label=name)
+        axes.plot([], [], color=colour, label=short(name))
     axes.set(title="L1 of the maps: validation, and training (dashed)", xlabel="epoch", ylabel="L1")
     axes.set_ylim(bottom=0)
     keys = [Line2D([], [], color="0.3", linestyle=line, linewidth=width) for line, width in styles.values()]
     figure.legend(
         [*axes.get_legend_handles_labels()[0], *keys],
-        [*trained, "training", "validation"],
+        [*map(short, trained), "training", "validation"],
         loc="outside right upper",
     )
     return figure

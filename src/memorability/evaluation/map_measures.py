@@ -13,7 +13,7 @@ constant has a correlation of 0, as in pysaliency: left out of the mean, it woul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy import stats
@@ -54,12 +54,7 @@ def cc(truth: Array, prediction: Array) -> Array:
     >>> cc(np.array([[[[0.0, 0.5, 1.0]]]]), np.array([[[[0.3, 0.2, 0.1]]]])).round(6).tolist()
     [-1.0]
     """
-    return _over_channels(_correlation, *checked(truth, prediction))
-
-
-def cc_by_channel(truth: Array, prediction: Array) -> Array:
-    """`cc` of every channel by itself, NaN where its truth is constant: [N, C]."""
-    return _by_channel(_correlation, *checked(truth, prediction))
+    return _over_channels("cc", truth, prediction)
 
 
 def spearman(truth: Array, prediction: Array) -> Array:
@@ -68,7 +63,7 @@ def spearman(truth: Array, prediction: Array) -> Array:
     >>> spearman(np.array([[[[0.0, 0.5, 1.0]]]]), np.array([[[[0.1, 0.2, 0.9]]]])).round(6).tolist()
     [1.0]
     """
-    return _over_channels(_rank_correlation, *checked(truth, prediction))
+    return _over_channels("spearman", truth, prediction)
 
 
 def sim(truth: Array, prediction: Array) -> Array:
@@ -79,7 +74,7 @@ def sim(truth: Array, prediction: Array) -> Array:
     >>> sim(np.array([[[[0.0, 1.0]]]]), np.array([[[[0.4, 0.4]]]])).tolist()
     [0.5]
     """
-    return _over_channels(_similarity, *checked(truth, prediction))
+    return _over_channels("sim", truth, prediction)
 
 
 def kl(truth: Array, prediction: Array) -> Array:
@@ -91,7 +86,7 @@ def kl(truth: Array, prediction: Array) -> Array:
     >>> kl(np.array([[[[0.0, 1.0]]]]), np.array([[[[0.4, 0.4]]]])).round(4).tolist()
     [0.6931]
     """
-    return _over_channels(_divergence, *checked(truth, prediction))
+    return _over_channels("kl", truth, prediction)
 
 
 def kl_floored(truth: Array, prediction: Array) -> Array:
@@ -103,7 +98,7 @@ def kl_floored(truth: Array, prediction: Array) -> Array:
     >>> kl_floored(np.array([[[[0.0, 1.0]]]]), np.array([[[[0.4, 0.4]]]])).round(4).tolist()
     [0.6931]
     """
-    return _over_channels(_floored_divergence, *checked(truth, prediction))
+    return _over_channels("kl_floored", truth, prediction)
 
 
 def sharpness(values: Array) -> Array:
@@ -149,12 +144,28 @@ def is_flat(truth: Array, prediction: Array) -> Array:
     return varies.any(axis=1) & ~(varies & _varies(prediction)).any(axis=1)
 
 
-def _by_channel(kernel: Kernel, truth: Array, prediction: Array) -> Array:
-    """A kernel of every channel, [N, C], NaN where its truth is constant."""
+def every_measure(truth: Array, prediction: Array) -> dict[str, Array]:
+    """All of them at once, which shares their work: l1, mse, cc, spearman, sim, kl, kl_floored, [N] each.
+
+    Of several channels also cc_channel_0, cc_channel_1 and so on, NaN where its truth is constant.
+    """
+    truth, prediction = checked(truth, prediction)
+    values = {"l1": l1(truth, prediction), "mse": mse(truth, prediction)}
+    channels = _by_channel(KERNELS, truth, prediction)
+    values |= {name: _mean_of_channels(of) for name, of in channels.items()}
+    if truth.shape[1] > 1:
+        values |= {f"cc_channel_{c}": of for c, of in enumerate(channels["cc"].T)}
+    return values
+
+
+def _by_channel(kernels: Mapping[str, Kernel], truth: Array, prediction: Array) -> dict[str, Array]:
+    """Kernels of every channel, [N, C] each, NaN where its truth is constant."""
     varies = _varies(truth)
     pixels = (-1, truth[0, 0].size)
-    values = np.full(varies.shape, np.nan)
-    values[varies] = kernel(truth[varies].reshape(pixels), prediction[varies].reshape(pixels))
+    pair = truth[varies].reshape(pixels), prediction[varies].reshape(pixels)
+    values = {name: np.full(varies.shape, np.nan) for name in kernels}
+    for name, kernel in kernels.items():
+        values[name][varies] = kernel(*pair)
     return values
 
 
@@ -165,8 +176,9 @@ def _mean_of_channels(values: Array) -> Array:
         return np.where(exists, values, 0).sum(axis=1) / exists.sum(axis=1)
 
 
-def _over_channels(kernel: Kernel, truth: Array, prediction: Array) -> Array:
-    return _mean_of_channels(_by_channel(kernel, truth, prediction))
+def _over_channels(name: str, truth: Array, prediction: Array) -> Array:
+    channels = _by_channel({name: KERNELS[name]}, *checked(truth, prediction))
+    return _mean_of_channels(channels[name])
 
 
 def _varies(values: Array) -> Array:
@@ -216,6 +228,15 @@ def _floored_divergence(truth: Array, prediction: Array) -> Array:
     mixed = (1 - FLOOR) * _shares_or_uniform(prediction) + FLOOR * uniform
     # x log x is 0 at 0; the small number only keeps the logarithm from being taken of it.
     return (true * np.log(np.maximum(true, 1e-300) / mixed)).sum(axis=1)
+
+
+KERNELS: dict[str, Kernel] = {
+    "cc": _correlation,
+    "spearman": _rank_correlation,
+    "sim": _similarity,
+    "kl": _divergence,
+    "kl_floored": _floored_divergence,
+}
 
 
 def check_shapes(truth: Array, prediction: Array) -> None:

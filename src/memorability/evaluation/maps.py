@@ -6,7 +6,7 @@ rows: half precision would round small values to 0, for which `kl` pays 36 nats 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,6 @@ MEASURES = {
 }
 COMPARED = ("cc", "kl", "l1")
 ARRAYS = "maps.npy"
-IN_TRAINING = ("l1", "mse", "cc", "spearman", "kl", "kl_floored")
 TRAIN_MAPS = 100  # of the training pictures whose maps are predicted and kept
 AT_ONCE = 128  # maps whose measures are computed together, which bounds the memory
 
@@ -119,15 +118,20 @@ def _true_maps(raw: Path, ids: tuple[str, ...], size: int, threads: int) -> Arra
 
 
 def measure(truth: Array, prediction: Array, ranking: Array | None = None) -> Measured:
-    """Means over the maps of `IN_TRAINING`, where they exist, and `variety`; None for one that exists of no map."""
-    map_measures.check_shapes(truth, prediction)
-    parts: dict[str, list[Array]] = {name: [] for name in IN_TRAINING}
-    for start in range(0, len(truth), AT_ONCE):
-        pair = map_measures.checked(truth[start : start + AT_ONCE], prediction[start : start + AT_ONCE])
-        for name, values in parts.items():
-            values.append(MEASURES[name].function(*pair))
-    means = {name: _mean(np.concatenate(values)) for name, values in parts.items()}
+    """Means over the maps of all `MEASURES`, where they exist, and `variety`; None for one that exists of no map."""
+    values = _some_at_once(map_measures.every_measure, truth, prediction)
+    means = {name: _mean(values[name]) for name in MEASURES}
     return means | {"variety": map_measures.variety(truth, prediction)}
+
+
+def _some_at_once(
+    of_maps: Callable[[Array, Array], dict[str, Array]], truth: Array, prediction: Array
+) -> dict[str, Array]:
+    """What `of_maps` says of each map, [N] by name."""
+    map_measures.check_shapes(truth, prediction)
+    starts = range(0, len(truth), AT_ONCE)
+    parts = [of_maps(truth[start : start + AT_ONCE], prediction[start : start + AT_ONCE]) for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def resampled(judged: Judged, *, repeats: int, seed: int) -> Resampled:
@@ -154,25 +158,19 @@ def per_map(truth: Array, prediction: Array) -> pd.DataFrame:
         truth and prediction (the mean of each map), `MEASURES`, cc_channel_0 and so on where there are several
         channels, flat (1 for a map that is predicted as flat, else 0), sharpness and true_sharpness.
     """
-    map_measures.check_shapes(truth, prediction)
-    parts = list[pd.DataFrame]()
-    for start in range(0, len(truth), AT_ONCE):
-        pair = map_measures.checked(truth[start : start + AT_ONCE], prediction[start : start + AT_ONCE])
-        columns = {
-            name: values.mean(axis=(1, 2, 3))
-            for name, values in zip(("truth", "prediction"), pair, strict=True)
-        }
-        columns |= {name: measure.function(*pair) for name, measure in MEASURES.items()}
-        if truth.shape[1] > 1:
-            channels = map_measures.cc_by_channel(*pair).T
-            columns |= {f"cc_channel_{c}": values for c, values in enumerate(channels)}
-        columns["flat"] = map_measures.is_flat(*pair).astype(float)
-        columns |= {
-            "sharpness": map_measures.sharpness(pair[1]),
-            "true_sharpness": map_measures.sharpness(pair[0]),
-        }
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(_some_at_once(_columns, truth, prediction))
+
+
+def _columns(truth: Array, prediction: Array) -> dict[str, Array]:
+    truth, prediction = map_measures.checked(truth, prediction)
+    return {
+        "truth": truth.mean(axis=(1, 2, 3)),
+        "prediction": prediction.mean(axis=(1, 2, 3)),
+        **map_measures.every_measure(truth, prediction),
+        "flat": map_measures.is_flat(truth, prediction).astype(float),
+        "sharpness": map_measures.sharpness(prediction),
+        "true_sharpness": map_measures.sharpness(truth),
+    }
 
 
 def describe(judged: Judged, items: pd.DataFrame) -> dict[str, Any]:

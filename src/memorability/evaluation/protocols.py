@@ -110,7 +110,7 @@ class Board(Protocol):
 
 
 class Figures(Protocol):
-    """What `score_figures` and `map_figures` offer. `picture` gives that of a row, by its place among those drawn."""
+    """What `score_figures` and `map_figures` offer."""
 
     def densities(self, judged: Judged) -> pd.DataFrame:
         """Columns value, truth and prediction: the density of each over all values."""
@@ -118,8 +118,17 @@ class Figures(Protocol):
     def excerpt(self, judged: Judged, *, seed: int) -> Judged:
         """The test rows that the figures of all models need."""
 
-    def draw_model(self, name: str, judged: Judged, history: pd.DataFrame, *, raw: Path, to: Path) -> None:
-        """Figures of one model on test rows, in a folder."""
+    def draw_model(
+        self,
+        name: str,
+        judged: Judged,
+        curves: pd.DataFrame,
+        history: pd.DataFrame,
+        *,
+        raw: Path,
+        to: Path,
+    ) -> None:
+        """Figures of one model on test rows, in a folder; `curves` are their densities, `raw` has their pictures."""
 
     def draw_models(
         self,

@@ -22,10 +22,12 @@ from memorability.evaluation.figures import (
     draw_intervals,
     draw_scatter,
     highest,
+    log_axis,
     mark_best,
     names,
     panels,
     save,
+    short,
     styled,
 )
 
@@ -56,11 +58,13 @@ def excerpt(judged: Judged, *, seed: int) -> Judged:
     return judged
 
 
-def draw_model(name: str, judged: Judged, history: pd.DataFrame, *, raw: Path, to: Path) -> None:
+def draw_model(
+    name: str, judged: Judged, curves: pd.DataFrame, history: pd.DataFrame, *, raw: Path, to: Path
+) -> None:
     """`density`; `fit` (predicted over true scores, and its training); `frames` of models that say something of each."""
     with styled():
         figure, (axes,) = panels(name, 4.4)
-        _draw_density(axes, judged)
+        _draw_density(axes, judged, curves)
         axes.set(
             title=f"{len(judged):,} scores of the test split", xlabel="memorability score", ylabel="density"
         )
@@ -72,7 +76,7 @@ def draw_model(name: str, judged: Judged, history: pd.DataFrame, *, raw: Path, t
         if rest:
             loss = {"train_loss": ("training loss", TRUTH), "val_mse": ("validation MSE", PREDICTION)}
             draw_epochs(rest[0], history, loss, "loss")
-            rest[0].set_yscale("log")
+            log_axis(rest[0])
             draw_epochs(rest[1], history, {"val_spearman": ("", PREDICTION)}, "validation Spearman")
             mark_best(rest[1], history, "val_spearman")
         save(figure, to / "fit")
@@ -80,8 +84,7 @@ def draw_model(name: str, judged: Judged, history: pd.DataFrame, *, raw: Path, t
             save(_frames(name, kind, values), to / f"{kind}_by_frame")
 
 
-def _draw_density(axes: Axes, judged: Judged) -> None:
-    curves = densities(judged)
+def _draw_density(axes: Axes, judged: Judged, curves: pd.DataFrame) -> None:
     constant = np.ptp(judged.prediction) == 0
     for side, colour in (("truth", TRUTH), ("prediction", PREDICTION)):
         if side == "prediction" and constant:
@@ -143,7 +146,7 @@ def draw_models(
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
         draw_intervals(left, board, names(left, board), "spearman")
         _draw_people(left, people)
-        left.set(title="Test Spearman, 95 % interval", xlim=(min(0, left.get_xlim()[0]), 1))
+        left.set(title="Test Spearman, 95 % interval", xlim=(min(0, left.get_xlim()[0]), 1.02))
         _draw_densities(right, [(name, excerpts[name]) for name in board["model"][:DENSITIES]])
         save(figure, to / "models", png=True)
 
@@ -167,7 +170,7 @@ def _draw_densities(axes: Axes, first: list[tuple[str, Judged]]) -> None:
     for colour, (name, judged) in zip(itertools.cycle(MODELS), first, strict=False):
         if np.ptp(judged.prediction) > 0:
             curve = density(judged.prediction)
-            axes.plot(GRID, curve, color=colour, label=name)
+            axes.plot(GRID, curve, color=colour, label=short(name))
             tallest = np.maximum(tallest, curve.max())
     title = (
         f"Scores of the test split (the first {DENSITIES})"

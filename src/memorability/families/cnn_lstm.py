@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
-from memorability.features import backbones
+from memorability.features import backbones, encoders
 from memorability.training import layers
 from memorability.training.optim import optimiser
 from memorability.training.settings import PictureModel
@@ -66,7 +66,7 @@ class CNNLSTM(nn.Module):
 def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Network | None) -> CNNLSTM:
     if backbone is None:
         raise ParamsError("cnn_lstm needs a backbone; received none")
-    trunk, width = backbones.trunk(backbone)
+    trunk, width = encoders.trunk(backbone)
     return CNNLSTM(
         trunk=trunk, width=width, hidden=settings.hidden, dropout=settings.dropout, frozen=settings.frozen
     )

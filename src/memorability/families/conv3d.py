@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from memorability.core.errors import ParamsError
-from memorability.features import backbones
+from memorability.features import backbones, encoders
 from memorability.training.augment import mirror
 from memorability.training.settings import PictureModel
 
@@ -56,7 +56,7 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Netwo
     else:
         inner: Any = backbone.net.requires_grad_(True)
         inner.fc = nn.Linear(inner.fc.in_features, 1)
-        net = backbones.normalised(inner, backbone.config, clips=True)
+        net = encoders.normalised(inner, backbone.config, clips=True)
     return Conv3D(net=net, steps=settings.steps or shape[0])
 
 

@@ -1,4 +1,4 @@
-"""What a model reads: pictures from the raw shards, frames of clips, or rows of a features artifact."""
+"""What a track's rows lead to: pictures in the raw shards, and frames of clips in a frames artifact."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from memorability.core.errors import DataError, ParamsError
 from memorability.core.files import read_json
 from memorability.data import tables
 from memorability.data.shards import ShardReader, spans
+from memorability.features.stored import positions
 from memorability.media.pictures import Fit, decode, prepared
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
@@ -42,7 +43,8 @@ class Pictures:
         return len(self._spans)
 
     def picture(self, index: int) -> Image.Image:
-        return decode(self._shards.read(self._spans[index], name=self._ids[index]), name=self._ids[index])
+        name = self._ids[index]
+        return decode(self._shards.read(self._spans[index], name=name), name=name, known=True)
 
 
 class Pixels:
@@ -137,67 +139,10 @@ class Listed:
             self.lengths = rows["frames"].to_numpy(np.int64)
             listed = tables.read(folder / "frames.csv")
             clip = np.repeat(np.arange(len(rows)), self.lengths)  # an id may be there twice
+            if len(clip) != len(listed):
+                raise DataError(
+                    f"{folder}: damaged frames ({len(listed)} of {len(clip)} are listed); run dvc repro or dvc pull"
+                )
             self.slots = clip * self.shape[-1] + listed["frame"].to_numpy(np.int64)
         self.keys = list(listed["sha256"])
         self.pictures = Pictures(listed, folder)
-
-
-def feature_lengths(folder: Path, ids: Sequence[str]) -> np.ndarray | None:
-    """How many frames of each of the named clips have features, int64 [N]; None for pictures."""
-    table = pd.read_csv(folder / "ids.csv", dtype={"id": "string"})
-    if "length" not in table:
-        return None
-    return table["length"].to_numpy(np.int64)[positions(list(table["id"]), ids, folder)]
-
-
-def feature_config(folder: Path, family: str) -> dict[str, object]:
-    """What a features artifact says it is made of.
-
-    Raises:
-        ParamsError: the folder is no features artifact.
-    """
-    if not (folder / "features.npy").is_file():
-        raise ParamsError(f"family {family} reads features; input {folder} holds none")
-    found: dict[str, object] = read_json(folder / "config.json")
-    return found
-
-
-def mean_over_frames(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Features [N, T, ...] -> float64 [N, ...]: the mean over the frames that are there."""
-    exists = np.arange(x.shape[1]) < lengths[:, None]
-    weight = (exists / np.maximum(1, lengths)[:, None]).reshape(*exists.shape, *[1] * (x.ndim - 2))
-    means = np.empty((len(x), *x.shape[2:]))
-    for start in range(0, len(x), 256):  # a part at a time: all of it may not fit in memory
-        part = slice(start, start + 256)
-        means[part] = (x[part] * weight[part]).sum(axis=1)
-    return means
-
-
-def feature_rows(folder: Path, ids: Sequence[str]) -> np.ndarray:
-    """The features of the named pictures or clips in the order of `ids`: [N, ...], memory-mapped, read-only.
-
-    Raises:
-        DataError: an id has no features.
-    """
-    table = pd.read_csv(folder / "ids.csv", dtype={"id": "string"})
-    rows = positions(list(table["id"]), ids, folder)
-    array = np.load(folder / "features.npy", mmap_mode="r")
-    # Fancy indexing would copy the whole map into memory when the order is already right.
-    return array if np.array_equal(rows, np.arange(len(array))) else array[rows]
-
-
-def positions(known: Sequence[str], ids: Sequence[str], folder: Path) -> np.ndarray:
-    """Where each of `ids` is among those that `folder` has, int [N].
-
-    Raises:
-        DataError: an id is not there.
-    """
-    # Not an index of pandas: an id that the split stage left out may be there twice.
-    places = {name: place for place, name in enumerate(known)}
-    found = np.array([places.get(name, -1) for name in ids], np.int64)
-    missing = [name for name, place in zip(ids, found, strict=True) if place < 0]
-    if missing:
-        raise DataError(
-            f"{folder}: nothing for {len(missing)} of {len(ids)} ids, such as {missing[0]}; run dvc repro"
-        )
-    return found

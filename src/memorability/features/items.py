@@ -11,88 +11,144 @@ import numpy as np
 from PIL import Image
 
 from memorability.core.errors import DataError, GivenFeaturesError
-from memorability.core.files import read_json
+from memorability.core.settings import checked
+from memorability.features.settings import FeaturesOrigin, FramesOrigin
 from memorability.media import video
 from memorability.media.pictures import decode
 
 Array = np.ndarray
 
 
+class Frames(Sequence[Image.Image]):
+    """Frames of a clip, each decoded whenever it is looked at: all of a long clip would fill the memory."""
+
+    def __init__(self, jpegs: list[bytes]) -> None:
+        self._jpegs = jpegs
+
+    def __len__(self) -> int:
+        return len(self._jpegs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return decode(self._jpegs[index], known=True)
+
+
 @dataclass
 class Item:
-    """A picture, or a clip with its title, whose frames are decoded once for each way of sampling them."""
+    """A picture, or a clip with its title, which is decoded once for each way of sampling its frames."""
 
     path: Path
     picture: Image.Image | None = None
     title: str = ""
-    _frames: dict[video.Sampling, list[Image.Image]] = field(default_factory=dict)
+    _frames: dict[video.Sampling, Frames] = field(default_factory=dict)
 
-    def frames(self, sampling: video.Sampling) -> list[Image.Image]:
+    def frames(self, sampling: video.Sampling) -> Frames:
         if sampling not in self._frames:
-            taken = video.sample(video.url(self.path), sampling, name=str(self.path))
-            self._frames[sampling] = [decode(frame) for frame in taken.frames]
+            clip = video.sample(video.url(self.path), sampling, name=str(self.path))
+            self._frames[sampling] = Frames(clip.frames)
         return self._frames[sampling]
 
 
 Read = Callable[[Sequence[Item]], tuple[Array, Array | None]]  # x [N, ...], and frames in each [N]
+Ask = Callable[
+    [Array, Array | None], tuple[Array, Array | None]
+]  # of such arrays: answers [N, ...], of frames [N, T]
 Prepare = Callable[[Sequence[Image.Image]], Array]  # pictures, or frames, to [n, ...]
 
 
 @dataclass(frozen=True)
 class Source:
-    """How a model reads items, and what it needs of them: frames, sampled in these ways, and a title."""
+    """How a model reads items, and what it needs of them: frames, sampled in these ways, and a title.
+
+    What is read of an item does not depend on what is read with it.
+    """
 
     read: Read
     samplings: frozenset[video.Sampling] = frozenset()
     needs_title: bool = False
 
 
-def source(prepare: Prepare, frames: dict[str, Any] | None) -> Source:
-    """Of each picture what `prepare` makes of it; or, where the config describes `frames`, of those of each clip."""
+def source(prepare: Prepare, frames: video.Sampling | None) -> Source:
+    """Of each picture what `prepare` makes of it; or, where frames are sampled, of those of each clip."""
     if frames is None:
         return Source(lambda items: (prepare([item.picture for item in items if item.picture]), None))
-    sampling = sampling_of(frames)
 
     def read(items: Sequence[Item]) -> tuple[Array, Array]:
-        return _padded([prepare(item.frames(sampling)) for item in items], sampling.count)
+        return _padded([prepare(item.frames(frames)) for item in items], frames.count)
 
-    return Source(read, samplings=frozenset([sampling]))
-
-
-def sampling_of(frames: dict[str, Any]) -> video.Sampling:
-    """How a model's frames were sampled, by its config."""
-    return video.Sampling(**{name: frames[name] for name in video.Sampling._fields})
+    return Source(read, samplings=frozenset([frames]))
 
 
-def extractor(features: dict[str, Any], *, models: Path, device: str | None) -> Prepare:
-    """The features that a model's config describes, of pictures.
+def sampling(config: dict[str, Any]) -> video.Sampling:
+    """How the frames were sampled that a model was trained on, by its config."""
+    origin = checked(FramesOrigin, config.get("frames"), at="config.json: frames", error=DataError)
+    return _as_sampling(origin)
+
+
+def _as_sampling(origin: FramesOrigin) -> video.Sampling:
+    return video.Sampling(**origin.model_dump())
+
+
+def features(config: dict[str, Any], *, models: Path, device: str | None) -> Source:
+    """The features that a model was trained on, by its config, computed of items.
 
     Raises:
-        DataError: the backbone is not there, or not the one that the model was trained with.
+        DataError: the backbone is not there, or not the one that the model was trained with; the config does not
+            describe features.
         GivenFeaturesError: the features came with the data set.
     """
-    from memorability.features.extraction import Extractor
-
-    if "given" in features:
+    described: Any = config.get("features")
+    if isinstance(described, dict) and isinstance(given := described.get("given"), dict):
         raise GivenFeaturesError(
-            f"this model reads features that came with its data set ({features['given']['name']}); "
-            "they cannot be computed of other files"
+            f"this model reads features that came with its data set ({given.get('name')}); they cannot be "
+            "computed of other files"
         )
-    backbone = features["backbone"]
-    folder = models / backbone["name"]
+    origin = checked(FeaturesOrigin, described, at="config.json: features", error=DataError)
+    prepare = _extractor(origin, models=models, device=device)
+    return source(prepare, None if origin.frames is None else _as_sampling(origin.frames))
+
+
+def _extractor(origin: FeaturesOrigin, *, models: Path, device: str | None) -> Prepare:
+    from memorability.features.extractor import Extractor
+
+    folder = models / origin.backbone.name
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder}: the backbone of this model is not here; dvc pull, or name its folder")
-    if read_json(folder / "config.json").get("sha256") != backbone["sha256"]:
-        raise DataError(f"{folder}: not the weights this model was trained with; train it again")
-    options = {key: value for key, value in features.items() if key not in ("backbone", "frames")}
+    options = origin.model_dump(exclude={"backbone", "frames"})
     extract = Extractor(folder, **options, device=device)
-    size = extract.batch_size
+    if extract.config["sha256"] != origin.backbone.sha256:
+        raise DataError(f"{folder}: not the weights this model was trained with; train it again")
 
     def prepare(pictures: Sequence[Image.Image]) -> Array:
         pixels = [extract.prepare(picture) for picture in pictures]
-        return np.concatenate([extract(pixels[i : i + size]) for i in range(0, len(pixels), size)])
+        parts = (pixels[i : i + extract.batch_size] for i in range(0, len(pixels), extract.batch_size))
+        return np.concatenate([extract(part) for part in parts])
 
     return prepare
+
+
+def in_groups(ask: Ask, *, size: int) -> Ask:
+    """Asks of `size` rows at a time, always: blank ones follow the last.
+
+    Kernels differ by the number of rows, and with them the last bits of answers; so an answer is the same to the
+    last bit whatever is asked with it.
+    """
+
+    def grouped(x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
+        answers, of_frames = list[Array](), list[Array]()
+        for start in range(0, max(1, len(x)), size):
+            part = x[start : start + size]
+            blank = size - len(part)
+            rows = np.concatenate([part, np.zeros((blank, *x.shape[1:]), x.dtype)])
+            counts = None
+            if lengths is not None:
+                counts = np.append(lengths[start : start + size], np.ones(blank, lengths.dtype))
+            answer, frames = ask(rows, counts)
+            answers.append(answer[: len(part)])
+            if frames is not None:
+                of_frames.append(frames[: len(part)])
+        return np.concatenate(answers), np.concatenate(of_frames) if of_frames else None
+
+    return grouped
 
 
 def _padded(arrays: list[Array], count: int) -> tuple[Array, Array]:

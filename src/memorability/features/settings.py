@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from memorability.core.settings import Block
+from memorability.core.settings import Block, Name
 from memorability.media.pictures import Fit
+
+MOST_TOGETHER = 4096  # pictures in a batch of features
 
 
 class Prepared(Block):
@@ -29,8 +31,12 @@ class Prepared(Block):
 
 
 class Transform(Prepared):
-    """What a network expects: prepared pixels, then (x - mean) / std; by default those of ImageNet's networks."""
+    """What a network expects: prepared pixels, then (x - mean) / std.
 
+    By default the whole picture at the size and with the mean and std of ImageNet's networks.
+    """
+
+    resize: int = Field(224, ge=8)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
@@ -38,7 +44,7 @@ class Transform(Prepared):
 class Given(Block):
     """Features that come with a data set, in text files (`memorability.features.given` has the formats)."""
 
-    name: str = Field(description="their folder's name, as the data set's settings have it")
+    name: Name = Field(description="their folder's name, as the data set's settings have it")
     format: Literal["numbers", "pairs", "rows"]
     length: int = Field(ge=1, description="numbers, bins, or numbers in a row")
     channels: int = Field(1, ge=1, description="of pairs: lines of bins, one after the other")
@@ -59,7 +65,7 @@ class Features(Block):
     layer: str | None = None
     pool: Literal["mean", "none"] = Field("mean", description="mean over space, or keep the map")
     pixels: int | None = Field(None, ge=8)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1, le=MOST_TOGETHER)
     given: Given | None = None
 
     @model_validator(mode="after")
@@ -72,3 +78,38 @@ class Features(Block):
                 f"pixels is of pictures that a backbone reads, received {self.pixels} of given features"
             )
         return self
+
+
+# What a trained model's config says of where its inputs come from. Beside this it has more, for readers.
+
+
+class Origin(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class FramesOrigin(Origin):
+    """How frames were sampled from clips (`memorability.media.video.Sampling`)."""
+
+    method: Literal["fps", "first_middle_last", "evenly"]
+    fps: float = Field(gt=0, le=1000)
+    count: int = Field(ge=1, le=1000)
+    quality: int = Field(ge=2, le=31)
+
+
+class BackboneOrigin(Origin):
+    """A backbone by its folder's name and its weights' hash."""
+
+    name: Name
+    sha256: str
+
+
+class FeaturesOrigin(Origin):
+    """Features by a backbone, as `Features` has them, and how the frames were sampled that they are of."""
+
+    layer: str
+    pool: Literal["mean", "none"]
+    dtype: Literal["float16", "float32"]
+    batch_size: int = Field(ge=1, le=MOST_TOGETHER)
+    pixels: int | None = Field(None, ge=8)
+    backbone: BackboneOrigin
+    frames: FramesOrigin | None = None

@@ -23,17 +23,25 @@ ARRAYS = "maps.npy"  # beside a model's table of predictions
 COLOUR = 24  # levels that the channels of a grey JPEG may differ by
 
 
-def decode_map(content: bytes, *, channels: int, name: str) -> Image.Image:
+def decode_map(content: bytes, *, channels: int, name: str, known: bool = False) -> Image.Image:
     """A map's file as a picture of one grey channel or of three.
 
+    Args:
+        known: as of `pictures.decode`.
+
     Raises:
-        DataError: the bytes are no picture, are transparent somewhere (what is there then, nobody knows),
-            or have colours where one channel is expected.
+        DataError: the bytes are no picture (see `pictures.decode`), are transparent somewhere (what is there
+            then, nobody knows), have colours where one channel is expected, are black everywhere, or have
+            values of 0 and 1 alone, as masks do.
     """
-    picture = decode(content, name=name)
+    picture = decode(content, name=name, known=known)
     with Image.open(io.BytesIO(content)) as given:
         if given.has_transparency_data and np.asarray(given.convert("RGBA"))[..., 3].min() < 255:
             raise DataError(f"{name}: transparent pixels, which say nothing of memory; save it without")
+    largest = np.max(picture.getextrema())
+    if largest <= 1:
+        reason = "black everywhere" if largest == 0 else "its values are 0 and 1 of 255"
+        raise DataError(f"{name}: {reason}, which is a map of nothing; a map's values go up to 255")
     if channels == 3:
         return picture
     values = np.asarray(picture, np.int16)

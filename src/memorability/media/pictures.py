@@ -108,7 +108,9 @@ def _is_deep(picture: Image.Image, content: bytes) -> bool:
     if picture.format == "JPEG2000":  # the marker SIZ has the bits of its first component
         size = re.search(rb"\xff\x4f\xff\x51.{38}(.)", content, re.DOTALL)
         return picture.mode.startswith("I") or (size is not None and (size[1][0] & 0x7F) + 1 > 8)
-    told = [str(part) for tile in picture.tile for part in (tile[3] if isinstance(tile[3], tuple) else tile[3:])]
+    told = [
+        str(part) for tile in picture.tile for part in (tile[3] if isinstance(tile[3], tuple) else tile[3:])
+    ]
     in_ppm = picture.format == "PPM" and any(part.isdecimal() and int(part) > 255 for part in told)
     return picture.mode.startswith("I") or in_ppm or any(";16" in part for part in told)
 

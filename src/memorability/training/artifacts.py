@@ -27,6 +27,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     settings: dict[str, Any]
     sha256: str
+    trained_on: dict[str, int] = {}  # data set -> rows that it was trained on
     shape: tuple[int, ...] = ()  # of one input of a network
     features: dict[str, Any] | None = None
     frames: dict[str, Any] | None = None

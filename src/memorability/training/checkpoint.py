@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memorability.core import distributed, runtime
-from memorability.core.files import staged
+from memorability.core import distributed, runtime, states
 
 SAVE_SECONDS = 60.0  # between two saved states
 SAVE_SHARE = 0.05  # of the time, at most, goes into saving
@@ -64,8 +63,8 @@ class Checkpoint:
     ) -> None:
         self._path, self._parts, self._stopping, self._device = path, parts, stopping, device
         # The first process looks for all: on a shared disk another may see the file later.
-        found = distributed.any_of(runtime.rank() == 0 and path.is_file(), device)
-        self.progress = self._taken_up() if found else Progress()
+        there = distributed.any_of(runtime.rank() == 0 and states.kept(path), device)
+        self.progress = self._taken_up() if there else Progress()
         self._saved, self._cost, self._stop = time.monotonic(), 0.0, False
 
     def due(self) -> bool:
@@ -87,7 +86,7 @@ class Checkpoint:
         if runtime.rank() == 0:
             start = time.monotonic()
             state = {name: part.state_dict() for name, part in self._parts.items()}
-            with staged(self._path) as scratch:
+            with states.keeping(self._path) as scratch:
                 torch.save({"progress": vars(self.progress), "parts": state}, scratch)
             self._cost = time.monotonic() - start
         self._saved = time.monotonic()

@@ -15,7 +15,7 @@ that exist; the others are zero and must not count) and "frozen" (see `frozen_fe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -148,7 +148,13 @@ def describe(module: ModuleType) -> Family:
     """
     schema = ClosedForm if hasattr(module, "fit") else Gradient
     offered = {f.name: getattr(module, f.name) for f in fields(schema) if hasattr(module, f.name)}
-    return schema(**offered | {"name": module.__name__.rsplit(".", 1)[-1]})
+    offered["name"] = module.__name__.rsplit(".", 1)[-1]
+    needed = [f.name for f in fields(schema) if f.default is MISSING]
+    if lacking := [name for name in needed if name not in offered]:
+        raise TypeError(
+            f"family {offered['name']} ({schema.__name__}) lacks {', '.join(lacking)}; it needs {', '.join(needed[1:])}"
+        )
+    return schema(**offered)
 
 
 # What a model is told about what it predicts: scores, or maps.

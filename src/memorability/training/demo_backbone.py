@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from memorability.core import distributed, runtime
 from memorability.core.progress import bar
 from memorability.data import scenes
-from memorability.features import backbones
+from memorability.features import backbones, encoders
 from memorability.features.settings import Transform
 from memorability.media.pictures import prepared
 from memorability.training import augment, loop
@@ -53,7 +53,7 @@ def train(
     fabric = distributed.fabric(precision="32-true", threads=threads)
     torch.manual_seed(seed)
     classifier = backbones.build(arch, classes=len(LABELS))
-    net = backbones.Normalised(classifier, mean=transform.mean, std=transform.std)
+    net = encoders.Normalised(classifier, mean=transform.mean, std=transform.std)
     x, y = _draw(settings.pictures, transform, seed)
     rows = np.arange(len(x))
     cut = int(len(x) * (1 - VAL_SHARE))

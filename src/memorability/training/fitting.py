@@ -95,7 +95,9 @@ class _Work:
 
     def write(self, *, origin: dict[str, Any], arrays: dict[str, Array], columns: dict[str, Array]) -> None:
         """The model, and its predictions (one of `columns`) of the rows that are kept."""
-        config = {"settings": self.settings.model_dump(mode="json"), **origin}
+        datasets = self.rows["dataset"].iloc[self.of("train")].value_counts().sort_index()
+        trained_on = {str(name): int(count) for name, count in datasets.items()}
+        config = {"settings": self.settings.model_dump(mode="json"), "trained_on": trained_on, **origin}
         artifacts.save(self.paths.model, config=config, arrays=arrays)
         more = {name: values for name, values in columns.items() if name != "prediction"}
         rows = self.rows.assign(split=self.published)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from memorability.core import distributed, runtime, states
 from memorability.core.errors import TrainingError
-from memorability.core.files import digest, staged
+from memorability.core.files import digest
 from memorability.core.progress import bar
 from memorability.training import layers
 from memorability.training.checkpoint import Checkpoint
@@ -257,7 +257,7 @@ class _Run:
         for places in (range(i, min(i + FROZEN_ROWS, len(new))) for i in range(0, len(new), FROZEN_ROWS)):
             rows = new[places.start : places.stop]
             path = self._state / f"frozen-{digest(repr(rows))[:16]}.npy"
-            if distributed.any_of(runtime.rank() == 0 and path.is_file(), self.fabric.device):
+            if distributed.any_of(runtime.rank() == 0 and states.kept(path), self.fabric.device):
                 self._known.update(zip(rows, np.load(path), strict=True))
             else:
                 missing.append((places, path))
@@ -269,7 +269,7 @@ class _Run:
         parts = bar(computed, of="frozen part", unit=unit, leave=False, total=len(missing))
         for (places, path), values in zip(missing, parts, strict=True):
             if runtime.rank() == 0:
-                with staged(path) as scratch, scratch.open("wb") as stream:
+                with states.keeping(path) as scratch, scratch.open("wb") as stream:
                     np.save(stream, values)
             self._known.update(zip(new[places.start : places.stop], values, strict=True))
         return np.stack([self._known[int(row)] for row in examples.rows])

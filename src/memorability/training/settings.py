@@ -35,7 +35,9 @@ class Gradient(Block):
     val_pictures: int | None = Field(
         None, ge=2, description="of validation, predicted after each epoch; None: all"
     )
-    workers: int | None = Field(None, ge=0, description="processes that load pictures; None: by the device")
+    workers: int | None = Field(
+        None, ge=0, le=256, description="processes that load pictures; None: by the device"
+    )
 
     def optimiser_options(self) -> dict[str, Any]:
         """The keywords of `memorability.training.optim.optimiser`."""

@@ -11,7 +11,7 @@ import numpy as np
 from memorability.core.errors import DataError
 from memorability.core.settings import checked
 from memorability.features import reads
-from memorability.features.items import Array, Item
+from memorability.features.items import Array, Item, in_groups
 from memorability.training import artifacts, calibration
 from memorability.training.contract import ClosedForm, Family, Gradient
 
@@ -63,15 +63,26 @@ class TrainedModel:
         config = self.config.model_dump()
         self.source = reads.KINDS[self.family.READS].files(self.settings, config, where)
         if isinstance(self.family, ClosedForm):
-            self._ask = _closed_form(self.family, self.settings, arrays)
+            ask = _closed_form(self.family, self.settings, arrays)
         else:
-            self._ask = _network(
-                self.family, self.settings, self.config, arrays, device=device, folder=folder
-            )
+            ask = _network(self.family, self.settings, self.config, arrays, device=device, folder=folder)
+        self._ask = in_groups(ask, size=_group(self.family, self.settings, device))
 
     def predict(self, items: Sequence[Item]) -> Answer:
         """Scores [N] or maps [N, C, S, S] of items, and what the family says of each frame, [N, T]."""
         return self._ask(*self.source.read(items))
+
+
+def _group(family: Family, settings: Any, device: str | None) -> int:
+    """Items that are always asked for together, since the last bits of an answer depend on how many there are."""
+    if settings.track == "maps":
+        return 1
+    if isinstance(family, ClosedForm):
+        return 4
+    import torch
+
+    gpu = device not in (None, "cpu") or (device is None and torch.cuda.is_available())
+    return 32 if gpu else 4
 
 
 def _closed_form(family: ClosedForm, settings: Any, state: dict[str, Array]) -> Ask:

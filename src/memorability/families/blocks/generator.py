@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
-from memorability.features.backbones import Network, stages
+from memorability.features.backbones import Network
+from memorability.features.encoders import stages
 from memorability.training.layers import Normalisation, normalisation
 from memorability.training.optim import optimiser
 from memorability.training.settings import MapModel
@@ -187,7 +188,7 @@ def build(settings: Settings, *, channels: int, backbone: Network | None) -> Gen
 
     Raises:
         ParamsError: a backbone is asked for and there is none.
-        BackboneError: its stages are of no use, see `backbones.stages`.
+        BackboneError: its stages are of no use, see `encoders.stages`.
     """
     width, norm = settings.width, settings.normalisation
     encoder: Encoder | Pretrained

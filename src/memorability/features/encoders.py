@@ -1,0 +1,123 @@
+"""Backbones as parts of other networks: without their last layer, as the encoder of a U-Net, behind their mean and std."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from memorability.core.errors import BackboneError
+from memorability.features.backbones import ARCHITECTURES, OF_CLIPS, Network
+
+
+def trunk(network: Network) -> tuple[nn.Module, int]:
+    """The network without its last layer, behind its transform's mean and std, and its width D.
+
+    Input: float [B, 3, H, W] in [0, 1]; output: [B, D].
+    """
+    net, arch = network.net, network.config["arch"]
+    if arch in OF_CLIPS:
+        raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
+    if arch == "inception_v3":  # its second head, which its own training alone would use
+        net.aux_logits, net.AuxLogits = False, None  # type: ignore[assignment]
+    last: Any = net.get_submodule(ARCHITECTURES[arch])
+    width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution
+    net.set_submodule(ARCHITECTURES[arch], nn.Identity())
+    return normalised(net, network.config), width
+
+
+def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list[int]]:
+    """A backbone as the encoder of a U-Net: what it makes of the picture at each halving.
+
+    A stage is the last layer before the next halving, and the last one before the classifier.
+
+    Args:
+        side: of the pictures, in pixels.
+        finest: side of the finest stage that is of use.
+
+    Returns:
+        a network from float [B, 3, side, side] in [0, 1] to the stages, from fine to coarse, [B, D_i, h_i, h_i]
+        each; and D_i of each.
+
+    Raises:
+        BackboneError: the network reads clips, or has under two such stages.
+    """
+    net, arch = network.net, network.config["arch"]
+    if arch in OF_CLIPS:
+        raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
+    shapes = _shapes(net, arch, side)
+    last: dict[int, str] = {}  # of each side; none behind which the side grows again, as before a classifier
+    for name, shape in shapes.items():
+        if len(shape) == 4 and shape[-1] <= min(last, default=side):
+            last[shape[-1]] = name
+    taken: list[int] = []
+    for height in sorted(last):
+        if 1 < height <= finest and height >= 1.5 * (taken[-1] if taken else 1):
+            taken.append(height)
+    if len(taken) < 2:
+        raise BackboneError(
+            f"{arch} has stages of {sorted(last)} pixels for pictures of {side}; two of at most {finest} are needed"
+        )
+    chosen = [last[height] for height in reversed(taken)]
+    cut = create_feature_extractor(net, {name: name for name in chosen})
+    return normalised(_Listed(cut, chosen), network.config), [int(shapes[name][1]) for name in chosen]
+
+
+def _shapes(net: nn.Module, arch: str, side: int) -> dict[str, torch.Size]:
+    """What each layer before the classifier makes of one picture of `side` pixels."""
+    probe = create_feature_extractor(net, {name: name for name in before_head(net, arch)}).eval()
+    try:
+        with torch.no_grad():
+            return {name: out.shape for name, out in probe(torch.zeros(1, 3, side, side)).items()}
+    except RuntimeError as error:
+        raise BackboneError(f"{arch} cannot read pictures of {side} pixels ({error})") from error
+
+
+def before_head(net: nn.Module, arch: str) -> list[str]:
+    """The nodes of a network's graph before its classifier."""
+    _, nodes = get_graph_node_names(net)
+    head = next(i for i, node in enumerate(nodes) if node.startswith(ARCHITECTURES[arch].split(".")[0]))
+    return nodes[1:head]  # the first is the input
+
+
+def normalised(net: nn.Module, config: dict[str, Any], *, clips: bool = False) -> Normalised:
+    """A network behind the mean and std of a backbone's config."""
+    return Normalised(net, mean=config["transform"]["mean"], std=config["transform"]["std"], clips=clips)
+
+
+class Normalised(nn.Module):
+    """A network behind (x - mean) / std, as its backbone's transform says: pixels in [0, 1] go in.
+
+    Args:
+        mean, std: of each channel.
+        clips: whether [B, 3, T, h, w] go in rather than [B, 3, h, w].
+    """
+
+    def __init__(
+        self, net: nn.Module, *, mean: Sequence[float], std: Sequence[float], clips: bool = False
+    ) -> None:
+        super().__init__()
+        self.net = net
+        shape = (3, 1, 1, 1) if clips else (3, 1, 1)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(shape), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((x - self.mean) / self.std)
+
+
+class _Listed(nn.Module):
+    """A feature extractor whose outputs are a list, in the order of their names, rather than a dict."""
+
+    def __init__(self, cut: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.cut, self.names = cut, names
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = self.cut(x)
+        return [found[name] for name in self.names]

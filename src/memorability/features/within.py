@@ -1,0 +1,92 @@
+"""Kinds of inputs that other trained models make: their predictions, or their scores of a clip's frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from memorability.core import runtime
+from memorability.core.errors import ParamsError
+from memorability.core.parallel import map_ahead
+from memorability.core.progress import bar
+from memorability.data import tables
+from memorability.features import inputs, items, stored
+from memorability.features.items import Array, Item, Source
+from memorability.features.kinds import OtherModel, Rows, Where
+
+BATCH = 32  # frames that are scored at a time
+
+
+class Predictions:
+    """What the models `settings.members` predict."""
+
+    def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
+        return Rows(np.stack([_predicted(where.input / name, rows) for name in settings.members], axis=1))
+
+    def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
+        members = [where.open_model(where.models / name) for name in settings.members]
+        return Source(
+            lambda items: (np.stack([member.predict(items)[0] for member in members], axis=1), None),
+            samplings=frozenset().union(*(member.source.samplings for member in members)),
+            needs_title=any(member.source.needs_title for member in members),
+        )
+
+
+def _predicted(folder: Path, rows: pd.DataFrame) -> Array:
+    path = folder / "predictions.csv"
+    table = tables.read(path)
+    places = stored.positions(list(table["id"]), list(rows["id"]), path)
+    return table["prediction"].to_numpy(float)[places]
+
+
+class FrameScores:
+    """Scores of a clip's frames by the model of pictures that `settings.backbone` names."""
+
+    def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
+        listed = inputs.Listed(where.input)
+        if listed.frames is None:
+            raise ParamsError(f"family {settings.family} reads frames; input {where.input} holds none")
+        model, threads = _model(settings, where), runtime.cores()
+        numbers = bar(range(len(listed.slots)), of="frames", unit="frame")
+        pictures = map_ahead(listed.pictures.picture, numbers, threads=threads, ahead=4 * threads)
+        scores = np.full(listed.shape, np.nan)
+        scores.flat[listed.slots] = list(_scores(model, pictures))
+        chosen = stored.positions(listed.ids, list(rows["id"]), where.input)
+        return Rows(scores[chosen], origin={"frames": listed.frames})
+
+    def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
+        model, sampling = _model(settings, where), items.sampling(config)
+
+        def read(clips: Sequence[Item]) -> tuple[Array, None]:
+            scores = np.full((len(clips), sampling.count), np.nan)
+            for row, clip in zip(scores, clips, strict=True):
+                frames = clip.frames(sampling)
+                row[: len(frames)] = list(_scores(model, frames))
+            return scores, None
+
+        return Source(read, samplings=frozenset([sampling]))
+
+
+def _model(settings: Any, where: Where) -> OtherModel:
+    if settings.backbone == "none":
+        raise ParamsError(f"family {settings.family} needs an image model as its backbone; received none")
+    model = where.open_model(where.models / settings.backbone)
+    if model.settings.track != "images":
+        raise ParamsError(
+            f"family {settings.family} needs an image model as its backbone; {settings.backbone} is one of track "
+            f"{model.settings.track}"
+        )
+    return model
+
+
+def _scores(model: OtherModel, pictures: Iterable[Image.Image]) -> Iterator[float]:
+    """The score of each picture, in turn."""
+    frames = (Item(Path(), picture) for picture in pictures)
+    while batch := list(itertools.islice(frames, BATCH)):
+        yield from model.predict(batch)[0]

@@ -1,0 +1,117 @@
+"""What is to be said of a model that predicts: what it was trained on, what it is worth, what its scores do not mean."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memorability.core import layout
+from memorability.predict.predictor import Predictor
+
+DRAWN = ("demo", "demo_videos", "demo_maps")  # data sets whose pictures are drawings
+LABELS = {"spearman": "rho", "cc": "CC"}
+Row = Mapping[str, str]  # of a board; empty where a model is on none
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where models, boards and splits lie. `known` are the models of the params at hand; None: there are no params."""
+
+    models: Path = layout.MODELS
+    metrics: Path = layout.METRICS
+    splits: Path = layout.SPLITS
+    known: Collection[str] | None = None
+
+    def board(self, track: str, target: str) -> Path:
+        return self.metrics / track / f"{target}.leaderboard.csv"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be said of a model that predicts.
+
+    `datasets` are those that it was trained on, `worth` a measure on validation by name, None where it is not known;
+    `fitted_on_val`: whether the model has seen validation, so that the measure flatters it. `passed_over` are better
+    models that cannot predict here, each with the reason.
+    """
+
+    folder: Path
+    datasets: tuple[str, ...]
+    worth: tuple[str, float] | None
+    fitted_on_val: bool = False
+    warnings: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Which model, what it was trained on and what it is worth."""
+        data = ", ".join(self.datasets) or "data that are not known here"
+        if self.worth is None:
+            return f"{self.folder.name}: trained on {data}; no figure on validation says what it is worth"
+        measure, value = self.worth
+        seen = ", which it was fitted on" if self.fitted_on_val else ""
+        return f"{self.folder.name}: trained on {data}; {LABELS.get(measure, measure)} {value:.3f} on validation{seen}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        worth = {} if self.worth is None else {f"val_{self.worth[0]}": self.worth[1]}
+        said = {"model": self.folder.name, "trained_on": list(self.datasets), **worth}
+        return said | {"fitted_on_val": self.fitted_on_val, "warnings": list(self.warnings)}
+
+
+def worth(row: Row) -> tuple[str, float] | None:
+    """The measure on validation that a board is ordered by: its first column of one."""
+    for column, value in row.items():
+        if column.startswith("val_") and column != "val_n":
+            try:
+                return column.removeprefix("val_"), float(value)
+            except ValueError:  # there is none
+                return None
+    return None
+
+
+def choice(predictor: Predictor, project: Project, row: Row, passed_over: tuple[str, ...]) -> Choice:
+    """Of an open model and its row of a board."""
+    datasets = _datasets(predictor, project)
+    return Choice(
+        folder=predictor.folder,
+        datasets=datasets,
+        worth=worth(row),
+        fitted_on_val=row.get("fitted_on_val") == "all",
+        warnings=tuple(_warnings(predictor, datasets)),
+        passed_over=passed_over,
+    )
+
+
+def _datasets(predictor: Predictor, project: Project) -> tuple[str, ...]:
+    """As the model's config says or else, of a model of this project, the table of its track's split."""
+    told = predictor.config.get("trained_on")
+    if isinstance(told, (list, dict)) and told:
+        return tuple(map(str, told))
+    table = project.splits / f"{predictor.track}.csv"
+    if predictor.folder.parent.resolve() != project.models.resolve() or not table.is_file():
+        return ()
+    with table.open(newline="", encoding="utf-8") as stream:
+        return tuple(sorted({row["dataset"] for row in csv.DictReader(stream) if row["split"] == "train"}))
+
+
+def _warnings(predictor: Predictor, datasets: tuple[str, ...]) -> list[str]:
+    name, what = predictor.folder.name, "maps" if predictor.maps else "scores"
+    if datasets and set(datasets) <= set(DRAWN):
+        return [
+            f"{name} was trained on the demo's drawings: its {what} mean nothing for photographs; train on real data"
+        ]
+    if "demo" in _sources(predictor.config):
+        return [
+            f"{name} sees through a backbone that was trained on the demo's drawings: on photographs its {what} are "
+            "worth next to nothing; take a backbone with ImageNet's weights"
+        ]
+    return []
+
+
+def _sources(config: Mapping[str, Any]) -> set[str]:
+    """Where the weights of the backbones in a model come from."""
+    backbones = [config.get("backbone"), (config.get("features") or {}).get("backbone")]
+    return {str(backbone.get("source")) for backbone in backbones if isinstance(backbone, dict)}

@@ -1,0 +1,119 @@
+"""Which trained model predicts: the best on validation, unless one is named."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from memorability.core.errors import DataError, GivenFeaturesError, MemorabilityError, listing
+from memorability.core.files import read_json
+from memorability.data.tables import TARGETS, Track
+from memorability.predict.about import Choice, Project, Row, choice, worth
+from memorability.predict.predictor import Predictor
+
+__all__ = ["Choice", "Project", "best", "named"]
+
+CONSTANT = "mean"  # the family that says the same of everything
+
+
+def best(
+    track: Track, project: Project, *, device: str | None = None, titled: bool = False
+) -> tuple[Predictor, Choice]:
+    """The best model of a track on validation (of clips: of short-term scores) that can predict here.
+
+    Never a constant, nor a model without a figure on validation: their places on a board say nothing.
+
+    Args:
+        titled: whether titles are given, for models that read them.
+
+    Raises:
+        DataError: there is no board, it is that of other params, or no model on it can be chosen; names those to
+            choose from with --model.
+    """
+    board = project.board(track, TARGETS[track][0])
+    rows = _rows(board)
+    choose = f"name one with --model: {', '.join(_trained(project, track)) or f'none is in {project.models}'}"
+    if not rows:
+        raise DataError(f"{board}: no leaderboard to take the best model from; run dvc repro, or {choose}")
+    others = [row["model"] for row in rows if project.known is not None and row["model"] not in project.known]
+    if others:
+        raise DataError(
+            f"{board}: not the leaderboard of the params at hand, which have no model {', '.join(others)}; run dvc "
+            f"repro evaluate@{track}, or {choose}"
+        )
+    passed: list[str] = []
+    for row in rows:
+        try:
+            predictor = _opened(row, project, device=device, titled=titled)
+        except MemorabilityError as error:
+            passed.append(f"{row['model']}: {error}")
+            continue
+        return predictor, choice(predictor, project, row, tuple(passed))
+    raise DataError(f"{board}: no best model can be told:\n{listing(passed)}\n{choose}")
+
+
+def named(name: str, project: Project, *, device: str | None = None) -> tuple[Predictor, Choice]:
+    """The model of that name or, if there is none, the one in that folder.
+
+    Raises:
+        DataError: there is neither; names the valid ones.
+    """
+    folder = project.models / name
+    if not _is_file(folder / "config.json"):
+        folder = Path(name)
+        if not _is_file(folder / "config.json"):
+            valid = ", ".join(_trained(project)) or f"none is in {project.models}"
+            raise DataError(f"--model: no model {name[:80]!r}; valid: {valid}; or the folder of a model")
+    predictor = Predictor(folder, device=device)
+    listed = project.known is None or folder.name in project.known
+    on_board = _rows(project.board(predictor.track, predictor.target)) if listed else []
+    own = folder.parent.resolve() == project.models.resolve()
+    row = next((row for row in on_board if own and row["model"] == folder.name), {})
+    return predictor, choice(predictor, project, row, ())
+
+
+def _opened(row: Row, project: Project, *, device: str | None, titled: bool) -> Predictor:
+    """A MemorabilityError says why the model of a board's row cannot be chosen."""
+    if worth(row) is None:
+        raise DataError("it has no figure on validation")
+    folder = project.models / row["model"]
+    if not _is_file(folder / "config.json"):
+        raise DataError(f"it is not in {project.models}; run dvc repro or dvc pull")
+    try:
+        predictor = Predictor(folder, models=project.models, device=device)
+    except GivenFeaturesError as error:
+        raise DataError("it reads features that came with its data set") from error
+    if predictor.family == CONSTANT:
+        raise DataError("it says the same of everything")
+    if predictor.needs_title and not titled:
+        raise DataError("it reads titles; give one with --title")
+    return predictor
+
+
+def _rows(board: Path) -> list[dict[str, str]]:
+    """The rows of a board, the best on validation first; none if there is no board."""
+    if not board.is_file():
+        return []
+    with board.open(newline="", encoding="utf-8") as stream:
+        return [row for row in csv.DictReader(stream) if row.get("model")]
+
+
+def _trained(project: Project, track: Track | None = None) -> list[str]:
+    """The models in the project's folder, of one track if that is asked for, but for constants."""
+    names = []
+    for config in sorted(project.models.glob("*/config.json")):
+        try:
+            settings = read_json(config)["settings"]
+            fits = settings["family"] != CONSTANT and track in (None, settings["track"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a backbone, or damaged
+            continue
+        if fits:
+            names.append(config.parent.name)
+    return names
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long to be one
+        return False
