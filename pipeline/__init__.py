@@ -1,1 +1,5 @@
 """The stages of dvc.yaml: `python -m pipeline.STAGE NAME`, from the project's root; it runs without DVC too."""
+
+from memorability.core import kernels
+
+kernels.start()  # before a stage imports NumPy or torch

@@ -19,7 +19,9 @@ from memorability.training import contract
 from memorability.training.settings import Model
 
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-BLOCKS = [name for name in STAGES if "foreach" in STAGES[name]]  # `none` runs no code of ours
+BLOCKS = [
+    name for name in STAGES if "foreach" in STAGES[name]
+]  # not `check` and `none`, whose outputs are constant
 TRAINING = ("train", "ensemble")
 
 # Imports that are not followed, and why what stands there cannot change what a stage writes.
@@ -190,3 +192,11 @@ def test_a_stage_runs_the_module_of_its_name_for_each_entry_of_its_block(stage: 
     assert STAGES[stage]["foreach"] == f"${{{block}}}"
     assert f"pipeline/{module}.py" in body(stage)["deps"]
     assert f"{block}.${{key}}" in body(stage)["params"]
+
+
+def test_params_are_checked_before_anything_runs() -> None:
+    """Of the other stages each needs, directly or not, what one of these writes."""
+    assert STAGES["check"]["cmd"] == "python -m pipeline.check"
+    assert STAGES["check"]["deps"] == ["params.yaml", "pipeline/check.py"]
+    for stage in ("acquire", "backbones"):
+        assert set(STAGES["check"]["outs"]) <= set(body(stage)["deps"])

@@ -68,7 +68,7 @@ def made(family: str, *, of: str = "", **changes: Any) -> Any:
     """The settings of a small model, of the track `of` where a family has several."""
     of = of or next((track for track, known in OF.items() if family in known), "videos")
     schema = families.load(family).Params
-    trained = TRAINED[of] if "lr" in schema.model_fields else {}
+    trained = {key: value for key, value in TRAINED[of].items() if key in schema.model_fields}
     own = OF.get(of, {}).get(family, {})
     return checked(schema, {"family": family, **HEADS[of], **trained, **own, **changes}, at="models.m")
 
@@ -142,7 +142,9 @@ class World:
         """Where a model of the family lies, called as the family is if it has no name."""
         reads = families.load(family).READS
         return paths(
-            self.root, name or family, input="features" if reads in ("features", "places") else "raw"
+            self.root,
+            name or family,
+            input="features" if reads in ("features", "sequences", "places") else "raw",
         )
 
     def fit(

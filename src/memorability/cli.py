@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memorability.core import layout
+from memorability.core import kernels, layout
 from memorability.core.errors import DataError, GivenFeaturesError, MemorabilityError
 
 if TYPE_CHECKING:
@@ -287,6 +287,7 @@ def ranked_models(board: Path) -> list[str]:
 
 
 def main() -> None:
+    kernels.start()  # before anything imports NumPy or torch
     try:
         app()
     except MemorabilityError as error:

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from memorability import families
 from memorability.core.errors import ParamsError
+from memorability.core.kernels import Kernels
 from memorability.core.layout import PREDICTIONS
 from memorability.core.runtime import Precision
 from memorability.core.settings import Block, Name, checked
@@ -34,6 +35,7 @@ class Params(Block):
     threads: int = Field(
         ge=1, le=1024, description="CPU threads; results are bit-identical at a fixed number"
     )
+    kernels: Kernels = Field("pinned", description="AVX2's on every x86-64 processor, or the widest it has: docs/numerics.md")
     precision: Precision
     compile: bool = Field(description="compile the networks that are trained (torch.compile)")
     lr: float | None = Field(gt=0)

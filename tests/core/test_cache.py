@@ -186,7 +186,7 @@ def test_an_interrupted_put_stores_nothing(cache):
 WRITER = """
 import sys
 from pathlib import Path
-from memorability.content_cache import ContentCache
+from memorability.core.cache import ContentCache
 sys.stdin.readline()  # both start at once
 cache = ContentCache(Path(sys.argv[1]), "space")
 for batch in range(40):

@@ -205,8 +205,9 @@ import json, resource, signal, sys
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from memorability import artifacts, tables
-from memorability.errors import StorageError
+from memorability.core.errors import StorageError
+from memorability.data import tables
+from memorability.training import artifacts
 
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 

@@ -1,5 +1,4 @@
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorability.core.parallel import map_ahead
+
+LONG = 60  # seconds after which a thread that waits for another fails instead
 
 
 class Stop(Exception):
@@ -27,15 +28,6 @@ class Watched:
         return 2 * number
 
 
-def settled(watched):
-    """How often it was called, once all that was started has been worked on."""
-    before = -1
-    while before < len(watched.called):
-        before = len(watched.called)
-        time.sleep(0.02)
-    return before
-
-
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(), max_size=50), st.integers(1, 6), st.integers(0, 12))
 def test_results_come_as_those_of_map(numbers, threads, ahead):
@@ -45,41 +37,37 @@ def test_results_come_as_those_of_map(numbers, threads, ahead):
 
 
 def test_results_keep_their_order_whatever_takes_longest():
-    def slow_at_first(number):
-        time.sleep(0.02 if number == 0 else 0)
+    others = threading.Event()
+
+    def first_last(number):
+        if number == 0:
+            assert others.wait(LONG)
+        if number == 19:
+            others.set()
         return number
 
-    assert list(map_ahead(slow_at_first, range(20), threads=4, ahead=20)) == list(range(20))
+    assert list(map_ahead(first_last, range(20), threads=4, ahead=20)) == list(range(20))
 
 
 @pytest.mark.parametrize("ahead", [0, 3, 8])
-def test_no_more_than_that_many_are_computed_early(ahead):
-    watched = Watched()
-    results = map_ahead(watched, range(1000), threads=2, ahead=ahead)
-    assert settled(watched) == 0  # nothing starts before the first is asked for
-    for taken in range(1, 30, 7):
-        while next(results) < 2 * (taken - 1):
-            pass
-        assert taken <= settled(watched) <= taken + ahead
-    results.close()
-
-
-def test_items_without_end_are_read_as_needed():
+def test_no_more_than_that_many_are_begun_early(ahead):
     read = []
 
     def endless():
         while True:
-            read.append(0)
-            yield len(read)
+            read.append(len(read))
+            yield read[-1]
 
-    results = map_ahead(Watched(), endless(), threads=2, ahead=4)
-    assert [next(results) for _ in range(10)] == list(range(2, 22, 2))
-    assert len(read) <= 15
+    results = map_ahead(Watched(), endless(), threads=2, ahead=ahead)
+    assert read == []  # nothing starts before the first is asked for
+    for taken in range(1, 30):
+        assert next(results) == 2 * (taken - 1)
+        assert len(read) == taken + ahead
     results.close()
 
 
 def test_threads_work_at_the_same_time():
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=LONG)
     assert list(map_ahead(lambda _: meeting.wait() >= 0, range(3), threads=3, ahead=3)) == [True] * 3
 
 
@@ -89,7 +77,7 @@ def test_an_error_comes_in_its_place_and_ends_the_work():
         for result in map_ahead(watched, range(1000), threads=2, ahead=6):
             results.append(result)
     assert results == list(range(0, 40, 2))
-    assert settled(watched) <= 20 + 6 + 1
+    assert len(watched.called) <= 20 + 6 + 1
 
 
 def test_an_error_of_the_items_ends_the_work():
@@ -100,7 +88,7 @@ def test_an_error_of_the_items_ends_the_work():
     watched = Watched()
     with pytest.raises(Stop):
         list(map_ahead(watched, broken(), threads=2, ahead=2))
-    assert settled(watched) <= 5
+    assert len(watched.called) <= 5
 
 
 def test_nothing_goes_on_when_the_caller_stops(monkeypatch):

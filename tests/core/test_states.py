@@ -91,10 +91,10 @@ def test_what_a_kill_leaves_while_it_is_being_removed_is_not_taken_up(work, monk
 def package(tmp_path, monkeypatch):
     """A copy of some of the code, from which keys are made."""
     folder = tmp_path / "package"
-    (folder / "families").mkdir(parents=True)
-    (folder / "states.py").write_text("x = 1")
-    (folder / "families" / "memnet.py").write_text("y = 2")
-    monkeypatch.setattr(states, "__file__", str(folder / "states.py"))
+    for name in ("core/states.py", "families/memnet.py"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("x = 1")
+    monkeypatch.setattr(states, "__file__", str(folder / "core" / "states.py"))
     return folder
 
 
@@ -107,7 +107,7 @@ def test_the_key_is_the_same_for_the_same_work(package):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda package: (package / "states.py").write_text("x = 2"),
+        lambda package: (package / "core" / "states.py").write_text("x = 2"),
         lambda package: (package / "families" / "memnet.py").write_text(""),
         lambda package: (package / "new.py").write_text(""),
         lambda package: (package / "families" / "memnet.py").unlink(),
@@ -128,7 +128,7 @@ def test_the_key_changes_with_the_libraries(package, monkeypatch, library):
 
 def test_a_new_code_throws_away_what_the_old_one_left(package, work):
     stopped(work, "a")
-    (package / "states.py").write_text("x = 2")
+    (package / "core" / "states.py").write_text("x = 2")
     assert stopped(work, "a") == []
 
 
@@ -137,7 +137,7 @@ def test_a_new_code_throws_away_what_the_old_one_left(package, work):
 HOLD = """
 import sys
 from pathlib import Path
-from memorability import states
+from memorability.core import states
 with states.unfinished(Path(sys.argv[1]), "a") as folder:
     (folder / "of the first").write_text("")
     print("here", flush=True)
@@ -191,4 +191,4 @@ def test_the_folder_above_is_made(tmp_path):
 
 
 def test_the_code_of_the_key_is_this_package():
-    assert Path(states.__file__).parent.name == "memorability"
+    assert Path(states.__file__).parents[1].name == "memorability"

@@ -8,6 +8,7 @@ import torch
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
 from memorability.families import amnet_video
+from memorability.training.contract import one_optimiser
 
 HEAD = {
     **{"family": "amnet_video", "track": "videos", "target": "short_term", "input": "data/features/x"},
@@ -83,9 +84,7 @@ def test_what_attention_leaves_out_is_penalised(gamma):
     ]
     penalty = float(torch.stack(left_out).mean())
     expected = float(((score - data["y"]) ** 2).mean()) + gamma * penalty
-    losses = amnet_video.step(
-        settings, net, data, amnet_video.optimisers(settings, net), torch.Tensor.backward
-    )
+    losses = amnet_video.step(settings, net, data, one_optimiser(settings, net), torch.Tensor.backward)
     assert losses["loss"] == pytest.approx(expected, rel=1e-5)
     assert losses["attention_penalty"] == pytest.approx(penalty, rel=1e-5)
     assert not any(loss.requires_grad for loss in losses.values())
@@ -94,9 +93,7 @@ def test_what_attention_leaves_out_is_penalised(gamma):
 def test_as_many_glimpses_as_frames_spread_evenly_cost_nothing():
     settings, net = made(glimpses=4, gamma=1.0), build(glimpses=4, gamma=1.0)
     data = batch() | {"x": torch.ones(3, 4, 3), "length": torch.full((3,), 4)}
-    losses = amnet_video.step(
-        settings, net, data, amnet_video.optimisers(settings, net), torch.Tensor.backward
-    )
+    losses = amnet_video.step(settings, net, data, one_optimiser(settings, net), torch.Tensor.backward)
     assert losses["attention_penalty"] == pytest.approx(0, abs=1e-9)
 
 
@@ -105,7 +102,7 @@ def test_the_penalty_teaches_attention_to_spread():
     for gamma in (0.0, 1.0):
         settings, data = made(gamma=gamma, glimpses=4, lr=0.01), batch()
         net = build(gamma=gamma, glimpses=4, lr=0.01)
-        by = amnet_video.optimisers(settings, net)
+        by = one_optimiser(settings, net)
         for _ in range(60):
             losses = amnet_video.step(settings, net, data, by, torch.Tensor.backward)
         found[gamma] = float(losses["attention_penalty"])
@@ -131,7 +128,7 @@ def test_attention_finds_the_frame_that_counts():
     x[:, :, 1] += torch.randn(64, 4) * (torch.arange(4) != marked[:, None])
     data = {"x": x, "length": torch.full((64,), 4), "y": x[torch.arange(64), marked, 1].sigmoid()}
     settings, net = made(hidden=16, lr=0.01, gamma=0.0), build(hidden=16, lr=0.01, gamma=0.0)
-    by = amnet_video.optimisers(settings, net)
+    by = one_optimiser(settings, net)
     for _ in range(150):
         amnet_video.step(settings, net, data, by, torch.Tensor.backward)
     said = amnet_video.frame_values(settings, net.eval(), data)

@@ -1,4 +1,4 @@
-"""Titles become what scikit-learn's TfidfVectorizer and RidgeCV make of them, also after a round trip to disk."""
+"""Titles become what scikit-learn's TfidfVectorizer and Ridge make of them, also after a round trip to disk."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from worlds import paths
 
 from memorability.core.errors import ParamsError, TrainingError
 from memorability.core.settings import checked
-from memorability.data import tables
-from memorability.evaluation import metrics
+from memorability.evaluation.score_measures import spearman
 from memorability.families import caption_ridge
-from memorability.training import artifacts, fitting
+from memorability.training import artifacts
 
 ALPHAS = (0.1, 1.0, 10.0)
 HEAD = {
@@ -56,11 +57,16 @@ def data(n=40, seed=0):
     return x, 0.7 + effect[words].mean(1) + rng.normal(0, 0.01, n)
 
 
-def pipeline(min_titles, words, alphas=ALPHAS):
-    dense = FunctionTransformer(lambda counted: counted.toarray(), accept_sparse=True)
-    return make_pipeline(
-        TfidfVectorizer(min_df=min_titles, ngram_range=(1, words)), dense, RidgeCV(list(alphas))
-    )
+def learnt(settings, x, y):
+    return caption_ridge.fit(settings, x, y, groups=np.arange(len(y)))
+
+
+def pipeline(min_titles, words, x, y):
+    """scikit-learn's own search, each fold with its own words."""
+    model = make_pipeline(TfidfVectorizer(min_df=min_titles, ngram_range=(1, words)), Ridge())
+    grid, folds = {"ridge__alpha": ALPHAS}, GroupKFold(5)
+    search = GridSearchCV(model, grid, cv=folds, scoring="neg_mean_squared_error")
+    return search.fit(x, y, groups=np.arange(len(y))).best_estimator_
 
 
 @pytest.mark.parametrize("words", [1, 2, 3])
@@ -70,31 +76,30 @@ def pipeline(min_titles, words, alphas=ALPHAS):
 def test_predictions_equal_those_of_scikit_learn(words, min_titles, new, seed):
     x, y = data(seed=seed)
     own = made(words=words, min_titles=min_titles)
-    state = caption_ridge.fit(own, x, y)
-    expected = pipeline(min_titles, words).fit(x, y)
+    state, expected = learnt(own, x, y), pipeline(min_titles, words, x, y)
     for part in (x, np.array(new)):
         found = caption_ridge.predict(own, state, part)
         assert found.shape == part.shape
         assert np.allclose(found, expected.predict(part), atol=1e-9)
-    assert state["alpha"] == expected[-1].alpha_
+    assert state["alpha"] == expected[-1].alpha
 
 
 def test_the_terms_are_those_that_enough_titles_have():
     x = np.array(["Dog runs", "dog sleeps", "a cat", "cat, cat!"])
     y = np.array([0.9, 0.8, 0.5, 0.4])
     for min_titles, expected in ((1, "cat dog runs sleeps"), (2, "cat dog")):
-        state = caption_ridge.fit(made(min_titles=min_titles), x, y)
+        state = learnt(made(min_titles=min_titles), x, y)
         assert state["terms"].tobytes().decode().split("\n") == expected.split()
         assert state["idf"].shape == state["weight"].shape == (len(expected.split()),)
-    state = caption_ridge.fit(made(min_titles=1, words=2), x, y)
+    state = learnt(made(min_titles=1, words=2), x, y)
     assert "dog sleeps" in state["terms"].tobytes().decode().split("\n")
 
 
 def test_the_model_is_the_same_after_the_disk(tmp_path):
     x, y = data()
     own = made(words=2)
-    state = caption_ridge.fit(own, x, y)
-    artifacts.save(tmp_path / "m", config={}, arrays=state)
+    state = learnt(own, x, y)
+    artifacts.save(tmp_path / "m", config={"settings": {}}, arrays=state)
     _, known = artifacts.load(tmp_path / "m")
     assert known.keys() == state.keys()
     assert all(np.array_equal(known[name], state[name]) for name in state)
@@ -105,7 +110,7 @@ def test_the_model_is_the_same_after_the_disk(tmp_path):
 
 def test_unknown_words_and_no_words_give_the_same_score():
     x, y = data()
-    state = caption_ridge.fit(made(), x, y)
+    state = learnt(made(), x, y)
     new = np.array(["", "   ", "zebra quagga", "!?", "dog zebra", "dog"])
     found = caption_ridge.predict(made(), state, new)
     assert found[:4] == pytest.approx([float(state["bias"])] * 4)
@@ -114,7 +119,7 @@ def test_unknown_words_and_no_words_give_the_same_score():
 
 def test_case_and_hyphens_do_not_matter():
     x, y = data()
-    state = caption_ridge.fit(made(), x, y)
+    state = learnt(made(), x, y)
     found = caption_ridge.predict(made(), state, np.array(["woman-smiling Dog", "Woman smiling DOG"]))
     assert found[0] == found[1]
 
@@ -122,15 +127,15 @@ def test_case_and_hyphens_do_not_matter():
 @pytest.mark.parametrize("title", ["", "a b c", "? !"])
 def test_titles_without_a_word(title):
     with pytest.raises(TrainingError, match="the titles of 5 training clips have no term in 2 of them"):
-        caption_ridge.fit(made(), np.array([title] * 5), np.linspace(0, 1, 5))
+        learnt(made(), np.array([title] * 5), np.linspace(0, 1, 5))
 
 
 def test_titles_without_a_common_word():
     x = np.array(["dog", "cat", "beach"])
     with pytest.raises(TrainingError, match="the titles of 3 training clips have no term in 2 of them"):
-        caption_ridge.fit(made(), x, np.linspace(0, 1, 3))
+        learnt(made(), x, np.linspace(0, 1, 3))
     with pytest.raises(TrainingError, match="no term in 9 of them"):
-        caption_ridge.fit(made(min_titles=9), np.array(["dog", "dog"]), np.array([0.5, 0.6]))
+        learnt(made(min_titles=9), np.array(["dog", "dog"]), np.array([0.5, 0.6]))
 
 
 def test_the_inputs_are_left_as_they_were():
@@ -140,7 +145,7 @@ def test_the_inputs_are_left_as_they_were():
     y.setflags(write=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        caption_ridge.predict(made(), caption_ridge.fit(made(), x, y), x)
+        caption_ridge.predict(made(), learnt(made(), x, y), x)
     assert np.array_equal(x, copies[0])
     assert np.array_equal(y, copies[1])
 
@@ -149,24 +154,15 @@ def test_the_inputs_are_left_as_they_were():
 
 
 def fit(root, rows):
-    place = fitting.Place(
-        input=root / "raw",
-        backbone=None,
-        model=root / "model",
-        predictions=root / "predictions.csv",
-        history=root / "history",
-        state=root / "state",
-    )
-    compute = fitting.Compute(seed=0, precision="32-true", threads=1)
-    fitting.fit(made(), rows, place, compute)
-    return tables.read(place.predictions), artifacts.load(place.model)[1]
+    found = worlds.fit(made(), rows, paths(root, "m", input="raw"))
+    return found.table, found.arrays
 
 
 def table(n=160):
     x, y = data(n, seed=3)
     rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(n)], "title": x, "short_term": y})
     rows["short_term_responses"] = pd.array([38] * n, "Int64")
-    return rows.assign(split=["train", "train", "val", "test"] * (n // 4))
+    return rows.assign(split=["train", "train", "val", "test"] * (n // 4), group=range(n))
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -178,7 +174,7 @@ def test_it_learns_from_titles_where_there_are_any(tmp_path, missing):
     with_title = found.drop(without)
     for split in ("val", "test"):
         part = with_title[with_title["split"] == split]
-        assert metrics.spearman(part["score"].to_numpy(float), part["prediction"].to_numpy(float)) > 0.8
+        assert spearman(part["score"].to_numpy(float), part["prediction"].to_numpy(float)) > 0.8
     assert found.loc[without, "prediction"].to_numpy() == pytest.approx(float(state["bias"]))
     assert "nan" not in state["terms"].tobytes().decode().split("\n")
 

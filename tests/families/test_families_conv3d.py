@@ -11,15 +11,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
-from memorability.core import runtime
+from memorability import families
+from memorability.core import distributed
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
-from memorability.evaluation import metrics
+from memorability.evaluation.score_measures import spearman
+from memorability.evaluation.scores import measure
 from memorability.families import conv3d
 from memorability.families.conv3d import stretched
 from memorability.features import backbones
-from memorability.training import augment
-from memorability.training import loop as training
+from memorability.training import loop
 from memorability.training.loading import Examples
 
 SIZE = 16
@@ -28,6 +29,7 @@ HEAD = {
     **{"family": "conv3d", "track": "videos", "target": "short_term", "input": "data/frames/x"},
     **{"backbone": "none", "lr": 0.001, "epochs": 6, "batch_size": 8, "resize": SIZE, "crop": SIZE},
 }
+FAMILY = families.load("conv3d")
 
 
 def made(**changes):
@@ -122,8 +124,8 @@ def test_all_of_the_backbone_is_trained_along(backbone):
         settings, shape=(4, 3, SIZE, SIZE), backbone=backbones.load(backbone, head=True)
     ).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    by = conv3d.optimisers(settings, net)
-    losses = conv3d.step(settings, net, batch(), by, torch.Tensor.backward)
+    by = FAMILY.optimisers(settings, net)
+    losses = FAMILY.take_step(settings, net, batch(), by, torch.Tensor.backward)
     assert not losses["loss"].requires_grad
     assert not [name for name, value in net.state_dict().items() if value.equal(before[name])]
 
@@ -142,8 +144,8 @@ def test_it_learns_from_scratch():
     net = conv3d.build(settings, shape=(2, 3, 8, 8), backbone=None).train()
     y, length = torch.linspace(0.05, 0.95, 8), torch.tensor([1, 2] * 4)
     x = y.view(-1, 1, 1, 1, 1) * 0.9 + 0.1 * torch.rand(8, 2, 3, 8, 8)
-    data, by = {"x": x, "y": y, "length": length}, conv3d.optimisers(settings, net)
-    losses = [conv3d.step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(6)]
+    data, by = {"x": x, "y": y, "length": length}, FAMILY.optimisers(settings, net)
+    losses = [FAMILY.take_step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(6)]
     assert losses[-1] < 0.2 * losses[0]
 
 
@@ -184,7 +186,7 @@ def test_frames_that_are_not_there_change_nothing(behind):
     found = []
     for value in (0.0, behind):
         net, data, settings = small().train(), batch(behind=value), made(mirror=False)
-        conv3d.step(settings, net, data, conv3d.optimisers(settings, net), torch.Tensor.backward)
+        FAMILY.take_step(settings, net, data, FAMILY.optimisers(settings, net), torch.Tensor.backward)
         found.append([*(p.grad for p in net.parameters()), predicted(net, data)])
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
@@ -204,7 +206,7 @@ def test_clips_of_mixed_lengths_are_as_each_one_alone():
 def test_whole_clips_are_mirrored_in_training_alone():
     settings, net, data, entered = made(), small(), batch((4,) * 40), []
     net.net.register_forward_pre_hook(lambda module, given: entered.append(given[0].transpose(1, 2)))
-    conv3d.step(settings, net.train(), data, conv3d.optimisers(settings, net), torch.Tensor.backward)
+    FAMILY.take_step(settings, net.train(), data, FAMILY.optimisers(settings, net), torch.Tensor.backward)
     flipped = [torch.equal(seen, clip.flip(-1)) for seen, clip in zip(entered[0], data["x"], strict=True)]
     kept = [torch.equal(seen, clip) for seen, clip in zip(entered[0], data["x"], strict=True)]
     assert all(one != other for one, other in zip(flipped, kept, strict=True))
@@ -216,9 +218,9 @@ def test_whole_clips_are_mirrored_in_training_alone():
 @pytest.mark.parametrize("mirror", [True, False])
 def test_mirroring_is_a_setting(monkeypatch, mirror):
     mirrored = []
-    monkeypatch.setattr(augment, "mirror", lambda x: mirrored.append(x) or x)
+    monkeypatch.setattr(conv3d, "mirror", lambda x: mirrored.append(x) or x)
     settings, net, data = made(mirror=mirror), small(), batch()
-    conv3d.step(settings, net, data, conv3d.optimisers(settings, net), torch.Tensor.backward)
+    FAMILY.take_step(settings, net, data, FAMILY.optimisers(settings, net), torch.Tensor.backward)
     conv3d.predict(settings, net, data)
     assert len(mirrored) == mirror
 
@@ -232,16 +234,17 @@ def test_it_learns_in_the_loop(tmp_path, precision):
     x = np.where((np.arange(4) < length[:, None])[:, :, None, None, None], x, 0).clip(0, 255).astype(np.uint8)
     everything = Examples(x, y, np.arange(n), more={"length": length})
     train, val, test = (everything.part(np.arange(*ends)) for ends in ((0, 40), (40, 50), (50, 60)))
-    fabric = runtime.fabric(precision=precision, threads=1)
+    fabric = distributed.fabric(precision=precision, threads=1)
     settings = made(lr=0.02)
-    with training.unfinished(tmp_path / "state", "conv3d", fabric=fabric) as state:
-        _, outcomes = training.fit(
-            conv3d,
+    with loop.shared_state(tmp_path / "state", "conv3d", fabric=fabric) as state:
+        _, outcomes = loop.fit(
+            FAMILY,
             settings,
             small(),
             train=train,
             val=val,
-            judged=[val, test],
+            predicted=[val, test],
+            criterion=loop.Criterion(measure, "spearman", higher_is_better=True),
             fabric=fabric,
             seed=0,
             state=state,
@@ -249,7 +252,7 @@ def test_it_learns_in_the_loop(tmp_path, precision):
         )
     for part, outcome in zip((val, test), outcomes, strict=True):
         assert outcome.frame_values is None
-        assert metrics.spearman(part.y, outcome.prediction) > 0.85
+        assert spearman(part.y, outcome.prediction) > 0.85
 
 
 # Settings.

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorability.core.errors import DataError, ParamsError, TrainingError
 from memorability.core.settings import checked
 from memorability.data import tables
-from memorability.evaluation import metrics
+from memorability.evaluation.score_measures import spearman
 from memorability.families import ensemble
-from memorability.training import artifacts, fitting
 
-HEAD = {
-    **{"family": "ensemble", "track": "videos", "target": "short_term", "backbone": "none", "level": 1},
-    **{"input": "data/predictions/videos/0", "members": ["good", "poor"]},
-}
-COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
+HEAD = {"family": "ensemble", "track": "videos", "target": "short_term", "members": ["good", "poor"]}
 
 
 def made(**changes):
     return checked(ensemble.Params, HEAD | changes, at="models.m")
+
+
+def learnt(settings, x, y):
+    return ensemble.fit(settings, x, y, groups=np.arange(len(y)))["weight"]
 
 
 def members(n=60, seed=0, noise=(0.02, 0.1, 0.4)):
@@ -34,9 +34,9 @@ def members(n=60, seed=0, noise=(0.02, 0.1, 0.4)):
 
 def test_weights_are_the_correlations_on_validation():
     x, y = members()
-    rho = np.array([metrics.spearman(y, column) for column in x.T])
+    rho = np.array([spearman(y, column) for column in x.T])
     assert (rho > 0).all()
-    weight = ensemble.fit(made(), x, y)["weight"]
+    weight = learnt(made(), x, y)
     assert weight == pytest.approx(rho / rho.sum())
     assert weight.dtype == np.float64
     assert ensemble.predict(made(), {"weight": weight}, x) == pytest.approx(x @ rho / rho.sum())
@@ -45,7 +45,7 @@ def test_weights_are_the_correlations_on_validation():
 def test_a_member_that_is_worse_than_none_weighs_nothing():
     x, y = members()
     x[:, 1] = 1 - x[:, 1]
-    weight = ensemble.fit(made(), x, y)["weight"]
+    weight = learnt(made(), x, y)
     assert weight[1] == 0
     assert weight[0] > weight[2] > 0
     assert weight.sum() == pytest.approx(1)
@@ -54,18 +54,18 @@ def test_a_member_that_is_worse_than_none_weighs_nothing():
 def test_a_member_that_is_constant_weighs_nothing():
     x, y = members()
     x[:, 0] = 0.7
-    assert ensemble.fit(made(), x, y)["weight"][0] == 0
+    assert learnt(made(), x, y)[0] == 0
 
 
 @pytest.mark.parametrize("x", [1 - members()[0], np.full((60, 3), 0.5)], ids=["reversed", "frozen"])
 def test_members_that_are_all_worse_than_none_weigh_the_same(x):
-    assert ensemble.fit(made(), x, members()[1])["weight"] == pytest.approx([1 / 3] * 3)
+    assert learnt(made(), x, members()[1]) == pytest.approx([1 / 3] * 3)
 
 
 def test_equal_weights_look_at_no_truth():
     x, y = members()
     for truth in (y, 1 - y):
-        assert ensemble.fit(made(weights="equal"), x, truth)["weight"] == pytest.approx([1 / 3] * 3)
+        assert learnt(made(weights="equal"), x, truth) == pytest.approx([1 / 3] * 3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -73,7 +73,7 @@ def test_equal_weights_look_at_no_truth():
 def test_it_is_a_mean_of_its_members(count, n, seed, weights):
     rng = np.random.default_rng(seed)
     x, y = rng.random((n, count)), rng.random(n)
-    weight = ensemble.fit(made(weights=weights), x, y)["weight"]
+    weight = learnt(made(weights=weights), x, y)
     assert weight.sum() == pytest.approx(1)
     assert (weight >= 0).all()
     found = ensemble.predict(made(weights=weights), {"weight": weight}, x)
@@ -88,40 +88,27 @@ def test_it_is_a_mean_of_its_members(count, n, seed, weights):
 def world(tmp_path):
     """A split table, and the tables of two members in orders of their own."""
     x, y = members(90, noise=(0.02, 0.1))
-    rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(90)], "short_term": y})
+    rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(90)], "short_term": y, "group": range(90)})
     rows["short_term_responses"] = pd.array([38] * 90, "Int64")
     rows["split"] = ["train", "val", "test"] * 30
     for seed, name in enumerate(("good", "poor")):
         table = rows[["id", "split"]].assign(score=y, prediction=x[:, seed])
-        tables.write(table.sample(frac=1, random_state=seed), tmp_path / "0" / name / "predictions.csv")
+        path = tmp_path / "predictions" / "models" / name / "predictions.csv"
+        tables.write(table.sample(frac=1, random_state=seed), path)
     return tmp_path, rows, x
 
 
 def fit(world, rows=None, **changes):
-    root = world[0]
-    place = fitting.Place(
-        input=root / "0",
-        backbone=None,
-        model=root / "model",
-        predictions=root / "1" / "m.csv",
-        history=root / "history",
-        state=root / "state",
-    )
-    fitting.fit(made(**changes), world[1] if rows is None else rows, place, COMPUTE)
-    return tables.read(place.predictions), artifacts.load(place.model)[1]["weight"]
-
-
-@pytest.fixture(autouse=True)
-def folders(tmp_path):
-    (tmp_path / "0").mkdir()
-    (tmp_path / "1").mkdir()
+    where = worlds.paths(world[0], "m", input="predictions/models")
+    found = worlds.fit(made(**changes), world[1] if rows is None else rows, where)
+    return found.table, found.arrays["weight"]
 
 
 def test_it_is_fitted_on_validation_alone(world):
     _, rows, x = world
     val = (rows["split"] == "val").to_numpy()
     found, weight = fit(world)
-    expected = ensemble.fit(made(), x[val], rows["short_term"].to_numpy()[val])["weight"]
+    expected = learnt(made(), x[val], rows["short_term"].to_numpy()[val])
     assert np.allclose(weight, expected)
     assert np.allclose(found["prediction"], x @ expected)
     assert list(found["id"]) == list(rows["id"])
@@ -144,14 +131,6 @@ def test_a_member_without_predictions(world):
 # Settings.
 
 
-def test_it_is_of_the_second_level():
-    with pytest.raises(ParamsError, match="an ensemble reads other models' predictions: its level is 1"):
-        made(level=0)
-    without = {name: value for name, value in HEAD.items() if name != "level"}
-    with pytest.raises(ParamsError, match="its level is 1, received 0"):
-        checked(ensemble.Params, without, at="models.m")
-
-
 def test_each_member_is_there_once():
     with pytest.raises(ParamsError, match="members: each model once, received good, poor, good"):
         made(members=["good", "poor", "good"])
@@ -159,7 +138,7 @@ def test_each_member_is_there_once():
 
 @pytest.mark.parametrize(
     ("changes", "key"),
-    [({"members": []}, "members"), ({"weights": "pearson"}, "weights"), ({"level": 2}, "level")],
+    [({"members": []}, "members"), ({"weights": "pearson"}, "weights")],
 )
 def test_settings_out_of_range(changes, key):
     with pytest.raises(ParamsError, match=rf"models\.m\.{key}"):

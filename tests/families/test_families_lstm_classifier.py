@@ -12,6 +12,7 @@ from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
 from memorability.families import lstm_classifier
 from memorability.families.lstm_classifier import class_of
+from memorability.training.contract import one_optimiser
 
 HEAD = {
     **{"family": "lstm_classifier", "track": "videos", "target": "short_term", "input": "data/features/x"},
@@ -100,7 +101,7 @@ def test_the_loss_is_the_cross_entropy_of_the_classes():
     net, data, own = build(), batch(), made(dropout=0)
     logits = net(data["x"], data["length"])
     expected = -logits.detach().log_softmax(1)[torch.arange(3), torch.tensor([0, 5, 10])].mean()
-    losses = lstm_classifier.step(own, net, data, lstm_classifier.optimisers(own, net), torch.Tensor.backward)
+    losses = lstm_classifier.step(own, net, data, one_optimiser(own, net), torch.Tensor.backward)
     assert losses["loss"] == pytest.approx(float(expected), rel=1e-5)
 
 

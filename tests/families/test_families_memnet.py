@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from memorability import families
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
 from memorability.families import memnet
-from memorability.training import augment
 
 HEAD = {
     **{"family": "memnet", "track": "images", "target": "score", "input": "data/raw/images"},
     **{"backbone": "none", "lr": 0.002, "epochs": 2, "batch_size": 8},
 }
+FAMILY = families.load("memnet")
 
 
 def made(**changes):
@@ -70,8 +71,8 @@ def test_predictions_are_scores():
 def test_it_learns():
     settings, data = made(dropout=0), batch()
     net = build(settings)
-    by = memnet.optimisers(settings, net)
-    losses = [memnet.step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(30)]
+    by = FAMILY.optimisers(settings, net)
+    losses = [FAMILY.take_step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(30)]
     assert losses[-1] < 0.7 * losses[0]
     assert not losses[0].requires_grad
     found = memnet.predict(settings, net.eval(), data)
@@ -89,10 +90,10 @@ def test_dropout_is_in_training_alone():
 @pytest.mark.parametrize("mirror", [True, False])
 def test_mirroring_is_a_setting(monkeypatch, mirror):
     mirrored = []
-    monkeypatch.setattr(augment, "mirror", lambda x: mirrored.append(x) or x)
+    monkeypatch.setattr(memnet, "mirror", lambda x: mirrored.append(x) or x)
     settings, data = made(mirror=mirror), batch(4)
     net = build(settings)
-    memnet.step(settings, net, data, memnet.optimisers(settings, net), torch.Tensor.backward)
+    FAMILY.take_step(settings, net, data, FAMILY.optimisers(settings, net), torch.Tensor.backward)
     memnet.predict(settings, net, data)
     assert len(mirrored) == mirror
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from memorability import families
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
 from memorability.families import resmem
@@ -14,6 +15,7 @@ HEAD = {
     **{"family": "resmem", "track": "images", "target": "score", "input": "data/raw/images"},
     **{"backbone": "b", "lr": 0.002, "epochs": 2, "batch_size": 8},
 }
+FAMILY = families.load("resmem")
 CONVOLUTIONS = {
     "conv1": (48, 3, 11, 11),
     "conv2": (256, 24, 5, 5),
@@ -124,8 +126,8 @@ def test_it_learns_while_its_backbone_stays_as_it_was():
     net = build(settings, arch="resnet18")
     data = batch(net)
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    by = resmem.optimisers(settings, net.train())
-    losses = [resmem.step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(30)]
+    by = FAMILY.optimisers(settings, net.train())
+    losses = [FAMILY.take_step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(30)]
     assert losses[-1] < 0.7 * losses[0]
     assert not losses[0].requires_grad
     changed = {key.split(".")[0] for key, value in net.state_dict().items() if not value.equal(before[key])}
@@ -143,7 +145,7 @@ def test_the_backbone_is_frozen_even_where_it_runs():
     assert all(p.grad is None and not p.requires_grad for p in net.features.parameters())
     assert net.conv1.weight.grad is not None
     assert all(value.equal(before[key]) for key, value in net.features.state_dict().items())
-    trained = [p for group in resmem.optimisers(settings, net)["net"].param_groups for p in group["params"]]
+    trained = [p for group in FAMILY.optimisers(settings, net)["net"].param_groups for p in group["params"]]
     assert {id(p) for p in trained} == {id(p) for p in net.parameters() if p.requires_grad}
 
 
@@ -174,5 +176,6 @@ def test_settings_out_of_range(hidden):
 
 
 def test_what_it_offers():
-    assert resmem.READS == "pictures"
-    assert resmem.SELECTION in resmem.measure([0.1, 0.2], [0.3, 0.5])
+    assert FAMILY.READS == "pictures"
+    assert FAMILY.is_frozen(made())
+    assert not FAMILY.ONLY_FROZEN  # its own convolutions look at the pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 import torch
 import worlds
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 from memorability import cli, families
@@ -23,6 +25,7 @@ from memorability.core.settings import checked
 from memorability.data import acquire, frames, splits, tables
 from memorability.data.datasets import demo_videos, mediaeval
 from memorability.data.settings import Split
+from memorability.families import conv3d
 from memorability.features import backbones
 from memorability.features.extraction import extract
 from memorability.features.extractor import Extractor
@@ -57,6 +60,27 @@ BLOCKS = {
     "ensemble": ("predictions", {"members": MEMBERS, "weights": "equal"}),
 }
 OF_FRAMES = {"time_distributed": "score", "amnet_video": "attention", "frame_average": "score"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Clips are decoded once in all, and the network of clips is a small one; both have tests of their own."""
+    sample, build = video.sample, backbones.build
+
+    @functools.cache
+    def decoded(url, sampling, *, name):
+        return sample(url, sampling, name=name)
+
+    def small(arch, *, classes=1000):
+        if arch != conv3d.ARCH:
+            return build(arch, classes=classes)
+        layers = nn.Conv3d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten()
+        return nn.Sequential(*layers, nn.Linear(8, classes)).eval()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video, "sample", decoded)
+        patch.setattr(backbones, "build", small)
+        yield
 
 
 @dataclass(frozen=True)
@@ -372,7 +396,9 @@ def test_a_model_of_clips_scores_no_frames(predictor):
 
 def test_frames_are_averaged_with_a_model_of_pictures_alone(world, predictor):
     predictor("ridge")
-    with pytest.raises(ParamsError, match="needs an image model as its backbone; ridge is one of track videos"):
+    with pytest.raises(
+        ParamsError, match="needs an image model as its backbone; ridge is one of track videos"
+    ):
         fit(world, "frame_average", name="of-clips", backbone="ridge")
     with pytest.raises(DataError, match="small: no trained model here"):
         fit(world, "frame_average", name="of-a-network", backbone="small")

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as of_numpy
 from memorability.core.errors import DataError
 from memorability.training import artifacts
 
-CONFIG = {"settings": {"family": "ridge"}, "features": None, "backbone": None}
+CONFIG = {"settings": {"family": "ridge"}, "features": {"layer": "avgpool"}}
 KINDS = st.sampled_from([np.float32, np.float64, np.int64, np.uint8])
 ARRAYS = of_numpy.arrays(KINDS, of_numpy.array_shapes(min_dims=0, max_dims=3, max_side=4))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,23 +11,15 @@ import torch
 from memorability.core.errors import StorageError
 from memorability.data import scenes
 from memorability.data.datasets import demo
-from memorability.features import backbones
+from memorability.features import backbones, encoders
 from memorability.features.settings import Transform
-from memorability.training import checkpoint, demo_backbone, layers
+from memorability.training import checkpoint, demo_backbone
 from memorability.training.demo_backbone import LABELS, STREAM
 from memorability.training.settings import DemoTraining
 
 ARCH = "squeezenet1_1"
 TRANSFORM = Transform(resize=36, crop=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
 SETTINGS = DemoTraining(pictures=100, lr=0.001, epochs=1, batch_size=32)
-
-
-@pytest.fixture(autouse=True)
-def torch_as_before():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 def train(state, seed=0, write=lambda weights: None):
@@ -55,7 +49,9 @@ def test_training_gives_weights_of_the_architecture_by_the_seed(tmp_path, monkey
     with pytest.raises(StorageError):
         train(folder, seed=1, write=fails)
     assert (folder / "last.pt").is_file()  # what could not be written is not lost
-    monkeypatch.setattr(demo_backbone, "step", None)
+    monkeypatch.setattr(
+        demo_backbone, "CLASSIFIER", replace(demo_backbone.CLASSIFIER, step=None, predict=None)
+    )
     again = train(folder, seed=1)
     assert all(torch.equal(state[key], again[key]) for key in state)
     transform = TRANSFORM.model_dump(mode="json")
@@ -83,15 +79,21 @@ def test_pictures_and_labels():
     assert len(set(LABELS)) == len(LABELS)
 
 
-def test_the_network_sees_normalised_pictures():
-    inner = torch.nn.Identity()
-    net = layers.Normalised(inner, TRANSFORM.model_dump())
-    x = torch.rand(2, 3, 4, 4)
-    expected = (x - 0.5) / torch.tensor([0.25, 0.5, 1.0]).view(3, 1, 1)
-    assert torch.allclose(net(x), expected)
-    assert not net.state_dict()  # only the inner network's weights are kept
+@pytest.mark.parametrize(("clips", "shape"), [(False, (2, 3, 4, 4)), (True, (2, 3, 5, 4, 4))])
+def test_a_network_sees_pictures_and_clips_behind_mean_and_std(clips, shape):
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.25, 2.0]
+    net, x = encoders.Normalised(torch.nn.Identity(), mean=mean, std=std, clips=clips), torch.rand(shape)
+    for channel in range(3):
+        assert torch.allclose(net(x)[:, channel], (x[:, channel] - mean[channel]) / std[channel])
+
+
+def test_mean_and_std_are_no_weights_but_go_where_the_network_goes():
+    net = encoders.Normalised(torch.nn.Linear(2, 2), mean=[0.0] * 3, std=[1.0] * 3)
+    assert list(net.state_dict()) == ["net.weight", "net.bias"]
+    assert {name for name, _ in net.named_buffers()} == {"mean", "std"}
+    assert net.to("meta").mean.is_meta
 
 
 def test_accuracy():
     logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 5.0]])
-    assert demo_backbone.measure(np.array([0, 1, 1, 1]), logits) == {"accuracy": 0.75}
+    assert demo_backbone.accuracy(np.array([0, 1, 1, 1]), logits) == {"accuracy": 0.75}

@@ -13,7 +13,6 @@ from worlds import ARCH, COMPUTE, SCORES, TRANSFORM, made
 
 from memorability.core import states
 from memorability.core.errors import BackboneError, DataError, ParamsError, StateError, TrainingError
-from memorability.core.files import read_json
 from memorability.evaluation import scores
 from memorability.families import memnet, ridge
 from memorability.features import backbones
@@ -63,7 +62,7 @@ def test_the_model_says_what_it_was_made_of(world, fitted, family):
     assert config.shape == ((3, 67, 67) if family in ("memnet", "resmem") else ())
     assert (config.backbone is not None) == (family == "resmem")
     if family == "resmem":
-        assert config.backbone == read_json(world.backbone / "config.json")
+        assert config.backbone == backbones.load(world.backbone, head=True).config
         assert any(name.startswith("features.") for name in fitted(family).arrays)
     assert not fitted(family).where.state.exists()
 

@@ -1,4 +1,4 @@
-"""The blocks that networks share: a flattened trunk's width, mean and std, and frames that are there."""
+"""The blocks that networks share: a flattened trunk's width, and frames that exist."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from torch import nn
 
 from memorability.core.errors import ParamsError
 from memorability.training.layers import (
-    Normalised,
     channels_last,
     flat_width,
+    frame_mask,
     last_frame,
     mean_over_frames,
     outputs_of,
-    shown,
 )
 
 
@@ -44,42 +43,25 @@ def test_too_small_pictures():
         flat_width(nn.Conv2d(3, 2, 5), 4)
 
 
-@pytest.mark.parametrize(("clips", "shape"), [(False, (2, 3, 4, 4)), (True, (2, 3, 5, 4, 4))])
-def test_normalised_is_behind_mean_and_std(clips, shape):
-    transform = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.25, 2.0]}
-    net, x = Normalised(nn.Identity(), transform, clips=clips), torch.rand(shape)
-    found = net(x)
-    for channel in range(3):
-        expected = (x[:, channel] - transform["mean"][channel]) / transform["std"][channel]
-        assert torch.allclose(found[:, channel], expected)
-
-
-def test_mean_and_std_are_no_weights_but_go_where_the_network_goes():
-    net = Normalised(nn.Linear(2, 2), {"mean": [0.0] * 3, "std": [1.0] * 3})
-    assert list(net.state_dict()) == ["net.weight", "net.bias"]
-    assert {name for name, _ in net.named_buffers()} == {"mean", "std"}
-    assert net.to("meta").mean.is_meta
-
-
 def test_channels_last_is_of_2d_convolutions_alone():
     net = channels_last(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.Linear(3, 4)))
     assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert all(net[i].weight.is_contiguous() for i in (1, 2))
 
 
-# What is there of sequences.
+# What exists of sequences.
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 99))
-def test_frames_that_are_there(lengths, seed):
+def test_frames_that_exist(lengths, seed):
     x = torch.randn(len(lengths), 6, 3, generator=torch.Generator().manual_seed(seed))
     length = torch.tensor(lengths)
-    there, mean, last = shown(x, length), mean_over_frames(x, length), last_frame(x, length)
-    assert there.shape == x.shape[:2]
+    mask, mean, last = frame_mask(x, length), mean_over_frames(x, length), last_frame(x, length)
+    assert mask.shape == x.shape[:2]
     assert mean.shape == last.shape == (len(lengths), 3)
     for row, count in enumerate(lengths):
-        assert there[row].tolist() == [True] * count + [False] * (6 - count)
+        assert mask[row].tolist() == [True] * count + [False] * (6 - count)
         assert torch.allclose(mean[row], x[row, :count].mean(0), atol=1e-6)
         assert torch.equal(last[row], x[row, count - 1])
 

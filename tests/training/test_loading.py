@@ -81,11 +81,11 @@ def loaded(made, *, workers=0, batches=((2, 0), (1,))):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_holds_what_belongs_together(workers):
     x = np.arange(10, dtype=np.float32).reshape(5, 2)
-    constant = np.array([[30.0], [10.0], [40.0]], np.float32)
-    first, second = loaded(examples(x, more={"constant": constant}), workers=workers)
+    frozen = np.array([[30.0], [10.0], [40.0]], np.float32)
+    first, second = loaded(examples(x, more={"frozen": frozen}), workers=workers)
     assert first["x"].tolist() == x[[4, 3]].tolist()
     assert first["y"].tolist() == [0.75, 0.25]
-    assert first["constant"].tolist() == [[40.0], [30.0]]
+    assert first["frozen"].tolist() == [[40.0], [30.0]]
     assert (second["x"].tolist(), second["y"].tolist()) == (x[[1]].tolist(), [0.5])
 
 

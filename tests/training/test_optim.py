@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import get_args
 
-import map_world
 import pytest
 import torch
+from map_networks import build
 from torch import nn
+from worlds import GRADIENT, made
 
 from memorability import families
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
+from memorability.training import contract
 from memorability.training.optim import descend, optimiser
 from memorability.training.settings import Gradient, OptimiserName
 
@@ -72,25 +74,24 @@ def test_betas_out_of_range(betas):
 
 def gradient_families():
     """Every family that is trained by gradients, whatever its track."""
-    known = {name: families.load(name) for name in families.names()}
-    return [name for name, family in known.items() if not hasattr(family, "fit")]
+    return [name for name in families.names() if isinstance(families.load(name), contract.Gradient)]
 
 
 def test_every_gradient_family_takes_every_optimiser():
-    families = gradient_families()
-    assert {"memnet", "conv3d", "pairwise_ranker", "unet", "palette"} <= set(families)
-    for name in families:
+    names = gradient_families()
+    assert {"memnet", "conv3d", "pairwise_ranker", "unet", "palette"} <= set(names)
+    for name in names:
         schema = families.load(name).Params
         field = schema.model_fields["optimiser"]
         assert get_args(field.annotation) == NAMES, name
         assert issubclass(schema, Gradient), name  # whose options name betas and momentum too
 
 
-@pytest.mark.parametrize("family", map_world.GRADIENT)
+@pytest.mark.parametrize("family", GRADIENT)
 @pytest.mark.parametrize("name", ["adagrad", "adadelta"])
 def test_a_model_is_made_with_the_optimiser_it_names(family, name):
-    settings = map_world.made(family, optimiser=name)
-    by = families.load(family).optimisers(settings, map_world.build(settings))
+    settings = made(family, optimiser=name)
+    by = families.load(family).optimisers(settings, build(settings))
     first = by.get("generator", by.get("net"))
     assert type(first).__name__.lower() == name
 

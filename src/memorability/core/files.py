@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -128,23 +128,35 @@ def digest(*parts: bytes | str | Path) -> str:
     return total.hexdigest()
 
 
-def read_bytes(path: Path, *, limit: int) -> bytes:
-    """A plain file's content, of at most `limit` bytes.
+def open_plain(path: Path) -> BinaryIO:
+    """Opens a plain file to be read.
 
     What the path leads to is looked at after it is opened, and opening never waits: a pipe or a device in a
-    file's place, as from a link to /dev/zero, is refused and neither waited for nor read without end.
+    file's place, as behind a link to /dev/zero, is refused and neither waited for nor read without end.
+
+    Raises:
+        OSError: the file cannot be opened.
+        DataError: it is no plain file.
+    """
+    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise DataError("not a file, but a pipe or a device")
+    return stream
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """A plain file's content, of at most `limit` bytes.
 
     Raises:
         OSError: the file cannot be opened or read.
         DataError: it is no plain file, or has more bytes.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError("not a file, but a pipe or a device")
-        content = stream.read(limit + 1) if status.st_size <= limit else b""
-    if max(status.st_size, len(content)) > limit:
-        raise DataError(f"a file of {max(status.st_size, len(content)):,} bytes; valid: up to {limit:,}")
+    with open_plain(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:
+        raise DataError(f"a file of {max(size, len(content)):,} bytes; valid: up to {limit:,}")
     return content
 
 

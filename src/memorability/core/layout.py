@@ -16,10 +16,10 @@ from pathlib import Path
 RAW, FRAMES, SPLITS, FEATURES = (Path("data", name) for name in ("raw", "frames", "splits", "features"))
 MODELS = Path("models")
 PREDICTIONS = Path("data/predictions")
+CHECKED = Path("data/checked")  # says that every block of params.yaml is valid
 METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figures")
 PLOTS_PAGE = Path("plots/page.html")  # .dvc/config names it
 STATES = Path(".states")  # outside DVC, which deletes the outputs of a stage that was stopped
-CHECKED = STATES / "params.key"  # of params whose every block was found valid
 TIMES = Path("logs/times.csv")
 
 

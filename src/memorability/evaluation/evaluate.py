@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +51,22 @@ class Folders(NamedTuple):
     plots: Path | None = None
 
 
+Draw = Callable[..., None]  # a function and its arguments
+
+
+@contextmanager
+def drawing(processes: int) -> Iterator[Draw]:
+    """Calls of functions that draw, done by several processes by the end of the block: most of the time goes there."""
+    if processes == 1:
+        yield lambda function, *given, **named: function(*given, **named)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        calls = list[Future[None]]()
+        yield lambda function, *given, **named: calls.append(pool.submit(function, *given, **named))
+        for call in bar(calls, of="figures", unit="call"):
+            call.result()
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How models of a track are judged, and where what comes is written.
@@ -83,11 +101,12 @@ class Evaluation:
         reports: dict[str, dict[str, Any]] = {name: {} for name in contenders}
         plots = PlotTables(self.track)
         on: dict[str, Standings] = {}
-        for target in tables.targets(table):
-            rows = judge(self.track).for_target(table, target)
-            if not (rows["split"] == "test").any():
-                raise DataError(f"{self.track}: no test row; split.{self.track}.test must leave some")
-            on[target] = self._target(target, contenders, rows, reports, plots)
+        with drawing(self.threads) as draw:
+            for target in tables.targets(table):
+                rows = judge(self.track).for_target(table, target)
+                if not (rows["split"] == "test").any():
+                    raise DataError(f"{self.track}: no test row; split.{self.track}.test must leave some")
+                on[target] = self._target(target, contenders, rows, reports, plots, draw)
         for name, by_target in reports.items():
             write_json(self.to.metrics / f"{name}.json", by_target)
         if self.to.plots is not None:
@@ -106,6 +125,7 @@ class Evaluation:
         rows: pd.DataFrame,
         reports: dict[str, dict[str, Any]],
         plots: PlotTables,
+        draw: Draw,
     ) -> Standings:
         """Judges the models on one target, adds what comes to `reports` and `plots`, and writes the rest."""
         figures, people = (
@@ -132,7 +152,13 @@ class Evaluation:
         if people:
             write_json(self.to.metrics / f"{target}.people.json", people)
         to = self._figures(target)
-        figures.draw_models(standing.table, excerpts, histories, people=of_test, raw=self.raw, to=to)
+        draw(
+            figures.draw_models,
+            *(standing.table, excerpts, histories),
+            people=of_test,
+            raw=self.raw,
+            to=to,
+        )
         return standing
 
     def _line(self, contender: Contender, judged: Judged, history: pd.DataFrame) -> Line:

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 Array = np.ndarray
 TRUTH, PREDICTION, QUIET = "#2b6cb0", "#dd7a1f", "0.45"
 MODELS = (PREDICTION, "#b83280", "#2f855a", "#6b46c1", "#975a16", "#c53030", "#319795", "#4a5568")
 GRID = np.linspace(0, 1, 201)  # scores, or values of maps
-LEFT, RIGHT, TOP, BOTTOM, GAP = 0.62, 0.15, 0.62, 0.5, 0.68  # inches around panels
+LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.15, 0.58, 0.5, 0.72  # inches around panels
 PEAK = 2.0  # times the truth's highest density: a model of one value must not flatten everything else
 LETTERS = 26  # of a name in a legend
 STYLE: dict[Any, Any] = {
@@ -60,8 +60,10 @@ def panels(title: str, *widths: float, height: float = 2.5) -> tuple[Figure, lis
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic y axis with plain numbers: powers would need a second font in each PDF."""
+    """A logarithmic y axis of what is drawn, with plain numbers: powers would need a second font in each PDF."""
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -89,9 +89,9 @@ def _draw_density(axes: Axes, curves: pd.DataFrame) -> None:
         seen = curves[side].where(curves[side] > LOWEST)
         axes.fill_between(GRID, LOWEST, seen, color=colour, alpha=0.2)
         axes.plot(GRID, seen, color=colour, label=side)
-    log_axis(axes)
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=LOWEST)
+    log_axis(axes)
     axes.legend(loc="upper right")
 
 

@@ -20,7 +20,7 @@ CASES = 4  # best and worst
 TILE, GAP = 128, 8  # pixels a side of each, and between them
 INCHES = 1.15  # a side
 LETTERS = 13  # of a model's name on a line above its maps
-TOP, LEFT, MARGIN = 0.62, 0.62, 0.1  # inches
+TOP, LEFT, MARGIN = 0.55, 0.8, 0.1  # inches
 
 
 def cases(name: str, judged: Judged, raw: Path) -> Figure:

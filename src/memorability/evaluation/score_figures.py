@@ -119,7 +119,9 @@ def _frames(name: str, kind: str, values: Array) -> Figure:
     if kind == "attention":
         left.axhline(1 / len(frames), color="0.5", linestyle="--", linewidth=1, label="equal attention")
     left.set(title=f"{kind}, test split", xlabel="frame", xticks=frames)
-    left.legend()
+    low, high = left.get_ylim()
+    left.set_ylim(low, high + 0.3 * (high - low))
+    left.legend(loc="upper left", ncols=2)
     spread = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
     widest = values[np.argsort(spread)[::-1][:CLIPS]]
     mesh = right.imshow(widest, aspect="auto", cmap="magma", interpolation="nearest")

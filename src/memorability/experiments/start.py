@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from memorability import params
-from memorability.core import layout, runtime, states
-from memorability.core.files import write_text
+from memorability.core import layout, runtime
 from memorability.core.yaml import read_yaml
 
 GRAPH = Path("dvc.yaml")
@@ -19,7 +18,6 @@ GRAPH = Path("dvc.yaml")
 def started(work: str) -> Iterator[params.Params]:
     """The project's params, with CPU threads limited as they say; the wall time of the block is logged as `work`."""
     settings = params.load()
-    _check_once(settings)
     runtime.limit_threads(settings.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
     stages = stage_names(settings)
@@ -27,19 +25,6 @@ def started(work: str) -> Iterator[params.Params]:
         print(f"{work}: stage {stages.index(work) + 1} of {len(stages)}", flush=True)
     with runtime.timed(work, layout.TIMES):
         yield settings
-
-
-def _check_once(settings: params.Params) -> None:
-    """Checks every model's and data set's own block, so that a mistake in the last one stops the first stage.
-
-    That imports all families in use, some seconds, which the next stages save while params and code stay the same.
-    """
-    now = states.key(settings.model_dump_json())
-    if layout.CHECKED.is_file() and layout.CHECKED.read_bytes() == now.encode():
-        return
-    settings.check()
-    if runtime.rank() == 0:
-        write_text(layout.CHECKED, now)
 
 
 def stage_names(settings: params.Params, graph: Path = GRAPH) -> list[str]:

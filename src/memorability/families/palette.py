@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -114,6 +113,8 @@ class Palette(nn.Module):
         input_scale: float,
         precondition: bool,
     ) -> None:
+        from diffusers import UNet2DModel  # with an HTTP client, which whoever reads params need not load
+
         super().__init__()
         kinds = ["Attn" if attends else "" for attends in attention]
         self.unet: nn.Module = UNet2DModel(
@@ -204,6 +205,8 @@ def predict(settings: Params, net: Any, batch: dict[str, Tensor]) -> Tensor:
 
 def sample(settings: Params, net: Any, picture: Tensor, *, number: int) -> Tensor:
     """One map, or composite, of each picture: [B, C, S, S] in [-1, 1]."""
+    from diffusers import DDIMScheduler, DDPMScheduler
+
     kind: Any = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[settings.sampler]
     scheduler = kind(
         num_train_timesteps=settings.timesteps,

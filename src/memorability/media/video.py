@@ -33,13 +33,14 @@ import imageio_ffmpeg
 
 from memorability.core.errors import DataError
 from memorability.core.files import digest
+from memorability.media.pictures import MOST_PIXELS
 
 # Of what sampling gives: to be raised whenever it gives other frames for the same file, since frames
 # and features that are kept by a file's content are then out of date.
-VERSION = 1
+VERSION = 2
 SUFFIXES = (
     *(".webm", ".mp4", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv"),
-    *(".flv", ".ogv", ".3gp", ".gif"),
+    *(".flv", ".f4v", ".ogv", ".3gp", ".vob", ".asf", ".mxf", ".qt", ".gif"),
 )
 METHODS = ("fps", "first_middle_last", "evenly")
 MOST = 1000  # frames of one clip, which are all in memory at once
@@ -100,13 +101,15 @@ class Clip(NamedTuple):
 class _Timeline(NamedTuple):
     """When the frames of one video stream are displayed, in whole units of `unit` seconds.
 
-    The last one ends at `end`; `stream` is the stream's number in the file.
+    The last one ends at `end`; `stream` is the stream's number in the file. The frames of an `interlaced` one are
+    two moments each, in every other line.
     """
 
     stream: int
     unit: Fraction
     starts: list[int]
     end: int
+    interlaced: bool = False
 
     def seconds(self, moment: int) -> float:
         """Of a moment, after the first frame."""
@@ -131,11 +134,12 @@ def sample(url: str, sampling: Sampling, *, name: str) -> Clip:
     No frame is given twice: a clip with fewer frames than asked for yields what it has, at least its
     first one. Of several video streams the first counts; a picture attached to music is none. Colours
     follow the matrix and range that the clip names; where it names none, it is BT.601, as in all of
-    ffmpeg. Pixels that are not square stay as they are.
+    ffmpeg. Pixels that are not square stay as they are. Frames that the clip calls interlaced are
+    deinterlaced.
 
     Raises:
-        DataError: the clip is not there, is no video, or is damaged (it says at what time); the message
-            begins with `name`.
+        DataError: the clip is not there, is no video, has frames of too many pixels, or is damaged (it says at
+            what time); the message begins with `name`.
         ValueError: `sampling` is not valid.
     """
     _check(sampling)
@@ -202,10 +206,15 @@ def _check_file(url: str, name: str) -> None:
 def _read(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> _Timeline:
     unit = stream.time_base or Fraction(1)
     codec = stream.codec_context.name if stream.codec_context else ""  # no decoder: ffmpeg will say so
+    if stream.codec_context and stream.width * stream.height > MOST_PIXELS:
+        size = f"{stream.width:,} x {stream.height:,}"
+        raise DataError(f"{name}: frames of {size} pixels; valid: up to {MOST_PIXELS:,}")
+    interlaced = _Interlaced(stream)
     frames: list[tuple[int, int]] = []
     empty = True
     for packet in container.demux(stream):
         empty = empty and not packet.size
+        interlaced.see(packet)
         if packet.pts is None or not packet.size:  # the last one is empty
             continue
         content = bytes(packet)
@@ -218,7 +227,26 @@ def _read(container: av.container.InputContainer, stream: av.VideoStream, name: 
             frames.append((packet.pts, packet.duration or 0))
     if empty:
         raise DataError(f"{name}: the video stream has no frames")
-    return _timeline(stream.index, unit, frames, stream.average_rate)
+    timeline = _timeline(stream.index, unit, frames, stream.average_rate)
+    return timeline._replace(interlaced=interlaced.found)
+
+
+class _Interlaced:
+    """Whether a stream says that its frames are interlaced: in its header, or, where that is silent, in the first frame."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._context = stream.codec_context
+        order = int(getattr(self._context, "field_order", 0) or 0)  # 0: unknown, 1: progressive
+        self.found, self._open = order > 1, order == 0 and self._context is not None
+
+    def see(self, packet: av.Packet) -> None:
+        if self._open:
+            try:
+                frames = self._context.decode(packet)
+            except av.error.FFmpegError:  # ffmpeg will say what is damaged
+                frames, self._open = [], False
+            if frames:
+                self.found, self._open = frames[0].interlaced_frame, False
 
 
 def _damaged(name: str, seconds: float, reason: str) -> str:
@@ -249,7 +277,7 @@ def _from_decoding(url: str, packets: _Timeline, name: str) -> _Timeline:
             frames.append((int(start), int(duration)))
     if not frames:
         raise DataError(f"{name}: no frame of the video stream can be decoded")
-    return _timeline(packets.stream, unit, frames, None)
+    return _timeline(packets.stream, unit, frames, None)._replace(interlaced=packets.interlaced)
 
 
 def _moments(sampling: Sampling, timeline: _Timeline) -> list[Fraction]:
@@ -280,16 +308,21 @@ def _extract(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Cl
     # before, behind or within a window without having been announced is let through and so noticed.
     windows = {starts[0]: starts[0], starts[-1]: starts[-1]} | wanted
     chosen = [f"between(pts,{start},{end})" for start, end in windows.items()]
+    # The times of a clip whose clock begins anew within it begin below 0, which NUT does not have.
+    later = -starts[0] + round(10 / timeline.unit) if starts[0] < 0 else 0
+    filters = [f"bwdif=mode=send_frame:deint=interlaced,settb={timeline.unit}"] * timeline.interlaced
+    filters.append(f"select='lt(pts,{starts[0]})+{'+'.join(chosen)}+gt(pts,{starts[-1]})'")
+    filters += [f"setpts=PTS+{later}"] * bool(later)
     written = _decode(
         url,
         timeline,
         name,
-        vf=f"select='lt(pts,{starts[0]})+{'+'.join(chosen)}+gt(pts,{starts[-1]})',{TO_JPEG}",
+        vf=",".join([*filters, TO_JPEG]),
         vcodec="mjpeg",
         format="nut",
         **{"q:v": sampling.quality},
     )
-    found = _unwrapped(written, timeline.unit)
+    found = [(time - later, frame) for time, frame in _unwrapped(written, timeline.unit)]
     times = [time for time, _ in found]
     if not times or times[0] != starts[0] or times[-1] != starts[-1]:
         raise _Unexpected(f"from {starts[0]} to {starts[-1]} were expected, {times} came out")
@@ -374,7 +407,7 @@ def _ffmpeg(
     length = timeline.seconds(timeline.end) if timeline.starts else 0.0
     patience = min(PATIENCE + PATIENCE_A_SECOND * length, A_DAY)  # damage may make a clip last for years
     command = (
-        ffmpeg.input(url, protocol_whitelist=PROTOCOLS, threads=1)
+        ffmpeg.input(url, protocol_whitelist=PROTOCOLS, threads=1, max_pixels=MOST_PIXELS)
         .output(
             "pipe:1",
             map=f"0:{timeline.stream}",

@@ -85,6 +85,8 @@ def _opened(row: Row, project: Project, *, device: str | None, titled: bool) -> 
         raise DataError("it reads features that came with its data set") from error
     if predictor.family == CONSTANT:
         raise DataError("it says the same of everything")
+    if predictor.clips and predictor.target != TARGETS["videos"][0]:
+        raise DataError(f"it was trained on {predictor.target}")
     if predictor.needs_title and not titled:
         raise DataError("it reads titles; give one with --title")
     return predictor

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memorability.core.errors import DataError
+from memorability.core.errors import BackboneError, DataError, ParamsError
 from memorability.core.settings import checked
 from memorability.features import reads
 from memorability.features.items import Array, Item, in_groups
@@ -51,21 +52,21 @@ class TrainedModel:
         if folder.resolve() in within:
             raise DataError(f"{folder}: this model contains itself")
         self.config, arrays = artifacts.load(folder)
-        at = f"{folder / artifacts.CONFIG}: settings"
-        self.family = load_family(str(self.config.settings.get("family")))
-        self.settings = checked(self.family.Params, self.config.settings, at=at, error=DataError)
 
         def open_model(other: Path) -> TrainedModel:
             inside = (*within, folder.resolve())
             return TrainedModel(other, models=models, load_family=load_family, device=device, within=inside)
 
         where = reads.Where(models=models, open_model=open_model, device=device)
-        config = self.config.model_dump()
-        self.source = reads.KINDS[self.family.READS].files(self.settings, config, where)
+        with _named(folder / artifacts.CONFIG):
+            self.family = load_family(str(self.config.settings.get("family")))
+            self.settings = checked(self.family.Params, self.config.settings, at="settings", error=DataError)
+            self.source = reads.KINDS[self.family.READS].files(self.settings, self.config.model_dump(), where)
         if isinstance(self.family, ClosedForm):
-            ask = _closed_form(self.family, self.settings, arrays)
+            ask = _closed_form(self.family, self.settings, arrays, folder)
         else:
-            ask = _network(self.family, self.settings, self.config, arrays, device=device, folder=folder)
+            with _named(folder / artifacts.CONFIG):
+                ask = _network(self.family, self.settings, self.config, arrays, device=device, folder=folder)
         self._ask = in_groups(ask, size=_group(self.family, self.settings, device))
 
     def predict(self, items: Sequence[Item]) -> Answer:
@@ -85,10 +86,33 @@ def _group(family: Family, settings: Any, device: str | None) -> int:
     return 32 if gpu else 4
 
 
-def _closed_form(family: ClosedForm, settings: Any, state: dict[str, Array]) -> Ask:
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Names the file in every error that it may lead to, and makes one of what training would not have written.
+
+    Whatever a config says that has been changed by hand, it ends in an error that says which file to mend.
+    """
+    try:
+        yield
+    except BackboneError:
+        raise
+    except DataError as error:
+        if str(file.parent) in str(error):
+            raise
+        raise type(error)(f"{file}: {error}") from error
+    except ParamsError as error:
+        raise DataError(f"{file}: {error}") from error
+    except (LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file}: not what training has written ({type(error).__name__}: {error}); train it again"
+        ) from error
+
+
+def _closed_form(family: ClosedForm, settings: Any, state: dict[str, Array], folder: Path) -> Ask:
     def ask(x: Array, lengths: Array | None) -> Answer:
-        frames = None if family.frame_values is None else family.frame_values(settings, state, x)
-        return np.asarray(family.predict(settings, state, x)), frames
+        with _named(folder / artifacts.WEIGHTS):
+            frames = None if family.frame_values is None else family.frame_values(settings, state, x)
+            return np.asarray(family.predict(settings, state, x)), frames
 
     return ask
 
@@ -106,6 +130,10 @@ def _network(
 
     from memorability.training.loading import as_floats
 
+    if family.rank is not None and (config.calibration is None or f"{artifacts.REFERENCE}x" not in arrays):
+        raise DataError(
+            f"{folder / artifacts.CONFIG}: no curve from ranks to scores, which family {family.name} needs"
+        )
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     net = _built(family, settings, config, arrays, folder).to(place)
 
@@ -125,7 +153,7 @@ def _network(
             x, lengths = (arrays[f"{artifacts.REFERENCE}{name}"] for name in ("x", "length"))
             parts = [slice(i, i + 64) for i in range(0, len(x), 64)]
             references.append(torch.cat([asked(family.predict, x[part], lengths[part]) for part in parts]))
-        curve = calibration.Curve(**{k: tuple(v) for k, v in config.calibration.items()})
+        curve = calibration.Curve(tuple(config.calibration.x), tuple(config.calibration.y))
         return curve(family.rank_among(settings, net, outputs, references[0]).cpu().numpy())
 
     @torch.inference_mode()
@@ -149,8 +177,9 @@ def _built(
 
     backbone = None
     if config.backbone is not None:
-        net = backbones.build(config.backbone["arch"], classes=config.backbone["classes"])
-        backbone = backbones.Network(net, config.backbone)
+        known = checked(backbones.Config, config.backbone, at="backbone", error=DataError)
+        net = backbones.build(known.arch, classes=known.classes)
+        backbone = backbones.Network(net, known.model_dump(mode="json"))
     net = family.build(settings, shape=config.shape, backbone=backbone, **config.build_options)
     weights = {n: torch.from_numpy(v) for n, v in arrays.items() if not n.startswith(artifacts.REFERENCE)}
     try:
