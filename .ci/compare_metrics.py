@@ -1,73 +1,69 @@
 """Compares the rebuilt metrics/ with the committed ones; exits 1 where they differ.
 
-On the same kind of processor and number of threads they must be equal to the byte. Elsewhere, where
-rounding differs, Spearman may differ by 0.02 and the losses by 5 %.
+A track that was evaluated on the same kind of processor, with the same kernels and number of threads (its
+processor.json), must be equal to the byte. On another one, where rounding differs and training amplifies that, every
+number must be within the tolerance that tolerances.py gives it; the same models must be better than the same others and
+beat the baseline, unless that was a near thing.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-CORRELATION, LOSSES = "spearman", ("l1", "mse")
+from comparison import MACHINE, Comparison
+
 NO_STAGE = ("metrics/crossval/", "metrics/ablations/")  # made by commands of their own
-ABSOLUTE, RELATIVE = 0.02, 0.05
 
 
 def committed(path: str) -> str:
     return subprocess.run(["git", "show", f"HEAD:{path}"], capture_output=True, text=True, check=True).stdout
 
 
-def tolerable(name: str, old: Any, new: Any) -> bool:
-    """Whether one number of a report may differ so, by its name: `.test.mse`, `.images.svr.val_spearman`.
-
-    Intervals, spreads and extremes follow from the predictions that Spearman and the losses judge.
-    """
-    measure = name.rsplit(".", 1)[-1]
-    measure = measure.removeprefix("val_").removeprefix("test_")
-    if measure != CORRELATION and measure not in LOSSES:
-        return True
-    if old is None or new is None:
-        return old is new
-    return abs(old - new) <= ABSOLUTE if measure == CORRELATION else math.isclose(old, new, rel_tol=RELATIVE)
+def rebuilt(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {name: value}
-    return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name}.{key}").items()}
+def by_track(paths: list[str]) -> dict[str, list[str]]:
+    """Paths such as metrics/maps.json and metrics/maps/unet.json by `maps`, without those that no stage makes."""
+    tracks: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        if not path.startswith(NO_STAGE):
+            tracks.setdefault(Path(path).parts[1].removesuffix(".json"), []).append(path)
+    return tracks
 
 
-def differences(path: str) -> list[str]:
-    """The numbers of one JSON report that differ too much, or are on one side only."""
-    old, new = flat(json.loads(committed(path))), flat(json.loads(Path(path).read_text()))
-    names = sorted(set(old) | set(new))
-    bad = [n for n in names if n not in old or n not in new or not tolerable(n, old[n], new[n])]
-    return [f"{path}{n}: committed {old.get(n, 'nothing')}, rebuilt {new.get(n, 'nothing')}" for n in bad]
+def compare(track: str, paths: list[str]) -> list[str]:
+    """What differs too much in the files of one track; says what it was held to."""
+    machine = f"metrics/{track}/{MACHINE}"
+    if machine not in paths:
+        return [f"{machine}: not committed, so that nothing says what the metrics of {track} were made on"]
+    if rebuilt(machine) == committed(machine):
+        print(
+            f"{track}: the same processor, kernels and threads: {len(paths)} files must be equal to the byte"
+        )
+        return [f"{path}: not equal to the byte" for path in paths if rebuilt(path) != committed(path)]
+    found = Comparison(paths, old=committed, new=rebuilt).run()
+    share, where = found.most
+    print(f"{track}: another processor, kernels or threads: {found.judged} values within their tolerance")
+    if where:
+        print(f"  the farthest uses {share:.0%} of its own: {where}")
+    return found.problems
 
 
 def main() -> int:
     listed = subprocess.run(["git", "ls-files", "metrics"], capture_output=True, text=True, check=True)
-    paths = [p for p in listed.stdout.split() if not p.startswith(NO_STAGE)]
-    machines = [p for p in paths if Path(p).name == "processor.json"]
-    lost = [p for p in paths if not Path(p).is_file()]
-    if not paths or lost:
-        print(f"metrics: {len(paths)} files are committed; not rebuilt: {', '.join(lost) or 'none'}")
-        return 1
-    if all(Path(p).read_text() == committed(p) for p in machines):
-        bad = [p for p in paths if Path(p).read_text() != committed(p)]
-        kind = "the same processor and threads: the metrics must be equal to the byte"
-    else:
-        reports = [p for p in paths if p.endswith(".json") and p not in machines]
-        bad = [line for p in reports for line in differences(p)]
-        kind = f"another processor: Spearman within {ABSOLUTE}, losses within {RELATIVE:.0%}"
-    print(f"metrics: {kind}")
-    print("\n".join(bad) if bad else f"metrics: {len(paths)} files agree with the commit")
-    return 1 if bad else 0
+    tracks = by_track(listed.stdout.splitlines())
+    present = by_track([path.as_posix() for path in Path("metrics").rglob("*") if path.is_file()])
+    problems = [] if tracks else ["metrics: nothing is committed"]
+    for track in {**tracks, **present}:
+        sides = set(tracks.get(track, [])), set(present.get(track, []))
+        lacking = [f"{path}: committed, not rebuilt" for path in sorted(sides[0] - sides[1])]
+        lacking += [f"{path}: rebuilt, not committed" for path in sorted(sides[1] - sides[0])]
+        problems += lacking or compare(track, tracks[track])
+    print("\n".join(problems) if problems else "metrics: as committed")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

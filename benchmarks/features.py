@@ -22,7 +22,8 @@ from PIL import Image
 from memorability.core.files import digest
 from memorability.data import scenes
 from memorability.features import backbones
-from memorability.features.extraction import Extractor, extract
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 from memorability.media.pictures import decode
 
 THREADS, BATCH, SIDE = 2, 32, 400

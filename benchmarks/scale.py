@@ -30,19 +30,20 @@ STAGES = (
     "split images",
     "backbones small",
     "features small",
+    "train mean",
     "train ridge",
-    "evaluate ridge",
+    "evaluate images",
 )
 EXAMINE = """
 from pathlib import Path
-from memorability.acquire import _examine
-from memorability.parallel import map_ahead
-for _ in map_ahead(_examine, sorted(Path("external/lamem/images").iterdir()), threads=2, ahead=8):
+from memorability.core.parallel import map_ahead
+from memorability.data.packing import picture
+for _ in map_ahead(picture, sorted(Path("external/lamem/images").iterdir()), threads=2, ahead=8):
     pass
 """
 WEIGHTS = """
 import torch
-from memorability import backbones
+from memorability.features import backbones
 torch.manual_seed(0)
 torch.save(backbones.build("squeezenet1_1").state_dict(), "external/weights.pt")
 """
@@ -92,15 +93,22 @@ def prepare(clone: Path, size: int) -> None:
     params = yaml.safe_load((clone / "params.yaml").read_text())
     small = {"arch": "squeezenet1_1", "source": "file", "path": "external/weights.pt", "transform": TRANSFORM}
     features = {"input": "data/raw/images", "backbone": "small", "layer": "features", "pool": "mean"}
+    lamem = {
+        "watch": "external/lamem/splits",
+        "datasets": ["lamem"],
+        "lamem": {"root": "external/lamem"},
+    }
     models = {name: params["models"][name] for name in ("mean", "ridge")}
     models["ridge"]["input"] = "data/features/small"
     params |= {
-        "acquire": {"images": {"datasets": ["lamem"], "lamem": {"root": "external/lamem"}}},
+        "acquire": {"images": lamem},
         "frames": {},
         "split": {"images": params["split"]["images"] | {"method": "published"}},
         "backbones": {"small": small},
         "features": {"small": features | {"dtype": "float32", "batch_size": 64}},
         "models": models,
+        "ensembles": {},
+        "evaluate": {"images": {"fid": "none"}},
     }
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     run(clone, "git", "init", "-q")

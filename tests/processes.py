@@ -14,11 +14,16 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         "pytest",
-        "memorability.training.fitting",
-        "memorability.training.loop",
+        "lightning_fabric",
+        "memorability.experiments.train",
         "memorability.features.extraction",
+        "memorability.features.extractor",
+        "memorability.training.loop",
     ]
-    + [f"memorability.families.{name}" for name in ("memnet", "resmem", "pix2pix", "wgan", "palette")]
+    + [
+        f"memorability.families.{name}"
+        for name in ("memnet", "resmem", "ridge", "pix2pix", "wgan", "palette")
+    ]
 )
 
 

@@ -12,12 +12,20 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
+# Of each kind one: a baseline, a closed form and a network that reads features or pictures, of each track.
 MODELS = {
     "images": ("mean", "ridge", "resmem"),
-    "videos": ("mean_short", "ridge_short", "time_distributed_short", "ensemble_short"),
+    "videos": ("mean_short", "ridge_short"),
     "maps": ("mean_map", "ridge_map", "pix2pix"),
 }
-NOT_COPIED = ("metrics/", "plots/", "dvc.lock", "docs/")
+ENSEMBLE = "ensemble_short"
+ON_BOARD = MODELS | {"videos": (*MODELS["videos"], ENSEMBLE)}
+NOT_COPIED = ("metrics/", "plots/data/", "plots/figures/", "dvc.lock", "docs/", "tests/", "benchmarks/")
+# Variables that one machine sets and another one does not: the tests run commands as in any user's shell.
+NOT_PASSED_ON = (
+    *("PYTHON", "PIP_", "UV_", "VIRTUAL_ENV", "DVC_", "GIT_", "SSH_", "XDG_", "MEMORABILITY_"),
+    *("OMP_", "MKL_", "OPENBLAS_", "ATEN_", "ONEDNN_", "NPY_", "RANK", "WORLD_SIZE", "LOCAL_"),
+)
 
 
 def run(where: Path, *command: str, check: bool = True, **more: str) -> str:
@@ -26,21 +34,19 @@ def run(where: Path, *command: str, check: bool = True, **more: str) -> str:
     Settings of the person who runs the tests do not count: git and DVC see none, nor is there an SSH agent.
     `more` are further environment variables.
     """
-    environment = {
-        **os.environ,
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
+    environment = kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(where / "src"),
         "MEMORABILITY_CACHE": str(where.parent / "cache"),
         "GIT_CONFIG_GLOBAL": os.devnull,
         **{f"GIT_{who}_NAME": "test" for who in ("AUTHOR", "COMMITTER")},
         **{f"GIT_{who}_EMAIL": "test@example.org" for who in ("AUTHOR", "COMMITTER")},
-        "DVC_GLOBAL_CONFIG_DIR": str(where.parent / "no-config"),
-        "DVC_SYSTEM_CONFIG_DIR": str(where.parent / "no-config"),
+        **{f"DVC_{name}_CONFIG_DIR": str(where.parent / "no-config") for name in ("GLOBAL", "SYSTEM")},
         "DVC_SITE_CACHE_DIR": str(where.parent / "site"),
         "DVC_NO_ANALYTICS": "1",
         **more,
     }
-    environment.pop("SSH_AUTH_SOCK", None)
     done = subprocess.run(
         command, cwd=where, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -48,6 +54,11 @@ def run(where: Path, *command: str, check: bool = True, **more: str) -> str:
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} failed:\n{output}")
     return output
+
+
+def memorability(where: Path, *arguments: str, check: bool = True) -> str:
+    """The user's command, with the repository's code."""
+    return run(where, sys.executable, "-m", "memorability.cli", *arguments, check=check)
 
 
 def commit(where: Path, message: str) -> None:
@@ -61,26 +72,38 @@ def ran(output: str) -> list[str]:
     return [words[1] for words in lines if words[0] == "Running stage "]
 
 
+def edit_params(where: Path, **changes: Any) -> dict[str, Any]:
+    """Sets keys of params.yaml at dotted paths (`__` for the dots; None removes a key); returns all of it."""
+    path = where / "params.yaml"
+    params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *above, key = dotted.split("__")
+        block = params
+        for name in above:
+            block = block[name]
+        block[key] = value
+        if value is None:
+            del block[key]
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    return params
+
+
 def shrink(params: dict[str, Any]) -> dict[str, Any]:
     """The committed params with a tiny demo: the same stages, seconds instead of minutes."""
-    params["acquire"]["images"]["demo"] |= {"pictures": 60, "size": 72}
-    params["acquire"]["videos"]["demo_videos"] |= {"clips": 24, "size": 48}
-    params["acquire"]["maps"]["demo_maps"] |= {"pictures": 40, "size": 48}
-    params["features"]["demo_maps_places"]["size"] = 64
+    params["acquire"]["images"]["demo"] |= {"pictures": 60, "pixels": 72}
+    params["acquire"]["videos"]["demo_videos"] |= {"clips": 24, "pixels": 48}
+    params["acquire"]["maps"]["demo_maps"] |= {"pictures": 40, "pixels": 48}
+    params["frames"]["demo_videos"]["count"] = 2
+    params["features"]["demo_maps_places"]["pixels"] = 64
     demo = params["backbones"]["demo_resnet18"]
     demo["demo"] |= {"pictures": 100, "epochs": 1}
     demo["transform"] |= {"resize": 36, "crop": 32}
-    params["frames"]["demo_videos"]["count"] = 4
     params["models"] = {name: params["models"][name] for names in MODELS.values() for name in names}
     params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
-    params["models"]["time_distributed_short"] |= {"epochs": 2, "hidden": 16}
     params["models"]["pix2pix"] |= {"epochs": 2, "width": 4, "discriminator": {"width": 4}}
-    scalar = {"discriminator": {"verdict": "scalar"}}
-    params["ablations"] = {
-        "verdict": {"patch": {"model": "pix2pix"}, "scalar": {"model": "pix2pix", "change": scalar}}
-    }
-    params["models"]["ensemble_short"]["members"] = ["ridge_short", "time_distributed_short"]
-    params["evaluate"]["bootstrap"] = 100
+    params["ensembles"] = {ENSEMBLE: params["ensembles"][ENSEMBLE] | {"members": list(MODELS["videos"])}}
+    for block in params["evaluate"].values():
+        block |= {"bootstrap": 100, "halves": 5}
     return params
 
 

@@ -1,6 +1,6 @@
-"""What test_distributed.py runs under torchrun, in every process: python -m ... two_processes.py FOLDER.
+"""What test_distributed.py runs in two processes at once, which have the environment that torchrun gives.
 
-Results go to FOLDER/RANK/ (to be compared), files of the first process alone to where one process
+Results go to FOLDER/found-RANK.pickle (to be compared), files of the first process alone to where one process
 would write them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import sys
+import signal
 import time
 from contextlib import chdir, redirect_stdout
 from dataclasses import replace
@@ -18,21 +18,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import small_world
 import torch
-from small_world import COMPUTE, CUT, World, place, settings
+import worlds
 from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
+from worlds import CUT, World, made
 
 from memorability import cli, params
 from memorability.core import distributed, runtime
 from memorability.core.errors import TrainingError
-from memorability.evaluation.metrics import measure
+from memorability.core.layout import ModelPaths
+from memorability.evaluation.scores import measure
 from memorability.features.settings import Features
 from memorability.predict.predictor import Predictor
-from memorability.training import fitting
-from memorability.training import loop as training
+from memorability.training import contract, loop
 from memorability.training.loading import Examples
 from memorability.training.optim import descend
 from memorability.training.settings import Gradient
@@ -53,14 +53,23 @@ class Net(nn.Module):
         return self.head(self.trunk(x)).squeeze(1)
 
 
-class Task:
-    """One optimiser for all, or (`apart`) one for each of two sub-networks, each with an update of its own."""
+class Parts:
+    """Of a family with one optimiser for all, or (`apart`) one for each of two sub-networks, each with its own update."""
 
-    SELECTION = "spearman"
-    measure = staticmethod(measure)
+    def __init__(self, *, apart: bool = False, pause: float = 0.0, killed_at: int | None = None) -> None:
+        self.apart, self.pause, self.killed_at = apart, pause, killed_at
+        self.predicted, self.seeds = 0, list[int]()
 
-    def __init__(self, *, apart: bool = False, pause: float = 0.0) -> None:
-        self.apart, self.pause, self.predicted = apart, pause, 0
+    def family(self) -> contract.Gradient:
+        return contract.Gradient(
+            name="two",
+            Params=Gradient,
+            READS="pictures",
+            build=Net,
+            optimisers=self.optimisers,
+            step=self.step,
+            predict=self.predict,
+        )
 
     def optimisers(self, settings: Any, net: nn.Module) -> dict[str, torch.optim.Optimizer]:
         if not self.apart:
@@ -72,6 +81,9 @@ class Task:
 
     def step(self, settings, net, batch, optimisers, backward):
         time.sleep(self.pause)
+        self.seeds.append(torch.initial_seed())
+        if len(self.seeds) == self.killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
         losses = {}
         for name, by in optimisers.items():
             loss = F.mse_loss(net(batch["x"]), batch["y"])
@@ -85,29 +97,36 @@ class Task:
 
 
 def train(
-    folder: Path, *, apart: bool = False, dropout: float = 0.0, pause: float = 0.0, **changes: Any
+    folder: Path,
+    *,
+    apart: bool = False,
+    dropout: float = 0.0,
+    pause: float = 0.0,
+    killed_at: int | None = None,
+    **changes: Any,
 ) -> Any:
     """Trains and returns all that came of it in this process."""
-    fabric = runtime.fabric(precision="32-true", threads=1)
+    fabric = distributed.fabric(precision="32-true", threads=1)
     own = Gradient(**{"lr": 0.05, "epochs": 4, "batch_size": 4, "schedule": "cosine"} | changes)
-    task, lines = Task(apart=apart, pause=pause), []
+    parts, lines = Parts(apart=apart, pause=pause, killed_at=killed_at), []
     torch.manual_seed(0)
-    with training.unfinished(folder, own.model_dump_json(), fabric=fabric) as state:
-        net, (outcome,) = training.fit(
-            task,
+    with loop.shared_state(folder, own.model_dump_json(), fabric=fabric) as state:
+        net, (outcome,) = loop.fit(
+            parts.family(),
             own,
             Net(dropout),
             train=Examples(X, Y[TRAIN], TRAIN),
             val=Examples(X, Y[VAL], VAL),
-            judged=[Examples(X, Y[EVERYTHING], EVERYTHING)],
+            predicted=[Examples(X, Y[EVERYTHING], EVERYTHING)],
+            criterion=loop.Criterion(measure, "spearman", higher_is_better=True),
             fabric=fabric,
             seed=0,
             state=state,
             log=lines.append,
         )
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
-    prediction = outcome.prediction
-    return SimpleNamespace(weights=weights, prediction=prediction, lines=lines, predicted=task.predicted)
+    found = {"weights": weights, "prediction": outcome.prediction, "lines": lines}
+    return SimpleNamespace(**found, predicted=parts.predicted, seeds=parts.seeds)
 
 
 def features(world: World) -> str:
@@ -124,13 +143,13 @@ def features(world: World) -> str:
     return printed.getvalue()
 
 
-def fit(world: World, family: str) -> fitting.Place:
+def fit(world: World, family: str) -> ModelPaths:
     """Fits a model; what another process than the first writes would go to a place of its own."""
-    where = place(world, family, f"{family}-together")
+    where = world.paths(family, f"{family}-together")
     if runtime.rank() > 0:
         own = world.root / str(runtime.rank())
-        where = replace(where, model=own / "model", predictions=own / "p.csv", history=own / "history")
-    fitting.fit(settings(family), world.rows, where, COMPUTE)
+        where = replace(where, model=own / "model", predictions=own / "predictions")
+    worlds.train(made(family), world.rows, where, worlds.COMPUTE)
     return where
 
 
@@ -176,8 +195,3 @@ def main(folder: Path) -> None:
         "joined": [distributed.interleaved(list(distributed.share(range(n)))) for n in range(5)],
     }
     (folder / f"found-{runtime.rank()}.pickle").write_bytes(pickle.dumps(found))
-
-
-if __name__ == "__main__":
-    small_world.World  # noqa: B018  (what is unpickled)
-    main(Path(sys.argv[1]))

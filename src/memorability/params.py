@@ -77,7 +77,7 @@ class Params(Block):
 
     def head(self, name: str) -> Model:
         """A model's common settings alone, without its family's file (which may need torch)."""
-        block = self._block(name)
+        block = self.block(name)
         known = {key: value for key, value in block.items() if key in Model.model_fields}
         return checked(Model, known, at=self._at(name))
 
@@ -87,7 +87,7 @@ class Params(Block):
         Args:
             change: settings in place of the model's own, as an experiment tries them.
         """
-        block, at = self._block(name) | (change or {}), self._at(name)
+        block, at = self.block(name) | (change or {}), self._at(name)
         schema = families.load(checked(Model, self._common(block), at=at).family).Params
         for key in OVERRIDES:
             value = getattr(self, key)
@@ -118,7 +118,8 @@ class Params(Block):
     def _at(self, name: str) -> str:
         return f"{'ensembles' if self.is_ensemble(name) else 'models'}.{name}"
 
-    def _block(self, name: str) -> dict[str, Any]:
+    def block(self, name: str) -> dict[str, Any]:
+        """A model's or ensemble's own block, as the file has it."""
         if name in self.ensembles:
             block = self.ensembles[name]
             members = str(PREDICTIONS / str(block.get("track")) / "models")

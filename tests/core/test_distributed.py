@@ -12,64 +12,87 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import small_world
 import torch
 import two_processes
+import worlds
 from processes import Child
-from small_world import COMPUTE, place, settings
 
 from memorability.core import distributed
 from memorability.features.inputs import Pictures
 from memorability.predict.predictor import Failure, Score
-from memorability.training import checkpoint, fitting
-
-SCRIPT = Path(__file__).parents[1] / "two_processes.py"
-
-
-@pytest.fixture(autouse=True)
-def as_before(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+from memorability.training import checkpoint
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """37 pictures (an odd number), packed and as files, and a model fitted by one process."""
-    made = small_world.make(tmp_path_factory.mktemp("world"), pictures=37)
-    pictures = Pictures(made.index, made.root / "raw")
-    (made.root / "pictures").mkdir()
+    world = worlds.pictures(tmp_path_factory.mktemp("world"), 37)
+    pictures = Pictures(world.index, world.root / "raw")
+    (world.root / "pictures").mkdir()
     for i in range(37):
-        pictures.picture(i).save(made.root / "pictures" / f"{i:02}.png")
-    (made.root / "pictures" / "20.png").write_bytes(b"broken")
-    small_world.add_features(made)
-    fitting.fit(settings("memnet"), made.rows, place(made, "memnet", "memnet-alone"), COMPUTE)
-    (made.root / "world.pickle").write_bytes(pickle.dumps(made))
-    return made
+        pictures.picture(i).save(world.root / "pictures" / f"{i:02}.png")
+    (world.root / "pictures" / "20.png").write_bytes(b"broken")
+    worlds.extract_features(world)
+    world.fit("memnet", "memnet-alone")
+    (world.root / "world.pickle").write_bytes(pickle.dumps(world))
+    (world.root / "data" / "raw").mkdir(parents=True)
+    (world.root / "data" / "raw" / "images").symlink_to(world.root / "raw")
+    return world
+
+
+# What torchrun tells each of two processes. They are forked here, in a moment: torchrun would take seconds to start.
+
+
+def variables(rank, port):
+    return {
+        **{"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"},
+        **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+    }
+
+
+def member(rank, port, work, arguments):
+    os.environ |= variables(rank, port)
+    work(*arguments)
+
+
+def pair(folder, work, *arguments):
+    """The work in two processes at once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder.mkdir(exist_ok=True)
+    output = [folder / f"{rank}.txt" for rank in (0, 1)]
+    return [Child(member, rank, port, work, arguments, output=output[rank]) for rank in (0, 1)]
+
+
+def test_torchrun_tells_its_processes_what_is_told_here(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, os, pathlib, sys\n"
+        "from memorability.core import runtime\n"
+        "told = {'rank': runtime.rank(), 'world': runtime.world(), 'variables': dict(os.environ)}\n"
+        "pathlib.Path(sys.argv[1], os.environ['RANK'] + '.json').write_text(json.dumps(told))\n"
+    )
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, tmp_path]
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=300)
+    for rank in (0, 1):
+        told = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert (told["rank"], told["world"]) == (rank, 2)
+        here = variables(rank, told["variables"]["MASTER_PORT"])
+        there = {name: told["variables"][name] for name in here}
+        assert there == here | {"MASTER_ADDR": there["MASTER_ADDR"]}
 
 
 @pytest.fixture(scope="module")
 def found(world):
-    """What each of two processes that torchrun started has found."""
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)]
-    root = str(two_processes.ROOT)
-    (world.root / "data" / "raw").mkdir(parents=True)
-    (world.root / "data" / "raw" / "images").symlink_to(world.root / "raw")
-    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
-    done = subprocess.run(
-        [sys.executable, *command, str(world.root)],
-        env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([root, *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    """What each of two processes has found."""
+    both = pair(world.root / "output", two_processes.main, world.root)
+    for code, text in [process.end() for process in both]:
+        assert code == 0, text
     return [pickle.loads((world.root / f"found-{rank}.pickle").read_bytes()) for rank in (0, 1)]
 
 
@@ -118,10 +141,15 @@ def test_features_are_computed_once(world, found):
 def test_the_first_process_alone_writes(found, family):
     first, second = (part[family] for part in found)
     assert {path.name for path in first.model.iterdir()} == {"config.json", "model.safetensors"}
-    assert first.predictions.is_file()
-    assert (first.history / "history.csv").is_file()
+    assert {path.name for path in first.predictions.iterdir()} == {"predictions.csv", "history.csv"}
     assert not second.model.parent.exists()
     assert not first.state.exists()
+
+
+def test_each_process_draws_its_own_numbers_in_every_step(found):
+    first, second = (part["one"].seeds for part in found)
+    assert len(first) == len(second) == 4 * 6
+    assert len({*first, *second}) == 2 * 4 * 6
 
 
 def test_scores_of_all_are_those_of_one(found):
@@ -156,56 +184,80 @@ def test_alone_everything_is_one_s_own():
     assert distributed.interleaved([1, 2]) == [1, 2]
 
 
-# Killed. (Processes that are forked in a moment here have the environment that torchrun gives.)
+# Killed.
 
 
-def member(rank, port, folder, state):
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"}
-    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def trained(folder, state, kill):
+    """`kill`: which process is killed in which of its steps."""
     checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE = 0.0, 1e9
-    made = two_processes.train(state, apart=True, dropout=0.3, pause=0.03)
+    rank = int(os.environ["RANK"])
+    made = two_processes.train(
+        state, apart=True, dropout=0.3, pause=0.01, killed_at=kill[1] if kill[0] == rank else None
+    )
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(made))
 
 
-def pair(folder, state):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder.mkdir(exist_ok=True)
-    return [Child(member, rank, port, folder, state, output=folder / f"{rank}.txt") for rank in (0, 1)]
+def at_work(folder, state, kill=(None, 0)):
+    return pair(folder, trained, folder, state, kill)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What both give when they are left alone, and their seconds."""
+    root = tmp_path_factory.mktemp("whole")
+    both, start = at_work(root / "whole", root / "state"), time.monotonic()
+    for code, text in [process.end() for process in both]:
+        assert code == 0, text
+    return results(root / "whole"), time.monotonic() - start
 
 
 def results(folder):
     return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
 
 
+def check(folder, whole):
+    for one, other in zip(results(folder), whole[0], strict=True):
+        assert one.lines == other.lines
+        assert np.array_equal(one.prediction, other.prediction)
+        assert all(np.array_equal(one.weights[key], value) for key, value in other.weights.items())
+
+
+def test_processes_of_which_one_is_killed_at_a_step_go_on_there(tmp_path, whole):
+    state = tmp_path / "states" / "x"
+    # The first one dies in the third step of six; then the second one in the fifth step after that.
+    for kill, expected in (((0, 3), "epoch 0, step 2"), ((1, 5), "epoch 1, step 0")):
+        both = at_work(tmp_path / "folder", state, kill)
+        dies, other = both[kill[0]], both[1 - kill[0]]
+        assert dies.end()[0] == -signal.SIGKILL
+        other.kill(signal.SIGKILL)  # as torchrun does
+        other.end()
+        both = at_work(tmp_path / "folder", state, (0, 1))  # both begin, and the first one dies at once
+        code, text = both[0].end()
+        assert code == -signal.SIGKILL
+        assert f"going on at {expected}\n" in text
+        both[1].kill(signal.SIGKILL)
+        both[1].end()
+    assert [process.end()[0] for process in at_work(tmp_path / "folder", state)] == [0, 0]
+    check(tmp_path / "folder", whole)
+
+
 def until_done(folder, state, rng, seconds):
-    """Kills both until they end; returns what the first one printed each time."""
-    texts, codes = [], None
+    """Kills both until they end; returns how often."""
+    kills, codes = -1, None
     while codes != [0, 0]:
-        both = pair(folder, state)
+        kills += 1
+        both = at_work(folder, state)
         if not both[0].ends_within(rng.uniform(0, 0.7 * seconds)):
             number = rng.choice([signal.SIGKILL, signal.SIGTERM])
             for process in rng.sample(both, 2):
                 process.kill(number)
-        ends = [process.end() for process in both]
-        codes = [code for code, _ in ends]
-        texts.append(ends[0][1])
-    return texts
+        codes = [code for code, _ in [process.end() for process in both]]
+    return kills
 
 
-def test_processes_that_are_killed_end_with_the_same_bytes(tmp_path):
-    whole, start = pair(tmp_path / "whole", tmp_path / "states" / "whole"), time.monotonic()
-    assert [process.end()[0] for process in whole] == [0, 0]
-    rng, restarts, seconds = random.Random(0), [], time.monotonic() - start
-    while len(restarts) < 4:
-        folder = tmp_path / str(len(restarts))
-        restarts += until_done(folder, tmp_path / "states" / folder.name, rng, seconds)[1:]
-        for one, other in zip(results(folder), results(tmp_path / "whole"), strict=True):
-            assert one.lines == other.lines
-            assert np.array_equal(one.prediction, other.prediction)
-            assert all(np.array_equal(one.weights[key], value) for key, value in other.weights.items())
-    inside = sum(bool(re.search(r"going on at epoch \d+, step [1-9]", text)) for text in restarts)
-    print(f"{len(restarts)} restarts, {inside} of them inside an epoch")
-    assert inside > 0
+def test_processes_that_are_killed_at_random_end_with_the_same_bytes(tmp_path, whole):
+    rng, kills = random.Random(0), 0
+    while kills < 2:
+        folder = tmp_path / str(kills)
+        kills += until_done(folder, tmp_path / "states" / folder.name, rng, whole[1])
+        check(folder, whole)

@@ -1,79 +1,106 @@
 """Work that is killed again and again ends with the same bytes as if it never had been.
 
-By default about 35 kills; MEMORABILITY_KILLS=1000 makes a long check of it.
+At steps that are named, and by default about ten times at random; MEMORABILITY_KILLS=1000 makes a long check of it.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import re
 import resource
 import signal
 import time
 from dataclasses import replace
 from itertools import count
 
-import map_world
 import numpy as np
 import pytest
-import small_world
 import torch
+import worlds
 from processes import Child
-from small_world import COMPUTE, CUT, place, settings, written
 from torch import nn
 from torch.nn import functional as F
+from worlds import COMPUTE, CUT, made, written
 
-from memorability import families
-from memorability.core import runtime, states
+from memorability.core import distributed, states
 from memorability.core.errors import StateError
 from memorability.core.files import staged_folder
 from memorability.data import tables
-from memorability.evaluation.metrics import measure
-from memorability.families import memnet as memnet_family
-from memorability.features.extraction import Extractor, extract
+from memorability.evaluation.scores import measure
+from memorability.experiments.train import train
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 from memorability.features.inputs import Pictures
-from memorability.training import artifacts, checkpoint, fitting
-from memorability.training import loop as training
+from memorability.training import artifacts, checkpoint, contract, fitting, loop
 from memorability.training.loading import Examples
 from memorability.training.optim import descend
 from memorability.training.settings import Gradient
 
-KILLS = int(os.environ.get("MEMORABILITY_KILLS", "28"))
+KILLS = int(os.environ.get("MEMORABILITY_KILLS", "8"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SAVE_SECONDS = checkpoint.SAVE_SECONDS
 PICTURES = 60
-PAUSE = 0.02  # before each step, so that kills come between them too
+PAUSE = 0.01  # before each step, so that kills come between them too
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """60 pictures, packed and split, and a backbone; below it, a track of pairs."""
-    made = small_world.make(tmp_path_factory.mktemp("world"), pictures=PICTURES)
-    map_world.make(made.root / "of maps")
-    return made
+    world = worlds.pictures(tmp_path_factory.mktemp("world"), PICTURES)
+    worlds.pictures_with_maps(world.root / "of maps")
+    return world
 
 
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
+# How the work is made slow, stopped or killed, in its own process.
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+def paced(function, seconds, gate=None):
+    """The function after a pause; before its call `GATED`, after it has said so, until the file `gate` is there."""
+    calls = count(1)
 
-
-def slowly(function, seconds):
-    def slow(*arguments):
+    def called(*arguments):
         time.sleep(seconds)
+        if gate is not None and next(calls) == GATED:
+            print("waiting", flush=True)
+            while not gate.exists():
+                time.sleep(0.005)
         return function(*arguments)
 
-    return slow
+    return called
+
+
+def deadly(function, at):
+    """The function, in whose call number `at` the process is killed."""
+    calls = count(1)
+
+    def called(*arguments):
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments)
+
+    return called
+
+
+def deadly_in_the_middle(save, at):
+    """The function that writes a file, in whose call number `at` the process is killed with half of it written."""
+    calls = count(1)
+
+    def called(content, path):
+        save(content, path)
+        if next(calls) == at:
+            os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return called
+
+
+def prepare(*, seconds=0.0, save_seconds=SAVE_SECONDS, gate=None, kill=("never", 0)):
+    """What every training here is made to do. `kill`: at which step, or in which save."""
+    checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE, loop.FROZEN_ROWS = save_seconds, 1e9, 8
+    step, (what, at) = paced(contract.Gradient.take_step, seconds, gate), kill
+    contract.Gradient.take_step = deadly(step, at) if what == "step" else step
+    if what == "save":
+        torch.save = deadly_in_the_middle(torch.save, at)
 
 
 # What is killed: functions for a process of its own, each writing into a place named `name`.
@@ -93,29 +120,24 @@ OF_MAPS = {
 }
 
 
-def fit(world, name, *, family, seconds=0.0, save_seconds=SAVE_SECONDS):
-    checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE, training.CONSTANT_ROWS = save_seconds, 1e9, 8
-    task = families.load(family)
-    task.step = slowly(task.step, seconds)
-    if family in OF_MAPS:
-        own, rows = (
-            map_world.made(family, **OF_MAPS[family]),
-            tables.read(world.root / "of maps" / "split.csv"),
-        )
-    else:
-        own, rows = settings(family, **TRAINED[family]), world.rows
-    fitting.fit(own, rows, place_of(world, family, name), COMPUTE)
+def fit(world, name, *, family, **options):
+    prepare(**options)
+    rows = tables.read(world.root / "of maps" / "split.csv") if family in OF_MAPS else world.rows
+    train(settings(family), rows, paths(world, family, name), COMPUTE)
 
 
-def place_of(world, family, name):
+def settings(family):
+    return made(family, **OF_MAPS[family] if family in OF_MAPS else TRAINED[family])
+
+
+def paths(world, family, name):
     """Where the model of a family lies; all unfinished work lies in one folder."""
-    if family not in OF_MAPS:
-        return place(world, family, name)
-    pairs = map_world.World(world.root / "of maps", rows=None)
-    return replace(map_world.place(pairs, family, name), state=world.root / "states" / name)
+    root = world.root / "of maps" if family in OF_MAPS else world.root
+    return replace(worlds.paths(root, name, input="raw"), state=world.root / "states" / name)
 
 
 STEPS = 3 * 7  # of memnet: 30 pictures in batches of 4, three times
+GATED = 10  # the third step of its second epoch
 
 
 class Pair(nn.Module):
@@ -131,11 +153,11 @@ class Pair(nn.Module):
 
 
 class Adversaries:
-    """A task of two optimisers: in one step the critic is updated twice, then the maker."""
+    """A family of two optimisers: in one step the critic is updated twice, then the maker."""
 
-    SELECTION = "spearman"
-    measure = staticmethod(measure)
-    pause = 0.0
+    def family(self):
+        parts = {"name": "adversaries", "Params": Gradient, "READS": "features", "build": None}
+        return contract.Gradient(**parts, optimisers=self.optimisers, step=self.step, predict=self.predict)
 
     def optimisers(self, settings, net):
         return {
@@ -144,7 +166,6 @@ class Adversaries:
         }
 
     def step(self, settings, net, batch, optimisers, backward):
-        time.sleep(self.pause)
         losses = {}
         for _ in range(2):
             noise = torch.randn_like(batch["y"]) * 0.05
@@ -158,35 +179,35 @@ class Adversaries:
         return net(batch["x"])
 
 
-def adversaries(world, name, *, seconds=0.0, save_seconds=SAVE_SECONDS):
-    checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE = save_seconds, 1e9
+def adversaries(world, name, **options):
+    prepare(**options)
     x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     y = x @ np.array([0.4, -0.3, 0.2, 0.1], np.float32)
     parts = np.arange(40), np.arange(40, 50), np.arange(60)
     train, val, everything = (Examples(x, y[rows], rows) for rows in parts)
-    fabric = runtime.fabric(precision="32-true", threads=1)
-    task = Adversaries()
-    task.pause = seconds
+    fabric = distributed.fabric(precision="32-true", threads=1)
     torch.manual_seed(0)
     out, lines = world.root / "adversaries" / name, []
-    with training.unfinished(world.root / "states" / name, fabric=fabric) as state:
-        net, (outcome,) = training.fit(
-            task,
-            Gradient(lr=0.02, epochs=4, batch_size=8),
+    with loop.shared_state(world.root / "states" / name, fabric=fabric) as state:
+        net, (outcome,) = loop.fit(
+            Adversaries().family(),
+            Gradient(lr=0.02, epochs=4, batch_size=8, schedule="constant"),
             Pair(),
             train=train,
             val=val,
-            judged=[everything],
+            predicted=[everything],
+            criterion=loop.Criterion(measure, "spearman", higher_is_better=True),
             fabric=fabric,
             seed=0,
             state=state,
             log=lines.append,
         )
         arrays = {key: value.numpy() for key, value in net.state_dict().items()}
-        artifacts.save(out, config={"lines": lines}, arrays=arrays | {"prediction": outcome.prediction})
+        config = {"settings": {}, "lines": lines}
+        artifacts.save(out, config=config, arrays=arrays | {"prediction": outcome.prediction})
 
 
-def features(world, name, *, seconds=0.0, save_seconds=None, cache=None, limit=None):
+def features(world, name, *, seconds=0.0, save_seconds=None, kill=("never", 0), cache=None, limit=None):
     """As the stage does it, with a log of the batches that were computed.
 
     `limit`: bytes that a file may have, as on a disk that is full.
@@ -195,15 +216,15 @@ def features(world, name, *, seconds=0.0, save_seconds=None, cache=None, limit=N
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     extractor = Extractor(world.backbone, **CUT, device="cpu")
     compute = extractor._compute
-    made = (world.root / f"{name}.batches").open("a", buffering=1)
+    batches = (world.root / f"{name}.batches").open("a", buffering=1)
     extractor.shape  # noqa: B018  (computed once, before batches are counted)
 
     def watched(batch):
         time.sleep(seconds)
-        made.write("batch\n")
+        batches.write("batch\n")
         return compute(batch)
 
-    extractor._compute = watched
+    extractor._compute = deadly(watched, kill[1]) if kill[0] == "step" else watched
     pictures = Pictures(world.index, world.root / "raw")
     keys, cache = list(world.index["sha256"]), world.root / "cache" / (cache or name)
     with staged_folder(world.root / "features" / name) as out:
@@ -232,10 +253,8 @@ def palette(world, name, **options):
 
 def result(world, work, name):
     """All bytes that a finished work has written."""
-    if work in (memnet, resmem):
-        return written(place(world, work.__name__, name))
-    if work.__name__ in OF_MAPS:
-        return map_world.written(place_of(world, work.__name__, name))
+    if work.__name__ in {**TRAINED, **OF_MAPS}:
+        return written(paths(world, work.__name__, name))
     folder = world.root / work.__name__ / name
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
@@ -264,6 +283,40 @@ def uninterrupted(world):
         return done[work]
 
     return uninterrupted
+
+
+def killed_and_ended(world, work, name, *kills):
+    """Starts the work again after each kill, and to its end; returns what each process printed."""
+    texts = []
+    for kill in kills:
+        code, text = child(world, work, name, save_seconds=0.0, kill=kill).end()
+        assert code == -signal.SIGKILL, text
+        texts.append(text)
+    code, text = child(world, work, name, save_seconds=0.0).end()
+    assert code == 0, text
+    assert not (world.root / "states" / name).exists()
+    return [*texts, text]
+
+
+# Killed at a step, and while the state is being saved.
+
+TRAININGS = [memnet, resmem, adversaries, pix2pix, wgan, palette]
+PER_EPOCH = {memnet: 7, resmem: 7, adversaries: 5, pix2pix: 3, wgan: 3, palette: 3}
+
+
+@pytest.mark.parametrize("work", TRAININGS)
+def test_a_training_killed_at_a_step_repeats_no_other_and_ends_with_the_same_bytes(
+    world, uninterrupted, work
+):
+    name, epoch = f"{work.__name__}-at-steps", PER_EPOCH[work]
+    # In the middle of an epoch; two steps later; one step before the end of the next epoch; while saving.
+    kills = ("step", 3), ("step", 3), ("step", epoch - 1), ("save", 2)
+    texts = killed_and_ended(world, work, name, *kills)
+    done = [2, 4, 4 + epoch - 2]
+    places = [f"going on at epoch {steps // epoch}, step {steps % epoch}\n" for steps in done]
+    assert all(place in text for place, text in zip(places, texts[1:], strict=False))
+    assert "going on at epoch" in texts[-1]
+    assert result(world, work, name) == uninterrupted(work)[0]
 
 
 # Killed at random moments.
@@ -298,13 +351,10 @@ def killed(world, uninterrupted, work, share=4):
 
 
 @pytest.mark.parametrize(
-    ("work", "share"), [(memnet, 4), (resmem, 4), (adversaries, 4), (pix2pix, 10), (wgan, 10), (palette, 10)]
+    ("work", "share"), [(memnet, 4), (resmem, 4), (adversaries, 4), (pix2pix, 8), (wgan, 8), (palette, 8)]
 )
 def test_a_training_killed_at_random_ends_with_the_same_bytes(world, uninterrupted, work, share):
-    texts = [text for run in killed(world, uninterrupted, work, share) for text in run[1:]]
-    inside = sum(bool(re.search(r"going on at epoch \d+, step [1-9]", text)) for text in texts)
-    print(f"{len(texts)} restarts, {inside} of them inside an epoch")
-    assert inside >= len(texts) / 4
+    assert killed(world, uninterrupted, work, share)
 
 
 def computed(world, name):
@@ -315,6 +365,12 @@ def computed(world, name):
 BATCHES = -(-PICTURES // CUT["batch_size"])
 
 
+def test_an_extraction_killed_at_a_batch_computes_none_twice(world, uninterrupted):
+    killed_and_ended(world, features, "features-at-steps", ("step", 2), ("step", 3))
+    assert result(world, features, "features-at-steps") == uninterrupted(features)[0]
+    assert computed(world, "features-at-steps") == BATCHES
+
+
 def test_an_extraction_killed_at_random_computes_a_batch_again_at_most(world, uninterrupted):
     for number, texts in enumerate(killed(world, uninterrupted, features)):
         assert BATCHES <= computed(world, f"features-{number}") <= BATCHES + len(texts) - 1
@@ -323,26 +379,28 @@ def test_an_extraction_killed_at_random_computes_a_batch_again_at_most(world, un
 # Asked to stop, or failing.
 
 
-def after_an_epoch(world, work, name):
-    """The work in a process that has just finished its first epoch, with two before it."""
-    process = child(world, work, name, seconds=3 * PAUSE)
-    while "epoch 0" not in process.printed():
+def at_the_gate(world, work, name):
+    """The work in a process that waits in its second epoch, and the file that it waits for."""
+    gate = world.root / f"{name}.gate"
+    process = child(world, work, name, gate=gate)
+    while "waiting" not in process.printed():
         assert not process.ends_within(0.01), process.printed()
-    return process
+    return process, gate
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_training_asked_to_stop_saves_its_state_at_once(world, uninterrupted, number, expected):
     name = f"stopped-{expected}"
-    process = after_an_epoch(world, memnet, name)
+    process, gate = at_the_gate(world, memnet, name)
     process.kill(number)
+    gate.touch()
     code, text = process.end()
     assert code == expected
-    assert not place(world, "memnet", name).model.exists()
-    stopped = re.search(r"stopped; run again to go on at (epoch [12], step \d+)", text)[1]
+    assert not paths(world, "memnet", name).model.exists()
+    assert "stopped; run again to go on at epoch 1, step 3\n" in text
     code, text = child(world, memnet, name).end()
     assert code == 0
-    assert f"going on at {stopped}" in text
+    assert "going on at epoch 1, step 3\n" in text
     assert result(world, memnet, name) == uninterrupted(memnet)[0]
 
 
@@ -354,21 +412,19 @@ def memnet_with_loaders(world, name, **options):
 
 def test_a_signal_to_the_group_spares_the_loading_processes(world):
     """They would die first, and the training with them before it has saved."""
-    process = after_an_epoch(world, memnet_with_loaders, "group")
+    process, gate = at_the_gate(world, memnet_with_loaders, "group")
     os.killpg(process.pid, signal.SIGTERM)
+    gate.touch()
     code, text = process.end()
     assert code == 143
-    assert "stopped; run again to go on at epoch" in text
+    assert "stopped; run again to go on at epoch 1, step 3\n" in text
 
 
 def test_two_runs_of_one_training(world, uninterrupted):
-    process = after_an_epoch(world, memnet, "twice")
-    process.kill(signal.SIGSTOP)
+    process, gate = at_the_gate(world, memnet, "twice")
     with pytest.raises(StateError, match="twice: another process is at this"):
-        fitting.fit(
-            settings("memnet", **TRAINED["memnet"]), world.rows, place(world, "memnet", "twice"), COMPUTE
-        )
-    process.kill(signal.SIGCONT)
+        train(settings("memnet"), world.rows, paths(world, "memnet", "twice"), COMPUTE)
+    gate.touch()
     assert process.end()[0] == 0
     assert result(world, memnet, "twice") == uninterrupted(memnet)[0]
 
@@ -395,20 +451,21 @@ def fit_here(world, monkeypatch):
 
     def fit_here(name, *, rows=None, **changes):
         with monkeypatch.context() as patch:
-            steps, step = [], memnet_family.step
-            patch.setattr(memnet_family, "step", lambda *args: steps.append(1) or step(*args))
+            steps, step = [], contract.Gradient.take_step
+            counted = lambda *args: steps.append(1) or step(*args)  # noqa: E731
+            patch.setattr(contract.Gradient, "take_step", counted)
             patch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
             patch.setattr(checkpoint, "SAVE_SHARE", 1e9)
-            where = place(world, "memnet", name)
-            own = settings("memnet", **TRAINED["memnet"] | changes)
-            fitting.fit(own, world.rows if rows is None else rows, where, COMPUTE)
+            where = paths(world, "memnet", name)
+            own = made("memnet", **TRAINED["memnet"] | changes)
+            train(own, world.rows if rows is None else rows, where, COMPUTE)
         return where, len(steps)
 
     return fit_here
 
 
 @pytest.mark.parametrize(
-    ("module", "function"), [(artifacts, "save"), (fitting.tables, "write")], ids=["model", "predictions"]
+    ("module", "function"), [(artifacts, "save"), (tables, "write")], ids=["model", "predictions"]
 )
 def test_nothing_is_lost_when_the_result_cannot_be_written(
     uninterrupted, fit_here, monkeypatch, module, function
@@ -437,13 +494,18 @@ def test_what_is_unchanged_goes_on(fit_here, stopped, uninterrupted):
     assert written(where) == uninterrupted(memnet)[0]
 
 
-@pytest.mark.parametrize("changed", ["params", "data", "code"])
+@pytest.mark.parametrize("changed", ["params", "data", "score", "split", "code"])
 def test_a_state_of_something_else_is_not_used(world, fit_here, stopped, monkeypatch, changed):
     rows, options = world.rows.copy(), {}
     if changed == "params":
         options = {"lr": 0.02}
     elif changed == "data":
-        rows.loc[0, "sha256"] = "0" * 64
+        last = rows.index[rows["split"] == "test"][-1]
+        rows.loc[last, "id"] = "demo/images/another.jpg"
+    elif changed == "score":
+        rows.loc[rows["split"] == "train", "score"] *= 0.9
+    elif changed == "split":
+        rows["split"] = rows["split"].replace({"val": "test", "test": "val"})
     else:
         monkeypatch.setattr(states, "key", lambda *parts, key=states.key: key(*parts, "edited code"))
     where, steps = fit_here(stopped, rows=rows, **options)

@@ -4,9 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from memorability.core import states
+from memorability.core import kernels, states
 from memorability.core.errors import StateError
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Stop(Exception):
@@ -126,10 +130,177 @@ def test_the_key_changes_with_the_libraries(package, monkeypatch, library):
     assert states.key("a") != before
 
 
+def test_the_key_changes_with_the_kernels(package, monkeypatch):
+    before = states.key("a")
+    monkeypatch.setattr(kernels, "setting", lambda: "others")
+    assert states.key("a") != before
+
+
 def test_a_new_code_throws_away_what_the_old_one_left(package, work):
     stopped(work, "a")
     (package / "core" / "states.py").write_text("x = 2")
     assert stopped(work, "a") == []
+
+
+# What has become of the folder.
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", bytes(64), b"0" * 63, b"G" * 64, b"0" * 10**6])
+def test_a_key_that_is_none_is_said_and_what_it_names_thrown_away(work, content, capsys):
+    stopped(work, "a")
+    (work / states.KEY).write_bytes(content)
+    assert stopped(work, "a") == []
+    text = "damaged since an interrupted run left it; thrown away and made again"
+    assert capsys.readouterr().out == f"{work / states.KEY}: {text}\n"
+    assert stopped(work, "a") == ["0.txt"]
+
+
+def test_another_key_is_no_damage(work, capsys):
+    stopped(work, "a")
+    stopped(work, "b")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_in_the_place_of_the_key(work):
+    stopped(work, "a")
+    (work / states.KEY).unlink()
+    (work / states.KEY / "deep").mkdir(parents=True)
+    assert stopped(work, "a") == []
+
+
+def test_a_file_in_the_place_of_the_folder(work):
+    work.parent.mkdir()
+    work.write_text("no folder")
+    assert stopped(work, "a") == []
+
+
+# What is kept in it.
+
+
+def keep(path, content):
+    with states.keeping(path) as scratch:
+        scratch.write_bytes(content)
+
+
+@given(st.binary(max_size=100))
+@QUICK
+def test_what_is_kept_is_known_again(tmp_path, content):
+    path = tmp_path / "x.bin"
+    keep(path, content)
+    assert states.kept(path)
+    assert path.read_bytes()[: -states.SEAL] == content
+
+
+@given(st.binary(max_size=40), st.data())
+@QUICK
+def test_any_change_of_what_is_kept_is_seen(tmp_path, content, data):
+    path = tmp_path / "x.bin"
+    keep(path, content)
+    sealed = path.read_bytes()
+    kind = data.draw(st.sampled_from(["flip", "cut", "longer", "zeros"]))
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    if kind == "flip":
+        changed = (
+            sealed[:place]
+            + bytes([sealed[place] ^ (1 << data.draw(st.integers(0, 7)))])
+            + sealed[place + 1 :]
+        )
+    else:
+        changed = {"cut": sealed[:place], "longer": sealed + sealed[:1], "zeros": bytes(len(sealed))}[kind]
+    path.write_bytes(changed)
+    assert not states.kept(path)
+    assert not path.exists()
+
+
+def test_damage_is_said_once(tmp_path, capsys):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"of nobody")
+    assert [states.kept(path) for _ in range(3)] == [False] * 3
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_what_is_not_there_is_no_damage(tmp_path, capsys):
+    assert not states.kept(tmp_path / "x.bin")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_under_the_name_of_another_is_not_believed(tmp_path):
+    for name in ("a.npy", "b.npy"):
+        keep(tmp_path / name, name.encode())
+    shutil.copyfile(tmp_path / "a.npy", tmp_path / "b.npy")
+    assert states.kept(tmp_path / "a.npy")
+    assert not states.kept(tmp_path / "b.npy")
+
+
+def test_what_cannot_be_written_leaves_what_was_kept(tmp_path):
+    path = tmp_path / "x.bin"
+    keep(path, b"one")
+    with pytest.raises(Stop), states.keeping(path) as scratch:
+        scratch.write_bytes(b"two")
+        raise Stop
+    assert states.kept(path)
+    assert path.read_bytes().startswith(b"one")
+
+
+def test_torch_and_numpy_read_what_is_kept(tmp_path):
+    import numpy as np
+    import torch
+
+    state = {"a": torch.arange(1000.0), "b": {"lines": [{"x": 1.5, "y": None}]}}
+    with states.keeping(tmp_path / "last.pt") as scratch:
+        torch.save(state, scratch)
+    with states.keeping(tmp_path / "x.npy") as scratch, scratch.open("wb") as stream:
+        np.save(stream, np.arange(12.0).reshape(3, 4))
+    again = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert torch.equal(again["a"], state["a"])
+    assert again["b"] == state["b"]
+    assert np.load(tmp_path / "x.npy").tolist() == np.arange(12.0).reshape(3, 4).tolist()
+
+
+# Journals.
+
+RECORDS = [{"id": f"demo/{i}.jpg", "size": i, "title": "東京 \n"} for i in range(4)]
+
+
+def journal(path, records=RECORDS):
+    path.write_text("".join(map(states.line, records)), encoding="utf-8")
+    return path
+
+
+def test_a_journal_comes_back_as_it_was_written(tmp_path):
+    assert list(states.lines(journal(tmp_path / "x.jsonl"))) == RECORDS
+    assert list(states.lines(journal(tmp_path / "x.jsonl", []))) == []
+    assert list(states.lines(tmp_path / "none.jsonl")) == []
+
+
+@pytest.mark.parametrize("left", [1, 30, 70])
+def test_the_half_of_a_last_line_is_what_a_kill_leaves(tmp_path, capsys, left):
+    path = journal(tmp_path / "x.jsonl")
+    path.write_bytes(path.read_bytes() + states.line(RECORDS[0]).encode()[:left])
+    assert list(states.lines(path)) == RECORDS
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace(b'"size": 2', b'"size": 3'),
+        lambda line: line.replace(b"2", b"3", 1),
+        lambda line: b"{}\n",
+        lambda line: b"\n",
+        lambda line: bytes(len(line) - 1) + b"\n",
+        lambda line: b"\xff\xfe" + line,
+        lambda line: line[:-5] + b"\n",
+        lambda line: b"no json\n",
+        lambda line: line.replace(b" ", b"\t", 1),
+    ],
+)
+def test_a_line_that_was_changed_ends_the_journal_and_is_said(tmp_path, capsys, change):
+    path = journal(tmp_path / "x.jsonl")
+    one, two, three, four = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(one + two + change(three) + four)
+    assert list(states.lines(path)) == RECORDS[:2]
+    assert capsys.readouterr().out.count(f"{path}: damaged") == 1
 
 
 # One process at a time
@@ -137,7 +308,7 @@ def test_a_new_code_throws_away_what_the_old_one_left(package, work):
 HOLD = """
 import sys
 from pathlib import Path
-from memorability.core import states
+from memorability.core import kernels, states
 with states.unfinished(Path(sys.argv[1]), "a") as folder:
     (folder / "of the first").write_text("")
     print("here", flush=True)

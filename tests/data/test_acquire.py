@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tqdm import tqdm
 
-from memorability.core.errors import StateError, StorageError
+from memorability.core import states
+from memorability.core.errors import DataError, StateError, StorageError
 from memorability.data import acquire as acquiring
 from memorability.data import datasets, packing, scenes, tables
 from memorability.data.shards import ShardReader, ShardWriter, Span
@@ -146,6 +148,85 @@ def test_output_depends_on_the_seed_alone(tmp_path):
     assert all(one[name] != other[name] for name in one)
 
 
+def test_files_that_are_not_there_are_named_with_the_path_that_was_tried(tmp_path, capsys):
+    acquire(own_pictures(tmp_path / "own"), tmp_path / "raw")
+    said = capsys.readouterr().err
+    assert (
+        f"warning: data set table: 1 of 5 files are not there; tried:\n  {tmp_path}/own/missing.jpg\n" in said
+    )
+
+
+def test_a_data_set_of_which_nothing_is_there_stops(tmp_path):
+    own_pictures(tmp_path / "own")
+    (tmp_path / "own" / "scores.csv").write_text("file,score\nphotos/a.jpg,0.5\nphotos/b.jpg,0.25\n")
+    sources = {"table": datasets.adapter("table").Params(root=tmp_path / "own")}
+    with pytest.raises(DataError) as caught:
+        acquire(sources | {"demo": demo_settings()}, tmp_path / "raw")
+    said = str(caught.value)
+    assert "data set table: none of its 2 files is there; tried:" in said
+    assert f"{tmp_path}/own/photos/a.jpg" in said
+    assert "relative to the data set's `root`" in said
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_summary_says_how_many_scores_there_are_and_their_range(tmp_path):
+    acquire(own_pictures(tmp_path / "own"), tmp_path / "raw")
+    index = tables.read(tmp_path / "raw" / "index.csv")
+    assert acquiring.summary(index) == "table: 5 files; 3 unusable; 2 scores, 0.000 to 0.800, mean 0.400"
+    clips = pd.DataFrame(
+        {
+            **{"dataset": ["a", "a", "b"], "problem": pd.array([pd.NA] * 3, dtype="string")},
+            **{"short_term": [0.25, 0.75, 0.5], "long_term": [0.5, np.nan, np.nan]},
+        }
+    )
+    assert acquiring.summary(clips) == (
+        "a: 2 files; 2 short-term scores, 0.250 to 0.750, mean 0.500; 1 long-term scores, 0.500 to 0.500, mean 0.500\n"
+        "b: 1 files; 1 short-term scores, 0.500 to 0.500, mean 0.500"
+    )
+
+
+@pytest.mark.parametrize("damage", ["cut by a line", "cut in a line", "a line changed", "empty", "binary"])
+def test_an_index_that_is_not_as_it_was_written_is_noticed(tmp_path, damage):
+    acquire(own_pictures(tmp_path / "own"), tmp_path / "raw")
+    path = tmp_path / "raw" / "index.csv"
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    path.write_bytes(
+        {
+            "cut by a line": b"".join(lines[:-1]),
+            "cut in a line": content[:-30],
+            "a line changed": content.replace(b"0.8", b"0.9", 1),
+            "empty": b"",
+            "binary": bytes(range(256)) * 10,
+        }[damage]
+    )
+    with pytest.raises(DataError, match=r"index\.csv: not as its stage wrote it"):
+        tables.read(path)
+
+
+@pytest.mark.parametrize("damage", ["zeros in a shard", "another hash", "a binary line"])
+def test_unfinished_work_that_was_damaged_is_packed_again(tmp_path, monkeypatch, damage):
+    album = own_pictures(tmp_path / "own", good=20)
+    acquire(album, tmp_path / "reference")
+    decoded(monkeypatch, album, tmp_path / "raw", stop_at=15)
+    journal = journal_of(tmp_path / "raw")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    third = list(states.lines(journal))[2]
+    if damage == "zeros in a shard":
+        with (journal.parent / third["shard"]).open("r+b") as shard:
+            shard.seek(third["offset"] + 20)
+            shard.write(bytes(50))
+    elif damage == "another hash":
+        lines[2] = lines[2].replace(third["sha256"].encode(), b"0" * 64)
+        journal.write_bytes(b"".join(lines))
+    else:
+        lines[2] = bytes(range(14, 200)) + b"\n"
+        journal.write_bytes(b"".join(lines))
+    names = decoded(monkeypatch, album, tmp_path / "raw")
+    assert len(names) > 20  # from the damaged one on
+    assert contents(tmp_path / "raw") == contents(tmp_path / "reference")
+
+
 def test_old_output_is_replaced_as_a_whole(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "stale.tar").write_text("of a data set no longer in use")
@@ -225,9 +306,7 @@ def test_a_finished_run_starts_over(album, tmp_path, monkeypatch):
 
 def first_packed(out):
     """The files whose members the journal has, in order."""
-    return [
-        json.loads(line)["id"].removeprefix("table/") for line in journal_of(out).read_text().splitlines()
-    ]
+    return [line["id"].removeprefix("table/") for line in states.lines(journal_of(out))]
 
 
 def other_content(path):
@@ -417,7 +496,7 @@ def test_a_run_killed_at_any_moment_goes_on_at_the_next_picture(tmp_path):
     for kind in ("draw", "examine"):
         assert sum(kind in dict(attempt["did"]) for attempt in killed) >= 3  # each was interrupted
     for attempt in killed:
-        packed_before = {Path(json.loads(line)["id"]).name for line in attempt["before"]}
+        packed_before = {Path(json.loads(line.split(maxsplit=1)[1])["id"]).name for line in attempt["before"]}
         examined = {Path(what).name for kind, what in attempt["did"] if kind == "examine"}
         assert not packed_before & examined
         assert attempt["after"][: len(attempt["before"])] == attempt["before"]

@@ -1,4 +1,7 @@
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
 import struct
@@ -283,6 +286,56 @@ def test_what_is_no_archive_is_named(tmp_path, kind, content):
     archive = tmp_path / "stored"
     archive.write_bytes(content)
     assert refused(tmp_path, archive, f"stored: no {kind or 'zip or tar'}", kind=kind) == {}
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE]
+)
+def test_a_header_that_claims_gigabytes_is_not_read_into_memory(tmp_path, kind):
+    """As a small .tar.bz2 may: a long name of 4 GiB of zeros, which pack well; here only the claim."""
+    header = tar_member(kind, name="././@LongLink", size=4 * 2**30).tobuf(tarfile.GNU_FORMAT)
+    archive = tmp_path / "stored"
+    with bz2.open(archive, "wb") as stream:
+        stream.write(header + bytes(2 * 2**20))
+    assert refused(tmp_path, archive, r"a header of 4,294,967,296 bytes; valid: up to 1,048,576") == {}
+
+
+def test_names_of_usual_length_are_read(tmp_path):
+    archive = pack(tmp_path / "stored", [("d/" * 100 + "a" * 200, b"x")], "w:gz")
+    unpack(archive, tmp_path / "out")
+    assert list(tree(tmp_path / "out").values()) == [b"x"]
+
+
+@pytest.mark.parametrize("kind", ["w:gz", "w:bz2", "w:xz"])
+def test_what_follows_the_end_of_a_tar_has_a_limit(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(archives, "MOST_BEHIND", 2**20)
+    monkeypatch.setattr(archives, "CHUNK", 2**16)
+    inner = pack(tmp_path / "inner", [("a", b"1")], "w:").read_bytes()
+    archive = tmp_path / "stored"
+    opening = {"w:gz": gzip.open, "w:bz2": bz2.open, "w:xz": lzma.open}[kind]
+    for behind, valid in ((2**19, True), (2**22, False)):
+        with opening(archive, "wb") as stream:
+            stream.write(inner + bytes(behind))
+        if valid:
+            unpack(archive, tmp_path / "out")
+            assert tree(tmp_path / "out") == {"a": b"1"}
+        else:
+            refused(tmp_path, archive, "more than 1,048,576 bytes behind its end")
+
+
+@pytest.mark.parametrize("left", ["folder", "file", "link"])
+def test_a_scratch_file_of_an_earlier_run_is_no_hindrance(tmp_path, left):
+    scratch = tmp_path / "out" / SCRATCH
+    (tmp_path / "out").mkdir()
+    if left == "folder":
+        (scratch / "deep").mkdir(parents=True)
+        (scratch / "deep" / "a").write_bytes(b"1")
+    elif left == "file":
+        scratch.write_bytes(b"half")
+    else:
+        scratch.symlink_to(tmp_path)
+    unpack(pack(tmp_path / "stored", MEMBERS.items()), tmp_path / "out")
+    assert tree(tmp_path / "out") == MEMBERS
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -246,7 +246,8 @@ def cut(content):
 
 def few_of_16_bits():
     """12 bits in a file of 16."""
-    return Image.fromarray(np.asarray(PICTURE.convert("L")).astype(np.uint16) * 4095 // 255)
+    values = np.asarray(PICTURE.convert("L")).astype(np.uint16) * 16
+    return Image.fromarray(values)
 
 
 def with_a_hole(content, size=512):
@@ -265,7 +266,7 @@ BAD = {
     "empty.jpg": (b"", "an empty file (0 bytes)"),
     "bomb.png": (bomb(), "decompression bomb"),
     "too large.png": (bomb(13_300, 13_300), "13,300 x 13,300 pixels; valid: up to 50,000,000"),
-    "few of 16 bits.png": (encoded(few_of_16_bits()), "none above 4,095 is used"),
+    "few of 16 bits.png": (encoded(few_of_16_bits()), "16 bits a channel, of whose 65,536 values none above"),
     "lost blocks.jpg": (with_a_hole(encoded(noise(22).resize((192, 144)), "JPEG")), "damaged ("),
     "float.tif": (encoded(Image.new("F", (4, 4)), "TIFF"), "floating-point pixels"),
     "missing.jpg": (None, "cannot be read (No such file or directory)"),

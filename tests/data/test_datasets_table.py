@@ -172,6 +172,35 @@ def test_an_empty_or_one_column_table_is_refused(tmp_path, text):
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize("text", ["1,000", "1.000", "12.345", "1,234,567", "-1.000"])
+def test_counts_with_a_separator_before_three_digits_are_doubtful(tmp_path, text):
+    with pytest.raises(
+        DataError, match=f"column h has 1 entries that could be thousands or fractions.*'{text}'"
+    ):
+        read(tmp_path, f"file;score;h\na.jpg;0,5;{text}\nb.jpg;0,25;7\n", hits="h")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("1000", 1000), ("40.0", 40), ("40,0", 40), ("0.000", 0), ("1e3", 1000)]
+)
+def test_counts_that_are_plain(tmp_path, text, count):
+    assert list(read(tmp_path, f"file;score;h\na.jpg;0,5;{text}\n", hits="h")["hits"]) == [count]
+
+
+def test_scores_with_three_decimals_are_scores(tmp_path):
+    rows = read(tmp_path, "file;score\na.jpg;0,750\nb.jpg;1.000\nc.jpg;1,000\n")
+    assert list(rows["score"]) == [0.75, 1.0, 1.0]
+
+
+def test_a_column_that_is_there_twice_is_refused_where_it_counts(tmp_path):
+    with pytest.raises(
+        DataError, match=r"scores\.csv: more than one column is called score; which one counts\?"
+    ):
+        read(tmp_path, "file,score,score\na.jpg,0.5,0.6\n")
+    rows = read(tmp_path, "file,score,,,note,note\na.jpg,0.5,,,x,y\n")
+    assert list(rows["score"]) == [0.5]
+
+
 @pytest.mark.parametrize("text", ["many", "40.5", "inf", "NaN"])
 def test_counts_that_are_no_whole_numbers_are_named(tmp_path, text):
     with pytest.raises(

@@ -21,11 +21,15 @@ from urllib3.response import HTTPResponse
 
 from memorability.core.errors import DataError, ParamsError, StorageError
 from memorability.core.settings import checked
-from memorability.data import archives, downloads
-from memorability.data.downloads import RECORD, Download, fetch, install
+from memorability.data import archives, downloads, transfers
+from memorability.data.downloads import RECORD, Download, install
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 FAST = {"wait": 0.001}
+
+
+def fetch(download, **options):
+    return transfers.fetch(download.url, download.sha256, most_bytes=download.most_bytes, **options)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,6 +65,10 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {told}-{first + len(body) - 1}/{len(content)}"
         if answer.get("without_length"):
             del headers["Content-Length"]
+        if isinstance(body, Endless):
+            self.head(200, {})
+            while True:
+                self.wfile.write(bytes(2**20))
         self.head(200 if start is None else 206, headers | answer.get("headers", {}))
         cut = answer.get("cut")
         for at in range(0, len(body[:cut]), self.server.chunk):
@@ -145,7 +153,7 @@ def only_right_bytes_get_a_final_name(monkeypatch):
 def waits(monkeypatch):
     """The waits between attempts, which take no time."""
     found = []
-    monkeypatch.setattr(downloads.time, "sleep", found.append)
+    monkeypatch.setattr(transfers.time, "sleep", found.append)
     return found
 
 
@@ -206,7 +214,8 @@ def packed_tar(members, mode="w:gz"):
         ("into", "/top", "leads out of its folder: received '/top'"),
         ("into", "a/../..", "leads out"),
         ("name", "../x", "leads out"),
-        ("called", "x", "unknown key; valid keys: url, sha256, into, name"),
+        ("called", "x", "unknown key; valid keys: url, sha256, into, name, most_bytes"),
+        ("most_bytes", 0, "greater than 0"),
     ],
 )
 def test_settings_that_are_not_valid_are_named(key, value, why):
@@ -430,12 +439,58 @@ def test_a_server_that_falls_silent_is_left(server, tmp_path, monkeypatch):
 
 
 def test_no_answer_is_waited_for_without_end(server, tmp_path, monkeypatch):
-    get, waited = downloads.requests.get, []
+    get, waited = transfers.requests.get, []
     monkeypatch.setattr(
-        downloads.requests, "get", lambda *a, **o: waited.append(o["timeout"]) or get(*a, **o)
+        transfers.requests, "get", lambda *a, **o: waited.append(o["timeout"]) or get(*a, **o)
     )
     fetch(server.download(), store=tmp_path, **FAST)
-    assert waited == [downloads.TIMEOUT]
+    assert waited == [transfers.TIMEOUT]
+
+
+def test_a_cut_of_an_answer_without_a_length_goes_on(server, tmp_path):
+    server.answers = [{"without_length": True, "cut": 100_000}, {"without_length": True, "cut": 50_000}]
+    fetch(server.download(), store=tmp_path, **FAST)
+    assert holds_the_file_alone(tmp_path)
+    assert server.ranges_asked == [None, "bytes=100000-", "bytes=150000-"]
+    assert server.served == len(CONTENT)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_another_content_without_a_length_is_refused(server, tmp_path, ranges):
+    expected, server.ranges = server.download(), ranges
+    server.files["/data.bin"], server.answers = b"changed" * 1000, [{"without_length": True}] * 3
+    with pytest.raises(DataError, match=r"expected the SHA-256 .*the source may have changed"):
+        fetch(expected, store=tmp_path, **FAST)
+    assert names(tmp_path) == []
+    assert len(server.requests) <= 3
+
+
+@pytest.mark.parametrize("answer", [{}, {"without_length": True}])
+def test_a_body_has_a_limit(server, tmp_path, answer):
+    server.answers, server.chunk = [answer], 1000
+    with pytest.raises(DataError, match="has more than the 100,000 bytes that are valid; `most_bytes`"):
+        fetch(server.download(most_bytes=100_000), store=tmp_path, **FAST)
+    assert names(tmp_path) == []
+    assert len(server.requests) == 1
+    fetch(server.download(most_bytes=len(CONTENT)), store=tmp_path, **FAST)
+
+
+def test_a_body_without_end_is_left(server, tmp_path):
+    server.files["/data.bin"] = Endless()
+    download = Download(url=server.url(), sha256="0" * 64, most_bytes=5_000_000)
+    with pytest.raises(DataError, match="has more than the 5,000,000 bytes that are valid"):
+        fetch(download, store=tmp_path, **FAST)
+    assert names(tmp_path) == []
+
+
+class Endless:
+    """As bytes, as far as the server looks: a million zeros, again and again."""
+
+    def __getitem__(self, part):
+        return self
+
+    def __len__(self):
+        return 2**62
 
 
 def test_a_redirect_to_what_is_no_web_address(server, tmp_path):
@@ -453,8 +508,8 @@ def test_a_store_that_cannot_be_written_is_named(server, tmp_path):
 
 def in_a_process(server, store):
     code = (
-        "import sys; from pathlib import Path; from memorability.data.downloads import Download, fetch; "
-        "fetch(Download(url=sys.argv[1], sha256=sys.argv[2]), store=Path(sys.argv[3]))"
+        "import sys; from pathlib import Path; from memorability.data.transfers import fetch; "
+        "fetch(sys.argv[1], sys.argv[2], store=Path(sys.argv[3]), most_bytes=10**9)"
     )
     arguments = [sys.executable, "-c", code, server.url(), sha256(CONTENT), str(store)]
     return subprocess.Popen(arguments, stderr=subprocess.DEVNULL)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from memorability.core.errors import DataError
 from memorability.data import offenders, splits, tables
 from memorability.data.settings import Split
+from memorability.media.hashes import EMPTY
 
 SETTINGS = {
     "input": "x", "method": "random", "val": 0.15, "test": 0.25, "folds": 5, "fold": 0, "seed": 0, "near_duplicate_bits": 4,
@@ -79,6 +80,37 @@ def test_every_offender_is_listed_with_its_row():
         (9, "demo/0009.jpg: split 'dev' is none of train, val, test, unlabelled"),
         (10, "demo/0010.jpg: split 'Test' is none of train, val, test, unlabelled"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hits": 37, "responses": 12}, "37 hits of 12 answers"),
+        ({"false_alarms": 13, "responses": 12}, "13 false alarms of 12 answers"),
+        ({"false_alarms": 9, "responses": 12, "false_alarm_responses": 8}, "9 false alarms of 8 answers"),
+        ({"responses": -1}, "responses -1 below 0"),
+        ({"hits": -3, "responses": 12}, "hits -3 below 0"),
+        ({"false_alarm_responses": -2}, "false alarm responses -2 below 0"),
+    ],
+)
+def test_impossible_counts_are_offenders(changes, said):
+    rows = raw_index(20)
+    for name, value in changes.items():
+        rows.loc[3, name] = value
+    assert offenders.problems(rows) == [(3, f"demo/0003.jpg: {said}")]
+    _, _, report = splits.split(rows, split_settings(on_bad_item="skip"))
+    assert report["left_out_because"] == [f"demo/0003.jpg: {said}"]
+
+
+def test_possible_counts_are_none():
+    rows = raw_index(5).assign(hits=[0, 12, 5, np.nan, 3], responses=[12, 12, np.nan, 4, 3])
+    rows = rows.assign(false_alarms=[0, 12, 20, 1, 4], false_alarm_responses=[np.nan, 12, np.nan, 1, 4])
+    assert offenders.problems(rows) == []
+
+
+def test_impossible_counts_of_clips_are_offenders():
+    rows = raw_index(3).drop(columns="score").assign(short_term=0.5, short_term_responses=[38, -1, np.nan])
+    assert offenders.problems(rows) == [(1, "demo/0001.jpg: short term responses -1 below 0")]
 
 
 def test_a_row_can_have_several_problems():
@@ -423,6 +455,61 @@ def test_a_report_counts_all_that_straddle_and_names_some(written):
     _, _, report = splits.split(rows, split_settings(method="published", val=0.0))
     assert report["near_duplicates_across_published_splits"] == report["near_duplicate_groups"] == 150
     assert len(report["such_as"]) == splits.REPORTED
+
+
+def plain(n=30, *, equal=0):
+    """Plain colours, which have one perceptual hash; the first `equal` are one file."""
+    rows = raw_index(n).assign(phash="8" + "0" * 15, content=EMPTY)
+    return rows.assign(sha256=[f"{max(0, i - equal + 1):064x}" for i in range(n)])
+
+
+@pytest.mark.parametrize("bits", [4, None])
+@pytest.mark.parametrize("method", ["random", "folds"])
+def test_plain_stimuli_are_split_as_others_are(bits, method):
+    table, _, report = splits.split(plain(), split_settings(method=method, near_duplicate_bits=bits))
+    assert table["group"].is_unique
+    assert report["near_duplicate_groups"] == 0
+    assert report["rows"]["test"] == (8 if method == "random" else 6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "empty"),
+    [
+        ({}, "val and test"),
+        ({"method": "folds", "fold": 4}, "val and test"),
+        ({"val": 0.0}, "test"),
+    ],
+)
+def test_a_part_that_was_asked_for_and_is_empty_stops_the_split(changes, empty):
+    said = (
+        rf"^{empty} would be empty, of 30 rows: the largest group of near-duplicates, which is never divided, has 30 "
+        r"of them, such as demo/0000\.jpg, demo/0001\.jpg, demo/0002\.jpg; near_duplicate_bits: null"
+    )
+    with pytest.raises(DataError, match=said):
+        splits.split(plain(equal=30), split_settings(**changes))
+
+
+def test_too_few_rows_for_a_part_are_said_to_be():
+    with pytest.raises(DataError, match=r"^val would be empty, of 3 rows: there are too few rows"):
+        splits.split(raw_index(3), split_settings())
+    assert len(splits.split(raw_index(3), split_settings(val=0.0))[0]) == 3
+
+
+@pytest.mark.parametrize("method", ["random", "folds"])
+def test_a_split_that_comes_with_the_data_and_is_not_used_is_said(method):
+    names = ["train"] * 60 + ["test"] * 40
+    rows = raw_index(100).assign(split=pd.array(names, dtype="string"))
+    table, _, report = splits.split(rows, split_settings(method=method))
+    lost = int(((np.array(names) == "test") & (table["split"] == "train")).sum())
+    assert lost > 0
+    assert report["published_split_not_used"] == 100
+    assert report["published_test_rows_in_train"] == lost
+    _, _, report = splits.split(rows, split_settings(method="published"))
+    assert "published_split_not_used" not in report
+
+
+def test_unlabelled_rows_are_no_split_that_comes_with_the_data(written):
+    assert "published_split_not_used" not in splits.split(written, split_settings())[2]
 
 
 def test_split_keeps_scores_and_places(written):

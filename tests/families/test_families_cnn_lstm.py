@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import worlds
 from PIL import Image
 
-from memorability.core import runtime
+from memorability import families
+from memorability.core import distributed
 from memorability.core.errors import BackboneError, ParamsError
 from memorability.core.files import write_json
 from memorability.core.settings import checked
 from memorability.data import tables
 from memorability.data.shards import ShardWriter
-from memorability.evaluation import metrics
+from memorability.evaluation.score_measures import spearman
 from memorability.families import cnn_lstm
 from memorability.features import backbones
-from memorability.training import artifacts, fitting
+from memorability.features.inputs import Clips as Frames
 
 STEPS, SIZE = 3, 32
 TRANSFORM = {"resize": SIZE, "crop": SIZE, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}
@@ -30,7 +32,7 @@ HEAD = {
     **{"backbone": "b", "lr": 0.01, "epochs": 8, "batch_size": 8, "resize": SIZE, "crop": SIZE},
     **{"hidden": 8, "dropout": 0.0},
 }
-COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
+FAMILY = families.load("cnn_lstm")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,9 @@ def test_frames_that_are_not_there_never_enter(backbone, frozen):
         net, data, entered = build(backbone, frozen=frozen), batch(behind=value), []
         net.trunk.register_forward_pre_hook(lambda module, given, entered=entered: entered.append(given[0]))
         settings = made(frozen=frozen)
-        cnn_lstm.step(settings, net.train(), data, cnn_lstm.optimisers(settings, net), torch.Tensor.backward)
+        FAMILY.take_step(
+            settings, net.train(), data, cnn_lstm.optimisers(settings, net), torch.Tensor.backward
+        )
         assert entered[0].shape == (9, 3, SIZE, SIZE)
         gradients = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
         found[str(value)] = gradients, predicted(net, data)
@@ -133,7 +137,7 @@ def test_features_known_already_spare_the_backbone(backbone):
     net.trunk.forward = None
     empty = data | {"x": torch.empty(4, 0), "frozen": known}
     assert torch.equal(predicted(net, empty), expected)
-    assert cnn_lstm.ONLY_CONSTANT
+    assert cnn_lstm.ONLY_FROZEN
 
 
 # One step.
@@ -145,7 +149,7 @@ def test_a_frozen_backbone_is_left_alone(backbone):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     by = cnn_lstm.optimisers(settings, net)
     assert set(by) == {"net"}
-    cnn_lstm.step(settings, net, batch(), by, torch.Tensor.backward)
+    FAMILY.take_step(settings, net, batch(), by, torch.Tensor.backward)
     changed = {
         name.split(".")[0] for name, value in net.state_dict().items() if not value.equal(before[name])
     }
@@ -163,7 +167,7 @@ def test_another_backbone_is_trained_along_at_a_rate_of_its_own(backbone):
     assert held[1] == {id(p) for p in net.trunk.parameters()}
     assert held[0] == {id(p) for p in net.parameters()} - held[1]
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    cnn_lstm.step(settings, net, batch(), by, torch.Tensor.backward)
+    FAMILY.take_step(settings, net, batch(), by, torch.Tensor.backward)
     same = [name for name, value in net.state_dict().items() if value.equal(before[name])]
     assert not same
 
@@ -196,9 +200,9 @@ def clips(tmp_path_factory, backbone):
                 pixels = 255 * level + rng.normal(0, 12, (SIZE + 4, SIZE + 8, 3))
                 stream = io.BytesIO()
                 Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=95)
-                place = shards.add(f"{name}/{number:02d}.jpg", stream.getvalue())
+                span = shards.add(f"{name}/{number:02d}.jpg", stream.getvalue())
                 found = {"id": name, "frame": number, "time": float(number)}
-                listed.append(found | {"sha256": f"{name}-{number}"} | place._asdict())
+                listed.append(found | span._asdict())
     bad = pd.DataFrame({"id": ["demo/bad.mp4"], "problem": ["no video stream"]})
     tables.write(pd.concat([bad, rows.assign(frames=length)], ignore_index=True), folder / "index.csv")
     tables.write(pd.DataFrame(listed), folder / "frames.csv")
@@ -207,102 +211,92 @@ def clips(tmp_path_factory, backbone):
     return Clips(root, rows.assign(split=(["train"] * 4 + ["val", "test"]) * (n // 6)).iloc[order])
 
 
-def place(clips, backbone, name):
-    root = clips.root
-    return fitting.Place(
-        input=root / "frames",
-        backbone=backbone,
-        model=root / "models" / name,
-        predictions=root / "predictions" / f"{name}.csv",
-        history=root / "history" / name,
-        state=root / "states" / name,
-    )
+def fit(clips, backbone, name, **changes):
+    where = replace(worlds.paths(clips.root, name, input="frames"), models=backbone.parent)
+    return worlds.fit(made(**changes), clips.rows, where)
 
 
-def fit(clips, backbone, name, *, compute=COMPUTE, **changes):
-    where = place(clips, backbone, name)
-    fitting.fit(made(**changes), clips.rows, where, compute)
-    return tables.read(where.predictions), *artifacts.load(where.model)
-
-
-def spearman(found, split):
-    part = found[found["split"] == split]
-    return metrics.spearman(part["score"].to_numpy(float), part["prediction"].to_numpy(float))
+def rank_correlations(fitted):
+    """Of truth and prediction, of each split."""
+    parts = [part for _, part in fitted.table.groupby("split")]
+    return [spearman(part["score"].to_numpy(float), part["prediction"].to_numpy(float)) for part in parts]
 
 
 @pytest.fixture(scope="module")
 def frozen(clips, backbone):
-    """The one frozen fit for minutes, with the clips whose constants were computed."""
-    computed, plain = [], cnn_lstm.constant
+    """The one frozen fit for minutes, and how many clips the features were computed of in each batch."""
+    computed, plain = [], cnn_lstm.frozen_features
+
+    def watched(net, data):
+        computed.append(len(data["x"]))
+        return plain(net, data)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            cnn_lstm, "frozen", lambda net, data: computed.append(len(data["x"])) or plain(net, data)
-        )
-        return *fit(clips, backbone, "frozen"), computed
+        patch.setattr(cnn_lstm, "frozen_features", watched)
+        return fit(clips, backbone, "frozen"), computed
 
 
 def test_it_learns_with_a_frozen_backbone(clips, frozen):
-    found = frozen[0]
-    assert list(found["id"]) == list(clips.rows["id"])
-    assert min(spearman(found, split) for split in ("train", "val", "test")) > 0.8
+    assert list(frozen[0].table["id"]) == list(clips.rows["id"])
+    assert min(rank_correlations(frozen[0])) > 0.8
 
 
 def test_it_learns_the_other_target(clips, backbone):
-    found, _, _ = fit(clips, backbone, "long", target="long_term")
-    assert list(found["score"]) == list(clips.rows["long_term"])
-    assert min(spearman(found, split) for split in ("train", "val", "test")) > 0.8
+    long = fit(clips, backbone, "long", target="long_term")
+    assert list(long.table["score"]) == list(clips.rows["long_term"])
+    assert min(rank_correlations(long)) > 0.8
 
 
 def test_a_frozen_backbone_is_that_of_the_artifact_after_training(backbone, frozen):
-    _, config, arrays, _ = frozen
+    config, arrays = frozen[0].config, frozen[0].arrays
     state = backbones.load(backbone, head=True).net.state_dict()
     inside = {name.removeprefix("trunk.net."): v for name, v in arrays.items() if name.startswith("trunk.")}
     assert inside.keys() == {name for name in state if not name.startswith("fc.")}
     assert all(
         np.array_equal(value.reshape(state[name].shape), state[name]) for name, value in inside.items()
     )
-    assert config["shape"] == [STEPS, 3, SIZE, SIZE]
-    assert config["frames"]["count"] == STEPS
+    assert config.shape == (STEPS, 3, SIZE, SIZE)
+    assert config.frames["count"] == STEPS
 
 
 def test_features_of_a_frozen_backbone_are_computed_once_for_each_clip(clips, frozen):
-    assert sum(frozen[3]) == len(clips.rows)
+    assert sum(frozen[1]) == len(clips.rows)
 
 
 def test_predictions_are_those_of_the_network_from_the_frames(clips, backbone, frozen):
-    from memorability.features.inputs import Clips as Frames
-
-    found, _, arrays, _ = frozen
-    net = build(backbone)
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    frames = Frames(list(found["id"]), clips.root / "frames", resize=SIZE, crop=SIZE)
+    found, net = frozen[0].table, build(backbone)
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in frozen[0].arrays.items()})
+    whole = {"fit": "squash", "resize": SIZE, "crop": SIZE}
+    frames = Frames(list(found["id"]), clips.root / "frames", **whole)
     x = torch.from_numpy(np.stack([frames[i] for i in range(len(found))])).float() / 255
     scores = predicted(net, {"x": x, "length": torch.from_numpy(frames.lengths)})
     assert np.allclose(scores, found["prediction"], atol=1e-5)
 
 
 def test_it_learns_with_the_backbone(clips, backbone, monkeypatch):
-    monkeypatch.setattr(cnn_lstm, "frozen", None)  # nothing is constant then
-    settings = {"frozen": False, "epochs": 3, "lr": 0.005}
-    found, _, arrays = fit(clips, backbone, "trained", **settings)
-    assert min(spearman(found, split) for split in ("train", "val", "test")) > 0.7
+    def never(net, data):
+        raise AssertionError("nothing is frozen then")
+
+    monkeypatch.setattr(cnn_lstm, "frozen_features", never)
+    trained = fit(clips, backbone, "trained", frozen=False, epochs=2, lr=0.005)
+    assert min(rank_correlations(trained)) > 0.7
     state = backbones.load(backbone, head=True).net.state_dict()
     for name in ("conv1.weight", "bn1.running_mean", "layer4.1.conv2.weight"):
-        assert not np.array_equal(arrays[f"trunk.net.{name}"], state[name])
+        assert not np.array_equal(trained.arrays[f"trunk.net.{name}"], state[name])
 
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_mixed_precision(backbone, frozen):
-    fabric = runtime.fabric(precision="bf16-mixed", threads=1)
+    fabric = distributed.fabric(precision="bf16-mixed", threads=1)
     settings, net, data = made(frozen=frozen), build(backbone, frozen=frozen), batch((1, 2))
     by = cnn_lstm.optimisers(settings, net)
     wrapped, *placed = fabric.setup(net, *by.values())
     if frozen:
         with torch.inference_mode(), fabric.autocast():
-            constant = cnn_lstm.frozen_features(net, data).float()
-        data["frozen"] = constant.clone()
+            features = cnn_lstm.frozen_features(net, data).float()
+        data["frozen"] = features.clone()
     by = dict(zip(by, placed, strict=True))
-    assert cnn_lstm.step(settings, wrapped, data, by, fabric.backward)["loss"].isfinite()
+    assert FAMILY.take_step(settings, wrapped, data, by, fabric.backward)["loss"].isfinite()
     found = predicted(wrapped, data)
     assert ((found > 0) & (found < 1)).all()
     assert found.dtype == torch.float32
@@ -326,9 +320,9 @@ def test_a_backbone_of_clips():
 def test_an_input_without_frames(clips, backbone, tmp_path):
     pictures = tables.read(clips.root / "frames" / "frames.csv").assign(problem=None)
     tables.write(pictures, tmp_path / "index.csv")
-    where = replace(place(clips, backbone, "none"), input=tmp_path)
+    where = replace(worlds.paths(clips.root, "none", input=tmp_path), models=backbone.parent)
     with pytest.raises(ParamsError, match="expected a frames artifact"):
-        fitting.fit(made(), clips.rows, where, COMPUTE)
+        worlds.fit(made(), clips.rows, where)
 
 
 @pytest.mark.parametrize(
@@ -341,5 +335,6 @@ def test_settings_out_of_range(changes, key):
 
 
 def test_what_it_offers():
-    assert cnn_lstm.READS == "frames"
-    assert cnn_lstm.SELECTION in cnn_lstm.measure(np.array([0.1, 0.2]), np.array([0.3, 0.5]))
+    assert FAMILY.READS == "frames"
+    assert FAMILY.ONLY_FROZEN
+    assert [FAMILY.is_frozen(made(frozen=frozen)) for frozen in (True, False)] == [True, False]

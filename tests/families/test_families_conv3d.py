@@ -265,6 +265,5 @@ def test_settings_out_of_range(changes, key):
 
 
 def test_what_it_offers():
-    assert conv3d.READS == "frames"
-    assert conv3d.SELECTION in conv3d.measure(np.array([0.1, 0.2]), np.array([0.3, 0.5]))
-    assert not hasattr(conv3d, "frozen")
+    assert FAMILY.READS == "frames"
+    assert FAMILY.frozen_features is None

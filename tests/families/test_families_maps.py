@@ -9,6 +9,7 @@ from worlds import GRADIENT, made
 
 from memorability import families
 from memorability.core.errors import ParamsError
+from memorability.evaluation import maps
 from memorability.training.settings import MapModel
 
 NORMS = ("batch", "instance", "layer", "none")
@@ -104,12 +105,19 @@ def test_weights_and_steps_depend_on_the_seed_alone(family):
 
 @pytest.mark.parametrize("family", GRADIENT)
 def test_what_it_offers(family):
-    module = families.load(family)
-    assert module.READS == "whole_pictures"
-    truth = batch()["y"].numpy()
-    assert {"l1", "mse", "cc", "spearman", "kl"} <= module.measure(truth, truth).keys()
+    own = families.load(family)
+    assert own.READS == "whole_pictures"
+    assert own.measure is None  # that of all maps
+    assert own.frozen_features is None
     assert made(family).select == "l1"
-    assert not hasattr(module, "frozen")
+
+
+@pytest.mark.parametrize("family", GRADIENT)
+def test_it_is_selected_by_any_measure_of_maps(family):
+    for name in maps.IN_TRAINING:
+        assert made(family, select=name).select == name
+    with pytest.raises(ParamsError, match=r"models\.m\.select: received 'ssim'"):
+        made(family, select="ssim")
 
 
 @pytest.mark.parametrize("family", GRADIENT)

@@ -126,6 +126,5 @@ def test_the_weights_depend_on_the_seed_alone():
 
 
 def test_what_it_offers():
-    assert memnet.READS == "pictures"
-    assert memnet.SELECTION in memnet.measure([0.1, 0.2], [0.3, 0.5])
-    assert not hasattr(memnet, "frozen")
+    assert FAMILY.READS == "pictures"
+    assert FAMILY.frozen_features is None

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import worlds
 from torch import nn
 
-from memorability.core import runtime
+from memorability.core import distributed
 from memorability.core.errors import ParamsError
-from memorability.core.files import write_json
 from memorability.core.settings import checked
-from memorability.data import tables
-from memorability.evaluation import metrics
+from memorability.evaluation import scores
 from memorability.families import pairwise_ranker
 from memorability.families.blocks import tournament
-from memorability.training import artifacts, calibration, fitting
+from memorability.training import calibration, fitting
+from memorability.training.contract import one_optimiser
 
 HEAD = {
     **{"family": "pairwise_ranker", "track": "videos", "target": "short_term", "input": "data/features/x"},
@@ -88,9 +88,7 @@ def test_the_loss_is_of_the_pairs_whose_scores_differ():
                     more, said = bool(data["y"][i] > data["y"][j]), logit(net, clips[i], clips[j])
                     terms.append(-torch.log(torch.sigmoid(said if more else -said)))
                     right.append(float((said > 0) == more))
-    losses = pairwise_ranker.step(
-        settings, net, data, pairwise_ranker.optimisers(settings, net), torch.Tensor.backward
-    )
+    losses = pairwise_ranker.step(settings, net, data, one_optimiser(settings, net), torch.Tensor.backward)
     assert len(terms) == 16
     assert losses["loss"] == pytest.approx(float(torch.stack(terms).mean()), rel=1e-5)
     assert losses["pairs_right"] == pytest.approx(np.mean(right))
@@ -100,19 +98,19 @@ def test_a_batch_of_equal_scores_teaches_nothing():
     net, data, settings = build(), batch(4), made(optimiser="sgd")
     before = [p.clone() for p in net.parameters()]
     data["y"] = torch.full((4,), 0.7)
-    by = pairwise_ranker.optimisers(settings, net)
+    by = one_optimiser(settings, net)
     losses = pairwise_ranker.step(settings, net, data, by, torch.Tensor.backward)
     assert losses == {"loss": 0, "pairs_right": 0}
     assert all(torch.equal(p, old) for p, old in zip(net.parameters(), before, strict=True))
 
 
-# Together.
+# Ranks.
 
 
-def together(net, data, settings=None):
+def ranks(net, data, settings=None):
     with torch.inference_mode():
         outputs = pairwise_ranker.predict(settings or made(), net.eval(), data)
-        return pairwise_ranker.together(settings or made(), net, outputs).numpy()
+        return pairwise_ranker.rank(settings or made(), net, outputs).numpy()
 
 
 @torch.no_grad()
@@ -132,54 +130,54 @@ def test_it_is_a_tournament_of_all_pairs(seed):
     net, data = build(seed).eval(), batch(23, seed)
     wins = brute_force(net, means(data))
     assert wins.sum() == 23 * 22 / 2
-    assert np.allclose(together(net, data), tournament.ranking(wins))
+    assert np.allclose(ranks(net, data), tournament.ranking(wins))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 22, 23, 100])
 def test_the_size_of_a_block_changes_nothing(monkeypatch, rows):
     net, data = build(), batch(23)
     data["x"][[4, 9, 22]], data["length"][[4, 9, 22]] = data["x"][4].clone(), 2  # three are the same clip
-    expected, wins, plain = together(net, data), [], tournament.ranking
+    expected, wins, plain = ranks(net, data), [], tournament.ranking
     monkeypatch.setattr(pairwise_ranker, "AT_ONCE", rows * 23 * SMALL["hidden"])
     monkeypatch.setattr(tournament, "ranking", lambda found: wins.append(found) or plain(found))
-    assert np.array_equal(together(net, data), expected)
+    assert np.array_equal(ranks(net, data), expected)
     assert wins[0].sum() == 23 * 22 / 2  # of two clips that meet, one win in all
 
 
 def test_a_block_is_never_empty(monkeypatch):
     net, data = build(), batch(5)
-    expected = together(net, data)
+    expected = ranks(net, data)
     monkeypatch.setattr(pairwise_ranker, "AT_ONCE", 1)
-    assert np.array_equal(together(net, data), expected)
+    assert np.array_equal(ranks(net, data), expected)
 
 
 def test_equal_clips_share_a_place():
     net, data = build(), batch(8)
     data["x"][[1, 5]], data["length"][[1, 5]] = data["x"][1].clone(), 2
-    found = together(net, data)
+    found = ranks(net, data)
     assert found[1] == found[5]
     same = {name: values[:1].expand(4, *values.shape[1:]) for name, values in data.items()}
-    assert together(net, same).tolist() == [0.5] * 4
+    assert ranks(net, same).tolist() == [0.5] * 4
 
 
 def test_one_clip_alone_is_in_the_middle():
-    assert together(build(), batch(1)).tolist() == [0.5]
+    assert ranks(build(), batch(1)).tolist() == [0.5]
 
 
 def test_the_order_of_the_clips_changes_no_place():
     net, data, order = build(), batch(19), torch.randperm(19)
     shuffled = {name: values[order] for name, values in data.items()}
-    assert np.array_equal(together(net, shuffled), together(net, data)[order])
+    assert np.array_equal(ranks(net, shuffled), ranks(net, data)[order])
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_the_wrapper_it_is_trained_in_predicts_as_well(compiled):
     net, data, settings = build(), batch(6), made()
-    expected = together(net, data)
-    by = pairwise_ranker.optimisers(settings, net)
-    fabric = runtime.fabric(precision="32-true", threads=1)
+    expected = ranks(net, data)
+    by = one_optimiser(settings, net)
+    fabric = distributed.fabric(precision="32-true", threads=1)
     wrapped, _ = fabric.setup(torch.compile(net) if compiled else net, *by.values())
-    assert np.array_equal(together(wrapped, data), expected)
+    assert np.array_equal(ranks(wrapped, data), expected)
 
 
 # Whole fits.
@@ -196,25 +194,18 @@ def clips(tmp_path_factory):
     rows["short_term_responses"] = pd.array([38] * n, "Int64")
     rows["split"] = ["train", "train", "val", "train", "test"] * (n // 5)
     rows["sha256"] = [f"{i:064x}" for i in range(n)]
-    (root / "features").mkdir()
-    np.save(root / "features" / "features.npy", x.astype(np.float32))
-    rows[["id"]].assign(length=length).to_csv(root / "features" / "ids.csv", index=False)
-    write_json(root / "features" / "config.json", {"layer": "avgpool"})
-    return SimpleNamespace(root=root, rows=rows, x=x.astype(np.float32), length=length)
+    x = x.astype(np.float32)
+    worlds.features(root / "features", list(rows["id"]), x, lengths=length)
+    return SimpleNamespace(root=root, rows=rows, x=x, length=length)
 
 
 def fit(clips, name, rows=None, **changes):
-    place = fitting.Place(
-        input=clips.root / "features",
-        backbone=None,
-        model=clips.root / "models" / name,
-        predictions=clips.root / "predictions" / f"{name}.csv",
-        history=clips.root / "history" / name,
-        state=clips.root / "states" / name,
-    )
-    compute = fitting.Compute(seed=0, precision="32-true", threads=1)
-    fitting.fit(made(**changes), clips.rows if rows is None else rows, place, compute)
-    return tables.read(place.predictions).set_index("id")
+    where = worlds.paths(clips.root, name, input="features")
+    return worlds.fit(made(**changes), clips.rows if rows is None else rows, where)
+
+
+def by_id(fitted):
+    return fitted.table.set_index("id")
 
 
 @pytest.fixture(scope="module")
@@ -223,30 +214,32 @@ def fitted(clips):
 
 
 def test_each_split_is_ranked_by_itself(fitted):
-    for _, part in fitted.groupby("split"):
+    for _, part in fitted.table.groupby("split"):
         ranking = part["ranking"].to_numpy()
         assert (ranking.min(), ranking.max()) == pytest.approx((0, 1), abs=0.1)
         assert ranking.mean() == pytest.approx(0.5)
 
 
 def test_the_places_of_one_split_do_not_depend_on_another_ones_clips(clips, fitted):
-    fewer = fit(clips, "fewer", clips.rows.drop(clips.rows.index[clips.rows["split"] == "test"][:13]))
+    fewer = by_id(fit(clips, "fewer", clips.rows.drop(clips.rows.index[clips.rows["split"] == "test"][:13])))
+    whole = by_id(fitted)
     kept = fewer.index[fewer["split"] != "test"]
-    assert fewer.loc[kept, "ranking"].equals(fitted.loc[kept, "ranking"])
-    assert fewer.loc[kept, "prediction"].equals(fitted.loc[kept, "prediction"])
+    assert fewer.loc[kept, "ranking"].equals(whole.loc[kept, "ranking"])
+    assert fewer.loc[kept, "prediction"].equals(whole.loc[kept, "prediction"])
     left = fewer[fewer["split"] == "test"]["ranking"]
-    assert not left.equals(fitted.loc[left.index, "ranking"])
+    assert not left.equals(whole.loc[left.index, "ranking"])
 
 
-def test_scores_are_made_from_ranks_on_validation_alone(clips, fitted):
-    val = fitted[fitted["split"] == "val"]
+def test_scores_are_made_from_ranks_on_validation_alone(fitted):
+    found = fitted.table
+    val = found[found["split"] == "val"]
     curve = calibration.isotonic(val["ranking"].to_numpy(), val["score"].to_numpy())
-    assert np.allclose(curve(fitted["ranking"].to_numpy()), fitted["prediction"], atol=1e-6)
-    config, _ = artifacts.load(clips.root / "models" / "fitted")
-    known = calibration.Curve(**{name: tuple(values) for name, values in config["calibration"].items()})
-    assert np.allclose(known(fitted["ranking"].to_numpy()), fitted["prediction"])
-    test = fitted[fitted["split"] == "test"]
-    measured = metrics.measure(*(test[name].to_numpy() for name in ("score", "prediction", "ranking")))
+    assert np.allclose(curve(found["ranking"].to_numpy()), found["prediction"], atol=1e-6)
+    kept = fitted.config.calibration
+    known = calibration.Curve(tuple(kept.x), tuple(kept.y))
+    assert np.allclose(known(found["ranking"].to_numpy()), found["prediction"])
+    test = found[found["split"] == "test"]
+    measured = scores.measure(*(test[name].to_numpy() for name in ("score", "prediction", "ranking")))
     assert measured["spearman"] > 0.8
     assert measured["mse"] < 0.5 * test["score"].var()
 
@@ -256,23 +249,26 @@ def test_truths_of_test_clips_change_nothing(clips, fitted):
     test = rows["split"] == "test"
     rows.loc[test, "short_term"] = np.linspace(0, 1, test.sum())
     again = fit(clips, "test", rows)
-    assert again[["prediction", "ranking"]].equals(fitted[["prediction", "ranking"]])
-    configs = [artifacts.load(clips.root / "models" / name)[0] for name in ("fitted", "test")]
-    assert configs[0] == configs[1]
+    assert again.table[["prediction", "ranking"]].equals(fitted.table[["prediction", "ranking"]])
+    assert again.config == fitted.config
 
 
 def test_validation_clips_are_kept_to_rank_others_among(clips, fitted, monkeypatch):
     val = np.flatnonzero(clips.rows["split"] == "val")
-    _, arrays = artifacts.load(clips.root / "models" / "fitted")
+    arrays = fitted.arrays
     kept = {row.tobytes() for row in arrays["reference.x"]}
     assert kept == {clips.x[row].tobytes() for row in val}
     assert sorted(arrays["reference.length"]) == sorted(clips.length[val])
     monkeypatch.setattr(fitting, "REFERENCES", 4)  # evenly over the order of validation
-    found = fit(clips, "few", epochs=1)
-    _, arrays = artifacts.load(clips.root / "models" / "few")
-    order = val[np.argsort(found["ranking"].to_numpy()[val], kind="stable")]
+    few = fit(clips, "few", epochs=1)
+    order = val[np.argsort(few.table["ranking"].to_numpy()[val], kind="stable")]
     even = order[np.linspace(0, len(order) - 1, 4).round().astype(int)]
-    assert np.array_equal(arrays["reference.x"], clips.x[even])
+    assert np.array_equal(few.arrays["reference.x"], clips.x[even])
+
+
+def test_history_has_the_correlations_alone(fitted):
+    """Of ranks, L1 and MSE say nothing."""
+    assert {name for name in fitted.history if name.startswith("val_")} == {"val_spearman", "val_pearson"}
 
 
 @pytest.mark.parametrize(("changes", "key"), [({"second": 0}, "second"), ({"batch_size": 1}, "batch_size")])

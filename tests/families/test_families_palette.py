@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from worlds import made
 
 from memorability.core.errors import ParamsError
-from memorability.evaluation import map_metrics
+from memorability.evaluation.maps import measure
 from memorability.families import palette
 from memorability.families.blocks import diffusion
 
@@ -37,7 +37,7 @@ class Oracle(nn.Module):
 
     def __init__(self, settings, channels=3):
         super().__init__()
-        self.alpha_bar = palette.Palette(settings, channels=channels).alpha_bar
+        self.alpha_bar = build(settings, channels=channels).alpha_bar
         self.channels, self.scale = channels, settings.input_scale
         self.seen = []
         self.weight = nn.Parameter(torch.zeros(()))
@@ -294,8 +294,8 @@ def test_it_overfits_a_handful_of_blocky_maps():
     losses = [line["loss"] for line in stepped(settings, net, data, 130)]
     assert np.mean(losses[-20:]) < 0.15 * losses[0]
     truth, mean = data["y"].numpy(), data["y"].mean(0, keepdim=True).expand(4, -1, -1, -1).numpy()
-    found = map_metrics.measure(truth, predicted(settings, net, data).numpy())
-    of_mean = map_metrics.measure(truth, mean)
+    found = measure(truth, predicted(settings, net, data).numpy())
+    of_mean = measure(truth, mean)
     assert found["l1"] < 0.85 * of_mean["l1"]
     assert found["cc"] > 0.9 > of_mean["cc"]
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import worlds
+from worlds import COMPUTE
 
 from memorability import families
 from memorability.core.errors import ParamsError
-from memorability.core.files import write_json
 from memorability.core.settings import checked
-from memorability.data import tables
-from memorability.evaluation import metrics
-from memorability.training import artifacts, fitting
+from memorability.evaluation.score_measures import spearman
+from memorability.training import artifacts
 
 STEPS, WIDTH = 4, 6
 SMALL = {
@@ -34,7 +34,6 @@ HEAD = {
     **{"lr": 0.01, "epochs": 12, "batch_size": 16, "dropout": 0.0},
 }
 LENGTHS = [1, 4, 2, 3, 1]
-COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
 
 every = pytest.mark.parametrize("family", SMALL)
 
@@ -65,8 +64,8 @@ def predicted(family, net, data, **changes):
 
 def after_a_step(family, data):
     """The losses and the gradients of one step."""
-    net, settings, task = build(family).train(), made(family), families.load(family)
-    losses = task.step(settings, net, data, task.optimisers(settings, net), torch.Tensor.backward)
+    net, settings, own = build(family).train(), made(family), families.load(family)
+    losses = own.take_step(settings, net, data, own.optimisers(settings, net), torch.Tensor.backward)
     return losses, {name: p.grad for name, p in net.named_parameters()}
 
 
@@ -134,14 +133,14 @@ def test_a_clip_of_few_frames_is_as_if_there_were_no_places_for_more(family):
 
 @every
 def test_dropout_is_in_training_alone(family):
-    settings, task, data = made(family, dropout=0.5), families.load(family), batch()
+    settings, own, data = made(family, dropout=0.5), families.load(family), batch()
     net = build(family, dropout=0.5).train()
     forward = (data["x"],) if family == "time_distributed" else (data["x"], data["length"])
     first, second = (net(*forward) for _ in range(2))
     first, second = (found[0] if family == "amnet_video" else found for found in (first, second))
     assert not torch.equal(first, second)
     net.eval()
-    assert torch.equal(task.predict(settings, net, data), task.predict(settings, net, data))
+    assert torch.equal(own.predict(settings, net, data), own.predict(settings, net, data))
 
 
 @pytest.mark.parametrize("family", [name for name in SMALL if name not in OTHER_LOSS])
@@ -192,63 +191,65 @@ def clips(tmp_path_factory):
         rows[target] = squashed(mean @ rng.normal(size=WIDTH))
         rows[f"{target}_responses"] = pd.array([38] * n, "Int64")
     rows.loc[[3, 120], "long_term"] = np.nan  # of which nobody was asked after days
-    backwards = np.arange(n)[::-1]  # the artifact's order is not the table's
-    for name, values in (("features", x.astype(np.float16)), ("pictures", mean.astype(np.float32))):
-        (root / name).mkdir()
-        np.save(root / name / "features.npy", values[backwards])
-        ids = rows[["id"]].assign(length=length) if name == "features" else rows[["id"]]
-        ids.iloc[backwards].to_csv(root / name / "ids.csv", index=False)
-        write_json(root / name / "config.json", {"layer": "avgpool"})
+    ids = list(rows["id"])
+    worlds.features(root / "features", ids, x.astype(np.float16), lengths=length)
+    worlds.features(root / "pictures", ids, mean.astype(np.float32))
     return Clips(root, rows, pictures)
 
 
 def fit(clips, name, family, *, compute=COMPUTE, rows=None, **changes):
-    """Fits a model called `name`; returns its predictions and the arrays of the model."""
+    """A fitted model called `name`."""
     settings = made(family, **changes)
-    place = fitting.Place(
-        input=clips.root / ("features" if settings.track == "videos" else "pictures"),
-        backbone=None,
-        model=clips.root / "models" / name,
-        predictions=clips.root / "predictions" / f"{name}.csv",
-        history=clips.root / "history" / name,
-        state=clips.root / "states" / name,
-    )
-    fitting.fit(settings, clips.rows if rows is None else rows, place, compute)
-    return tables.read(place.predictions), artifacts.load(place.model)[1]
+    where = worlds.paths(clips.root, name, input="features" if settings.track == "videos" else "pictures")
+    return worlds.fit(settings, clips.rows if rows is None else rows, where, compute)
 
 
-def spearman(found, split, column="prediction"):
+@pytest.fixture(scope="module")
+def fitted(clips):
+    """Each family fitted once to short-term scores, on demand."""
+    done = {}
+
+    def fitted(family):
+        if family not in done:
+            done[family] = fit(clips, family, family)
+        return done[family]
+
+    return fitted
+
+
+def rank_correlation(found, split, column="prediction"):
     part = found[found["split"] == split]
-    return metrics.spearman(part["score"].to_numpy(float), part[column].to_numpy(float))
+    return spearman(part["score"].to_numpy(float), part[column].to_numpy(float))
 
 
 @every
 @pytest.mark.parametrize("target", ["short_term", "long_term"])
-def test_it_learns_each_target(clips, family, target):
-    found, _ = fit(clips, f"{family}-{target}", family, target=target)
+def test_it_learns_each_target(clips, fitted, family, target):
+    model = fitted(family) if target == "short_term" else fit(clips, f"{family}-long", family, target=target)
+    found = model.table
     assert found["score"].equals(clips.rows[target])
     assert list(np.flatnonzero(found["score"].isna())) == ([3, 120] if target == "long_term" else [])
     assert list(found["split"]) == list(clips.rows["split"])  # of the table, whichever score a clip lacks
     found = found[found["score"].notna()]
     ranked = "ranking" if family == "pairwise_ranker" else "prediction"
-    assert spearman(found, "val", ranked) > 0.85
-    assert spearman(found, "test", ranked) > 0.75
-    assert spearman(found, "test") > 0.7
+    assert rank_correlation(found, "val", ranked) > 0.85
+    assert rank_correlation(found, "test", ranked) > 0.75
+    assert rank_correlation(found, "test") > 0.7
     assert found["prediction"].between(0, 1).all()
-    history = tables.read(clips.root / "history" / f"{family}-{target}" / "history.csv")
+    history = model.history
     assert history["train_loss"].iloc[-1] < 0.9 * history["train_loss"].iloc[0]
-    measured = spearman(found, "val", ranked)
+    measured = rank_correlation(found, "val", ranked)
     assert history["val_spearman"].max() == pytest.approx(measured, abs=1e-5)
 
 
 @every
 def test_it_learns_from_features_of_pictures(clips, family):
     changes = {"track": "images", "target": "score"}
-    found, _ = fit(clips, f"{family}-pictures", family, rows=clips.pictures, **changes)
-    assert spearman(found, "val") > 0.85
-    assert spearman(found, "test") > 0.75
-    frame_values = [name for name in found.columns if name.rpartition("_")[2].isdecimal()]
-    assert len(frame_values) == (family in ("time_distributed", "amnet_video"))
+    found = fit(clips, f"{family}-pictures", family, rows=clips.pictures, **changes).table
+    assert rank_correlation(found, "val") > 0.85
+    assert rank_correlation(found, "test") > 0.75
+    of_frames = [name for name in found.columns if name.rpartition("_")[2].isdecimal()]
+    assert len(of_frames) == (family in ("time_distributed", "amnet_video"))
 
 
 @every
@@ -256,24 +257,24 @@ def test_truths_of_test_clips_never_reach_the_model(clips, family):
     rows = clips.rows.copy()
     test = rows["split"] == "test"
     rows.loc[test, "short_term"] = np.linspace(0, 1, test.sum())
-    one, arrays = fit(clips, f"{family}-as-is", family, epochs=2)
-    other, again = fit(clips, f"{family}-test", family, epochs=2, rows=rows)
-    assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
-    assert one.drop(columns="score").equals(other.drop(columns="score"))
+    one = fit(clips, f"{family}-as-is", family, epochs=1)
+    other = fit(clips, f"{family}-test", family, epochs=1, rows=rows)
+    assert all(np.array_equal(one.arrays[name], other.arrays[name]) for name in one.arrays)
+    assert one.table.drop(columns="score").equals(other.table.drop(columns="score"))
 
 
 @every
 def test_mixed_precision(clips, family):
     compute = replace(COMPUTE, precision="bf16-mixed")
-    found, arrays = fit(clips, f"{family}-mixed", family, compute=compute, epochs=5)
-    assert spearman(found, "val") > 0.6
-    weights = {n: value for n, value in arrays.items() if not n.startswith(artifacts.REFERENCE)}
+    mixed = fit(clips, f"{family}-mixed", family, compute=compute, epochs=5)
+    assert rank_correlation(mixed.table, "val") > 0.6
+    weights = {n: value for n, value in mixed.arrays.items() if not n.startswith(artifacts.REFERENCE)}
     assert all(value.dtype == np.float32 for value in weights.values())
 
 
 @pytest.mark.parametrize(("family", "name"), [("time_distributed", "score"), ("amnet_video", "attention")])
-def test_what_is_said_of_each_frame_is_a_column_each(clips, family, name):
-    found, _ = fit(clips, f"{family}-frames", family, epochs=2)
+def test_what_is_said_of_each_frame_is_a_column_each(clips, fitted, family, name):
+    found = fitted(family).table
     said = found[[f"{name}_{t}" for t in range(STEPS)]].to_numpy(float)
     listed = pd.read_csv(clips.root / "features" / "ids.csv").set_index("id")["length"]
     length = listed[found["id"]].to_numpy()
@@ -299,8 +300,7 @@ def test_settings_out_of_range(family, changes, key):
 
 @every
 def test_what_it_offers(family):
-    task = families.load(family)
-    assert task.READS == "features"
-    assert task.SELECTION in task.measure(np.array([0.1, 0.2]), np.array([0.3, 0.5]))
-    assert hasattr(task, "frame_values") == hasattr(task, "FRAME_VALUES")
-    assert hasattr(task, "together") == getattr(task, "RANKS", False)
+    own = families.load(family)
+    assert own.READS == "sequences"
+    assert (own.frame_values is not None) == (family in ("time_distributed", "amnet_video"))
+    assert (own.rank is None, own.rank_among is None) == (family != "pairwise_ranker",) * 2

@@ -12,7 +12,7 @@ from worlds import TRANSFORM, made
 
 from memorability.core.errors import BackboneError, ParamsError
 from memorability.families import unet
-from memorability.features import backbones
+from memorability.features import backbones, encoders
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm, "none": nn.Identity}
 PICTURES = [arch for arch in backbones.ARCHITECTURES if arch not in backbones.OF_CLIPS]
@@ -43,7 +43,7 @@ def params_of(settings, net):
 def test_the_published_widths():
     c = 64
     with torch.device("meta"):
-        net = generator(size=64, width=c)
+        net = generator(pixels=64, width=c)
     down = shapes(net.encoder, nn.Conv2d)
     assert [shape[1] for shape in down] + [down[-1][0]] == [3, c, 2 * c, 4 * c, 8 * c, 16 * c]
     up = shapes(net.decoder, nn.Conv2d)
@@ -58,7 +58,7 @@ def test_the_published_widths():
 @pytest.mark.parametrize("skips", [True, False])
 def test_maps_are_as_large_as_they_should_be(size, channels, skips):
     with torch.device("meta"):
-        net = generator(channels, size=size, skips=skips)
+        net = generator(channels, pixels=size, skips=skips)
         stages = net.encoder(torch.zeros(2, 3, size, size))
         assert [stage.shape[1] for stage in stages] == [8, 16, 32, 64, 128]
         assert [stage.shape[2] for stage in stages] == [
@@ -103,7 +103,7 @@ def test_every_normalisation(kind, size):
 
 
 def test_instance_normalisation_of_a_single_pixel_is_refused():
-    with pytest.raises(ParamsError, match="size of 64 or more"):
+    with pytest.raises(ParamsError, match="valid: 64 pixels or more"):
         made("unet", normalisation="instance", pixels=32)
 
 
@@ -142,7 +142,7 @@ def test_weights_depend_on_the_seed_alone():
 @pytest.mark.parametrize("side", [128])
 def test_every_backbone_of_pictures_has_stages(arch, side):
     with torch.device("meta"):
-        net, widths = backbones.stages(network(arch, device="meta"), side=side, finest=32)
+        net, widths = encoders.stages(network(arch, device="meta"), side=side, finest=32)
         stages = net(torch.zeros(2, 3, side, side))
     sides = [stage.shape[-1] for stage in stages]
     assert [stage.shape[1] for stage in stages] == widths
@@ -158,7 +158,7 @@ def test_every_backbone_of_pictures_has_stages(arch, side):
 @pytest.mark.parametrize("side", [64])
 def test_a_stage_is_one_that_comes_before_the_next_halving(side):
     """AlexNet brings its last map to 6 x 6 whatever it was: behind 3 x 3 that is no finer stage."""
-    net, _ = backbones.stages(network("alexnet"), side=side, finest=side // 2)
+    net, _ = encoders.stages(network("alexnet"), side=side, finest=side // 2)
     with torch.no_grad():
         sides = [stage.shape[-1] for stage in net(torch.zeros(1, 3, side, side))]
     assert sides == sorted(sides, reverse=True)
@@ -167,7 +167,7 @@ def test_a_stage_is_one_that_comes_before_the_next_halving(side):
 
 def test_stages_are_the_backbones_own_behind_its_mean_and_std():
     plain = network("resnet18").net
-    net, _ = backbones.stages(network("resnet18"), side=64, finest=16)
+    net, _ = encoders.stages(network("resnet18"), side=64, finest=16)
     x = batch(size=64)["x"]
     mean, std = (torch.tensor(TRANSFORM[name]).view(3, 1, 1) for name in ("mean", "std"))
     with torch.no_grad():
@@ -180,9 +180,9 @@ def test_stages_are_the_backbones_own_behind_its_mean_and_std():
 
 def test_backbones_that_have_no_stages():
     with pytest.raises(BackboneError, match="r3d_18 reads clips"):
-        backbones.stages(network("r3d_18", device="meta"), side=64, finest=32)
+        encoders.stages(network("r3d_18", device="meta"), side=64, finest=32)
     with pytest.raises(BackboneError, match=r"has stages of .* pixels for pictures of 64; two of at most 3"):
-        backbones.stages(network("resnet18"), side=64, finest=3)
+        encoders.stages(network("resnet18"), side=64, finest=3)
 
 
 @pytest.mark.parametrize("arch", ["squeezenet1_1", "resnet18"])
@@ -252,7 +252,7 @@ def test_an_encoder_that_is_kept_gets_no_gradient():
         ({"picture": 64}, "picture is for encoders of a backbone; received 64, from scratch"),
         (
             {"backbone": "b", "encoder": "frozen", "picture": 80},
-            r"picture must be a multiple of size \(32\), received 80",
+            r"picture must be a multiple of pixels \(32\), received 80",
         ),
         ({"backbone": "b", "encoder": "frozen", "picture": 16}, r"models\.m\.picture: received 16"),
         ({"encoder": "other"}, r"models\.m\.encoder: received 'other'"),

@@ -62,9 +62,9 @@ def test_a_map_alone_does_not_know_the_picture():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_picture_beneath_a_map(channels):
+def test_the_picture_like_a_map(channels):
     picture = batch(side=128)["x"] * 2 - 1
-    found = map_batches.beneath(picture, torch.zeros(4, channels, 32, 32))
+    found = map_batches.picture_like(picture, torch.zeros(4, channels, 32, 32))
     assert found.shape == (4, channels, 32, 32)
     assert torch.allclose(found.mean(dim=1), picture[:, :, ::4, ::4].mean(dim=1), atol=1e-6)
 

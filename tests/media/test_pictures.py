@@ -183,10 +183,11 @@ def claimed(width, height, kind="PNG"):
 
 @pytest.mark.parametrize("size", [(13_300, 13_300), (50_000_001, 1), (7_072, 7_072)])
 def test_too_many_pixels_are_refused_before_any_is_decoded(size, monkeypatch):
-    monkeypatch.setattr(Image.Image, "load", lambda picture: pytest.fail("decoded"))
+    content = claimed(*size)
+    monkeypatch.setattr(pictures, "_upright", lambda picture: pytest.fail("decoded"))
     said = rf"^bomb: {size[0]:,} x {size[1]:,} pixels; valid: up to 50,000,000$"
     with pytest.raises(DataError, match=said):
-        pictures.decode(claimed(*size), name="bomb", known=True)
+        pictures.decode(content, name="bomb", known=True)
 
 
 def test_a_jpeg_has_a_bound_too():

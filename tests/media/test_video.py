@@ -2,6 +2,7 @@ import bisect
 import contextlib
 import io
 import os
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -376,6 +377,119 @@ def test_animated_gif(tmp_path):
     assert clip.times == [0, 0.2, 0.4, 0.6, 0.8]
     for time, jpeg in zip(clip.times, clip.frames, strict=True):
         assert np.argmin([distance(pixels(jpeg), picture(i)) for i in range(10)]) == round(time * 10)
+
+
+# Interlaced
+
+
+def interlaced(path, codec, *options):
+    """25 frames a second, each of two moments of a scene that moves; what it is made of is 50 a second."""
+    source = ["-f", "lavfi", "-i", "testsrc2=size=352x288:rate=50:duration=1"]
+    ffmpeg(
+        *source,
+        "-vf",
+        "interlace=lowpass=0,setfield=tff",
+        "-c:v",
+        codec,
+        "-flags",
+        "+ilme+ildct",
+        *options,
+        path,
+    )
+    return path
+
+
+def comb(jpeg):
+    """How much each line differs from the mean of those above and below it."""
+    grey = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L")).astype(float)
+    return np.abs(grey[1:-1] - (grey[:-2] + grey[2:]) / 2).mean()
+
+
+INTERLACED = {
+    "h264.mkv": ("libx264", "-x264-params", "interlaced=1:tff=1"),
+    "h264.mp4": ("libx264", "-x264-params", "interlaced=1:tff=1"),
+    "mpeg2.mpg": ("mpeg2video", "-q:v", "3"),
+    "mpeg2.ts": ("mpeg2video", "-q:v", "3"),
+    "dv.avi": ("dvvideo", "-s", "720x576", "-pix_fmt", "yuv420p"),  # only its frames say that they are
+}
+
+
+@pytest.mark.parametrize("name", INTERLACED)
+def test_interlaced_clips_are_deinterlaced(tmp_path, name, monkeypatch):
+    path = interlaced(tmp_path / name, *INTERLACED[name])
+    found = sample(path)
+    monkeypatch.setattr(video._Interlaced, "see", lambda self, packet: setattr(self, "found", False))
+    combed = sample(path)
+    assert found.times == combed.times
+    assert len(found.times) == 8
+    for one, other in zip(found.frames, combed.frames, strict=True):
+        assert comb(one) < 0.6 * comb(other)
+
+
+@pytest.mark.parametrize("sampling", [FPS, THREE, Sampling("fps", fps=25, count=100)])
+def test_frames_of_interlaced_clips_are_those_of_their_times(tmp_path, sampling):
+    path = interlaced(tmp_path / "a.mkv", "libx264", "-x264-params", "interlaced=1:tff=1", "-crf", "5")
+    times, shown, end = decoded(path)
+    found = sample(path, sampling)
+    wanted = displayed(times, end, sampling)
+    assert found.times == [float(times[i]) for i in wanted]
+    for i, jpeg in zip(wanted, found.frames, strict=True):
+        others = [j for j in (i - 5, i + 5) if 0 <= j < len(shown)]
+        assert distance(pixels(jpeg), shown[i]) < min(distance(pixels(jpeg), shown[j]) for j in others)
+
+
+def test_progressive_clips_are_left_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        video, "_ffmpeg", lambda *a, _ffmpeg=video._ffmpeg, **o: seen.append(o) or _ffmpeg(*a, **o)
+    )
+    seen = []
+    for name, codec in (("a.mp4", "libx264"), ("a.webm", "libvpx"), ("a.mpg", "mpeg2video")):
+        sample(make(tmp_path / name, codec))
+    assert len(seen) >= 3
+    assert not any("bwdif" in options.get("vf", "") for options in seen)
+
+
+# A clock of 33 bits
+
+
+@pytest.mark.parametrize("offset", [95_200, 95_441, 95_443.5, 95_443.7])
+@pytest.mark.parametrize("sampling", [FPS, EVENLY, THREE])
+def test_a_transport_stream_whose_clock_begins_anew(tmp_path, offset, sampling):
+    source = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=25:duration=8", "-c:v", "libx264", "-bf", "2"]
+    ffmpeg(*source, tmp_path / "plain.ts")
+    ffmpeg(*source, "-output_ts_offset", offset, tmp_path / "late.ts")
+    plain, late = sample(tmp_path / "plain.ts", sampling), sample(tmp_path / "late.ts", sampling)
+    assert late.frames == plain.frames
+    np.testing.assert_allclose(late.times, plain.times, atol=1e-4)
+    assert late.duration == pytest.approx(8)
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("size", [(12_000, 12_000), (16_384, 8_640)])
+def test_frames_of_too_many_pixels_are_refused_before_any_is_decoded(tmp_path, size, monkeypatch):
+    path = tmp_path / "a.gif"
+    frames = [Image.new("P", (16, 16), i) for i in range(30)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    content = bytearray(path.read_bytes())
+    content[6:10] = struct.pack("<HH", *size)
+    path.write_bytes(content)
+    monkeypatch.setattr(video, "_ffmpeg", lambda *a, **o: pytest.fail("decoded"))
+    with pytest.raises(
+        DataError, match=rf"^the clip: frames of {size[0]:,} x {size[1]:,} pixels; valid: up to 50,000,000"
+    ):
+        sample(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "a.mp4"
+    {"pipe": lambda: os.mkfifo(path), "device": lambda: path.symlink_to("/dev/zero"), "folder": path.mkdir}[
+        kind
+    ]()
+    with pytest.raises(DataError, match=r"^the clip: not a file"):
+        sample(path)
 
 
 def test_music_with_a_picture_is_no_clip(tmp_path):

@@ -18,6 +18,7 @@ from memorability.families import mean, memnet, resmem, ridge, svr
 from memorability.features import backbones
 from memorability.features.extractor import Extractor
 from memorability.media.pictures import prepared
+from memorability.predict import files as named_files
 from memorability.predict import predictor as module
 from memorability.predict.predictor import Failure, Predictor, Score
 from memorability.training import artifacts
@@ -229,9 +230,15 @@ def test_one_path_is_one_item_and_nothing_beside_it_is_looked_at(mean_model, pic
     ]
     assert [score.path for score in predictor.predict(kind(pictures / "a.jpg"))] == [pictures / "a.jpg"]
     assert set(listed) <= {pictures / "more"}
-    with pytest.raises(DataError, match="1 of 1 cannot be scored:\n  nothing/here: no such file or folder"):
+    with pytest.raises(DataError, match="1 of 1 cannot be scored:\n  nothing/here: cannot be read"):
         predictor.predict(kind("nothing/here"))
     assert set(listed) <= {pictures / "more"}
+
+
+def test_what_else_lies_in_a_folder_is_warned_of(mean_model, pictures):
+    (pictures / "notes.txt").write_text("notes")
+    with pytest.warns(UserWarning, match=r"not looked at: 1 of ending '\.txt' \(such as '.*notes\.txt'\)"):
+        assert len(Predictor(mean_model).predict(pictures)) == 5
 
 
 def test_open_pictures_are_scored_as_their_files(of_features, pictures):
@@ -271,10 +278,10 @@ def test_every_failure_is_listed(mean_model, pictures):
     with pytest.raises(DataError, match="4 of 5 cannot be scored") as error:
         Predictor(mean_model).predict(paths)
     for text in (
-        "no.jpg: no such",
+        "no.jpg: cannot be read (No such file or directory)",
         "broken.jpg: not a picture",
         "cut.png: cannot be",
-        "empty: nothing to score",
+        "empty: no pictures in this folder; it holds 0 clips, 0 other files",
     ):
         assert text in str(error.value)
     found = list(Predictor(mean_model).scores(paths))
@@ -309,7 +316,7 @@ def test_large_pictures_are_scored_a_few_at_a_time(mean_model, pictures, monkeyp
     predictor, batches = Predictor(mean_model), []
     inner = predictor._model.predict
     monkeypatch.setattr(predictor._model, "predict", lambda items: batches.append(len(items)) or inner(items))
-    monkeypatch.setattr(module, "PIXELS", 15_000)
+    monkeypatch.setattr(named_files, "PIXELS", 15_000)
     assert len(predictor.predict(pictures)) == 5
     assert batches == [2, 2, 1]
 

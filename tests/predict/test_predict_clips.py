@@ -289,7 +289,8 @@ def test_the_clips_of_a_folder_in_sorted_order(world, predictor, tmp_path):
         shutil.copy(world.clips[clip], tmp_path / name)
     (tmp_path / "notes.txt").write_text("none")
     Image.new("RGB", (20, 20)).save(tmp_path / "picture.png")
-    found = predictor("ridge").predict([tmp_path])
+    with pytest.warns(UserWarning, match=r"not looked at: 1 for a model of pictures .*; 1 of ending '\.txt'"):
+        found = predictor("ridge").predict([tmp_path])
     assert [str(score.path.relative_to(tmp_path)) for score in found] == ["a.WEBM", "b.webm", "more/c.webm"]
     expected = world.table("ridge")["prediction"]
     assert np.allclose([score.score for score in found], expected[[1, 0, 2]], atol=1e-4)
@@ -371,21 +372,23 @@ def pictures(tmp_path):
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:not looked at")
 @pytest.mark.parametrize("family", ["mean", "ridge", "conv3d", "frame_average"])
 def test_pictures_are_no_clips(predictor, pictures, family):
     found = list(predictor(family).scores([pictures / "a.png", pictures]))
     assert [type(item) for item in found] == [Failure, Failure]
     assert found[0].reason.startswith(f"{pictures / 'a.png'}: no clip")
-    assert found[1].reason.startswith(f"{pictures}: nothing to score in this folder; valid endings are .webm")
+    assert found[1].reason == f"{pictures}: no clips in this folder; it holds 2 pictures, 0 other files"
 
 
+@pytest.mark.filterwarnings("ignore:not looked at")
 def test_clips_are_no_pictures(world, pictures):
     model = Predictor(world.root / "models" / "pictures", device="cpu")
     assert not model.clips
     found = list(model.scores([world.clips[0], world.clips[0].parent, pictures / "a.png"]))
     assert [type(item) for item in found] == [Failure, Failure, Score]
     assert found[0].reason.startswith(f"{world.clips[0]}: not a picture")
-    assert "nothing to score in this folder; valid endings are .jpg" in found[1].reason
+    assert "no pictures in this folder; it holds 22 clips, 0 other files" in found[1].reason
 
 
 def test_a_model_of_clips_scores_no_frames(predictor):
@@ -474,7 +477,8 @@ def test_with_a_title_the_best_model_is_taken(world):
     (item,) = answered(run("clip.webm", "--title", world.rows["title"][0], "--json"))
     assert item["model"] == "ensemble"
     assert item["score"] == pytest.approx(world.table("ensemble")["prediction"][0], abs=1e-4)
-    assert set(item) == {"path", "score", "model"}
+    assert item["val_spearman"] == 0.9
+    assert set(item) == {"path", "score", "model", "trained_on", "val_spearman", "fitted_on_val", "warnings"}
 
 
 @pytest.mark.usefixtures("here")
@@ -489,12 +493,13 @@ def test_the_title_counts():
 @pytest.mark.usefixtures("here")
 def test_a_table_with_the_frames():
     lines = run("clip.webm", "--frames").stdout.splitlines()
-    assert lines[0].split() == ["path", "score", "(amnet_video)"]
-    assert lines[1].split()[0] == "clip.webm"
-    assert lines[2].split()[:3] == ["attention", "by", "frame:"]
-    assert sum(map(float, lines[2].split()[3:])) == pytest.approx(1, abs=0.01)
-    assert len(run("clip.webm").stdout.splitlines()) == 2
-    assert len(run("clip.webm", "--frames", "--model", "mean").stdout.splitlines()) == 2
+    assert lines[0].startswith("amnet_video: trained on ")
+    assert lines[0].endswith("; rho 0.700 on validation")
+    assert [line.split()[0] for line in lines[1:3]] == ["path", "clip.webm"]
+    assert lines[3].split()[:3] == ["attention", "by", "frame:"]
+    assert sum(map(float, lines[3].split()[3:])) == pytest.approx(1, abs=0.01)
+    assert len(run("clip.webm").stdout.splitlines()) == 3
+    assert len(run("clip.webm", "--frames", "--model", "mean").stdout.splitlines()) == 3
 
 
 @pytest.mark.usefixtures("here")
@@ -511,35 +516,27 @@ def test_a_title_is_that_of_one_clip(here, paths):
     assert str(result.exception).startswith("--title is that of one clip, received ")
 
 
-def test_where_every_model_reads_titles_one_is_asked_for(here):
-    board = here / "metrics" / "videos" / "short_term.leaderboard.csv"
-    board.write_text("model,val_spearman\nensemble,0.9\ncaption_ridge,0.8\n")
-    result = run("clip.webm")
-    assert isinstance(result.exception, DataError)
-    assert "read titles" in str(result.exception)
-    assert "--title" in str(result.exception)
-
-
-def test_no_leaderboard_of_clips(here):
+def test_without_a_board_of_clips_a_model_is_asked_for(here):
     shutil.rmtree(here / "metrics")
     result = run("clip.webm")
     assert isinstance(result.exception, DataError)
     assert "videos/short_term.leaderboard.csv: no leaderboard" in str(result.exception)
+    assert "name one with --model: " in str(result.exception)
 
 
-def test_the_leaderboard_is_that_of_what_is_given(here, pictures):
-    for paths, board in (
-        (["clip.webm"], cli.OF_CLIPS),
-        (["a.MP4", "b.webm"], cli.OF_CLIPS),
-        (["."], cli.OF_PICTURES),  # it has a folder of pictures in it
-        ([str(here / "none")], cli.OF_PICTURES),
-        ([str(pictures)], cli.OF_PICTURES),
-        (["clip.webm", "pictures/a.png"], cli.OF_PICTURES),
-    ):
-        assert cli.board_for([Path(path) for path in paths]) == cli.BOARDS / board
-    (here / "clips").mkdir()
-    shutil.copy("clip.webm", here / "clips" / "clip.webm")
-    assert cli.board_for([here / "clips"]) == cli.BOARDS / cli.OF_CLIPS
+def test_pictures_and_clips_each_go_to_their_model(here, pictures):
+    (here / "metrics" / "images").mkdir()
+    (here / "metrics" / "images" / "score.leaderboard.csv").write_text("model,val_spearman\npictures,0.8\n")
+    (here / "notes.txt").write_text("notes")
+    paths = ("notes.txt", "short.webm", str(pictures))
+    result = run(*paths, "--json")
+    rows = json.loads(result.stdout)
+    assert [(Path(row["path"]).name, row["model"]) for row in rows] == [
+        ("a.png", "pictures"),
+        ("b.jpg", "pictures"),
+        ("short.webm", "amnet_video"),
+    ]
+    assert "1 of 4 could not be scored:\n  notes.txt: neither a picture nor a clip" in str(result.exception)
 
 
 @pytest.mark.usefixtures("here")

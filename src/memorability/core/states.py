@@ -23,6 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from memorability.core import kernels
 from memorability.core.errors import StateError
 from memorability.core.files import digest, staged, write_text
 
@@ -31,7 +32,7 @@ SEAL = hashlib.sha256().digest_size  # bytes at the end of a file that is kept
 
 
 def key(*parts: str) -> str:
-    """Names all a piece of work depends on: the parts, this package's code and its numeric libraries."""
+    """Names all a piece of work depends on: the parts, this package's code, its numeric libraries and their kernels."""
     code = sorted(Path(__file__).parents[1].rglob("*.py"))
     libraries = " ".join(
         f"{name} {version(name)}"
@@ -46,7 +47,7 @@ def key(*parts: str) -> str:
             "scikit-learn",
         )
     )
-    return digest(*parts, libraries, *code)
+    return digest(*parts, libraries, kernels.setting(), *code)
 
 
 @contextmanager

@@ -73,6 +73,7 @@ def acquire(
             tables.write(index, part / "index.csv")
             for name, table in beside.items():
                 tables.write(table, part / f"{name}.csv")
+            tables.seal(part)
     return index
 
 

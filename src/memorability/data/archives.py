@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import lzma
+import shutil
 import stat
 import struct
 import tarfile
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, Self
 
 from memorability.core.errors import DataError, StorageError
@@ -25,6 +26,12 @@ CHUNK: Final = 2**20  # bytes
 BOMB_RATIO: Final = 1000  # pictures hardly shrink; only what is made to fill a disk grows this much
 BOMB_BYTES: Final = 2**30
 SCRATCH: Final = ".unpacking.part"  # one name for all members: NAME.part could be a member itself
+MOST_OF_HEADER: Final = 2**20  # bytes of a name or of attributes
+MOST_BEHIND: Final = 64 * 2**20  # bytes behind the end of a tar, which is filled up to whole blocks
+IN_MEMORY: Final = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE),
+    *(tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_SPARSE),
+)
 SPECIAL: Final = "is a link, device or pipe; only files and folders are unpacked"
 LOCKED: Final = "needs a password: unpack the archive yourself and point `root` at the folder"
 # What the readers of the standard library raise on bytes that are not what they should be.
@@ -42,7 +49,7 @@ def unpack(
     *,
     kind: str | None = None,
     limit_bytes: int = 500 * 2**30,
-    limit_files: int = 5_000_000,
+    limit_files: int = 2_000_000,
 ) -> None:
     """Unpacks a zip or a tar (however compressed) into `folder`, which is made if need be.
 
@@ -62,7 +69,7 @@ def unpack(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / SCRATCH).unlink(missing_ok=True)
+        _remove(folder / SCRATCH)
         label = f"unpack {archive.name[:12]}"
         with bar(of=label, unit="B", unit_scale=True) as progress, closing(_members(archive, kind)) as found:
             target = _Target(folder, progress, limit_bytes, bomb=BOMB_RATIO * archive.stat().st_size)
@@ -80,7 +87,14 @@ def unpack(
         raise DataError(f"{archive}: no {kind or 'zip or tar'}, damaged or cut short ({error})") from error
     finally:
         with suppress(OSError):
-            (folder / SCRATCH).unlink(missing_ok=True)
+            _remove(folder / SCRATCH)
+
+
+def _remove(scratch: Path) -> None:
+    if scratch.is_dir() and not scratch.is_symlink():
+        shutil.rmtree(scratch)
+    else:
+        scratch.unlink(missing_ok=True)
 
 
 def inside(name: str) -> PurePosixPath:
@@ -88,7 +102,7 @@ def inside(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise _Refused(f"leads out of its folder: received {name!r}; valid: a relative path without '..'")
-    if "\\" in name or "\0" in name or PureWindowsPath(name).drive:
+    if "\\" in name or "\0" in name or name[1:2] == ":":
         raise _Refused(f"has a backslash, a drive letter or a null: received {name!r}; valid: 'folder/file'")
     return path
 
@@ -122,17 +136,25 @@ def _tar_members(archive: Path) -> Generator[_Member, None, None]:
             opened.members = []  # type: ignore[attr-defined]  # it would keep every one of millions
             refusal = None if info.isreg() or info.isdir() else SPECIAL
             yield _Member(info.name, info.size, info.isdir(), refusal, partial(opened.extractfile, info))
-        while opened.fileobj.read(CHUNK):
-            pass  # the checksum at the very end is only compared by reading on
+        for _ in range(MOST_BEHIND // CHUNK):
+            if not opened.fileobj.read(CHUNK):
+                return  # the checksum at the very end is only compared by reading on
+        raise tarfile.ReadError(f"more than {MOST_BEHIND:,} bytes behind its end")
 
 
 class _Header(tarfile.TarInfo):
-    """tarfile takes a damaged or missing header for the end; only a block of zeros is one."""
+    """tarfile takes a damaged or missing header for the end, where only a block of zeros is one.
+
+    And it reads a long name, or a member's attributes, into memory whatever size they claim.
+    """
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
+            found = super().frombuf(buf, encoding, errors)
+            if found.type in IN_MEMORY and found.size > MOST_OF_HEADER:
+                raise tarfile.ReadError(f"a header of {found.size:,} bytes; valid: up to {MOST_OF_HEADER:,}")
+            return found
         except tarfile.HeaderError as error:
             if bytes(buf) == bytes(tarfile.BLOCKSIZE):
                 raise
@@ -145,7 +167,7 @@ class _Target:
     def __init__(self, folder: Path, progress: Any, limit: int, *, bomb: int) -> None:
         self._folder, self._progress = folder, progress
         self._limit, self._bomb, self._bytes = limit, max(BOMB_BYTES, bomb), 0
-        self._entered, self._seen = {folder}, {folder / SCRATCH}
+        self._entered, self._seen = {PurePosixPath()}, {folder / SCRATCH}
 
     def take(self, member: _Member) -> None:
         """Checks a member, then writes it unless it is there."""
@@ -164,14 +186,16 @@ class _Target:
                 self._write(member, target)
 
     def _enter(self, path: PurePosixPath) -> None:
-        place = self._folder
-        for part in path.parts:
-            place = place / part
-            if place not in self._entered:
-                if place.is_symlink() or (place.exists() and not place.is_dir()):
-                    raise _Refused(f"leads through {place}, which is a link or a file")
-                place.mkdir(exist_ok=True)
-                self._entered.add(place)
+        """Makes a folder and those above it, once."""
+        if path in self._entered:
+            return
+        for above in (*reversed(path.parents), path):
+            if above not in self._entered:
+                folder = self._folder / above
+                if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                    raise _Refused(f"leads through {folder}, which is a link or a file")
+                folder.mkdir(exist_ok=True)
+                self._entered.add(above)
 
     def _is_there(self, target: Path, size: int) -> bool:
         if target.is_symlink() or target.is_dir():

@@ -14,8 +14,8 @@ from memorability.core.errors import DataError
 from memorability.core.files import digest, write_json
 from memorability.core.parallel import map_ahead
 from memorability.core.progress import bar
+from memorability.data import tables
 from memorability.data.shards import ShardWriter
-from memorability.data.tables import write
 from memorability.media import video
 from memorability.media.hashes import content_description, perceptual_hash
 from memorability.media.pictures import decode
@@ -61,9 +61,10 @@ def extract(
     seen = pd.DataFrame(facts, index=rows.index, columns=[*_FACTS, "problem"]).astype({"problem": "string"})
     index = rows.assign(**{name: seen[name] for name in _FACTS})
     index["problem"] = rows["problem"].fillna(seen["problem"])
-    write(index, out / "index.csv")
+    tables.write(index, out / "index.csv")
     columns = ["id", "frame", "time", "sha256", "shard", "offset", "size"]
-    write(pd.DataFrame(frames, columns=columns), out / "frames.csv")
+    tables.write(pd.DataFrame(frames, columns=columns), out / "frames.csv")
+    tables.seal(out)
     contents = digest(*(frame["sha256"] for frame in frames))
     write_json(out / "config.json", sampling._asdict() | {"version": video.VERSION, "sha256": contents})
     return decoded

@@ -60,7 +60,7 @@ def _of_counts(rows: pd.DataFrame) -> Iterator[Offence]:
     """Counts below 0, or more answers of a kind than there were answers."""
     present = {name: rows[name].astype("Float64") for name in tables.COUNTS if name in rows}
     for name, values in present.items():
-        yield (values < 0).fillna(False), f"{_words(name)} {_digits(values)} below 0"
+        yield (values < 0).fillna(False), f"{_words(name)} " + _digits(values) + " below 0"
     new = present.get("false_alarm_responses", pd.Series(pd.NA, index=rows.index, dtype="Float64"))
     answers = {"hits": present.get("responses"), "false_alarms": present.get("responses")}
     if answers["false_alarms"] is not None:

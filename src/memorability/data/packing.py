@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from memorability.core import states
 from memorability.core.errors import DataError
 from memorability.core.files import full_disk_named, read_bytes, write_text
 from memorability.core.parallel import map_ahead
@@ -88,7 +88,7 @@ def pack(
     wanted = list(zip(ids, map(Path, files), strict=True))
     done = _still_true(journal, wanted)
     packed = [_span(line) for line in done if "shard" in line]
-    write_text(journal, "".join(json.dumps(line) + "\n" for line in done))
+    write_text(journal, "".join(states.line(line) for line in done))
     left = wanted[len(done) :]
 
     def examined(item: tuple[str, Path]) -> tuple[dict[str, Any], Examined]:
@@ -103,9 +103,9 @@ def pack(
     ):
         for stamp, item in progress:
             span = {} if item.content is None else shards.add(stamp["id"], item.content)._asdict()
-            lines.write(json.dumps(stamp | item.facts | span) + "\n")
+            lines.write(states.line(stamp | item.facts | span))
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    for line in _lines(journal):
+    for line in states.lines(journal):
         for name, values in columns.items():
             values.append(line.get(name))
     return pd.DataFrame(columns).astype(_TYPES)
@@ -127,27 +127,13 @@ def _span(line: dict[str, Any]) -> Span:
 def _still_true(journal: Path, wanted: list[tuple[str, Path]]) -> list[dict[str, Any]]:
     """The journal's lines up to the first whose file is another one by now, or not whole in its shard."""
     shards, kept = ShardReader(journal.parent), []
-    for line, (name, file) in zip(_lines(journal), wanted, strict=False):
+    for line, (name, file) in zip(states.lines(journal), wanted, strict=False):
         try:
             if _stamp(name, file) != {key: line[key] for key in ("id", "length", "modified")}:
                 break
             if "shard" in line:
                 shards.read(_span(line))  # the machine may have stopped before the disk had it
-        except (DataError, OSError, KeyError, TypeError, AttributeError):
+        except (DataError, OSError):
             break
         kept.append(line)
     return kept
-
-
-def _lines(journal: Path) -> Iterator[dict[str, Any]]:
-    """The journal's lines up to the first that is damaged, or half written by a run that was killed."""
-    if journal.is_file():
-        with journal.open("rb") as stream:
-            for line in stream:
-                try:
-                    found = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    found = None
-                if not isinstance(found, dict):
-                    return
-                yield found

@@ -28,13 +28,15 @@ Columns (empty where a data set has no such thing):
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
 
 from memorability.core.errors import DataError
-from memorability.core.files import staged
+from memorability.core.files import staged, write_text
 
 Track = Literal["images", "videos", "maps"]
 SPLITS: Final = ("train", "val", "test", "unlabelled")
@@ -45,6 +47,8 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "videos": ("short_term", "long_term"),
     "maps": ("map",),
 }
+SEALS: Final = "SHA256SUMS"
+MEND: Final = "get it again (dvc checkout --force), or run the stage that makes it"
 _ONLY_BEFORE_SPLIT = ("split_scores", "problem")
 _TEXT = (
     "id",
@@ -114,21 +118,51 @@ def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
     return found.assign(split=found["split"].mask(missing, "unlabelled"))
 
 
+def seal(folder: Path) -> None:
+    """Notes the SHA-256 of each table in a folder in `SHA256SUMS`, as `sha256sum` does; `read` looks there."""
+    tables = sorted(folder.glob("*.csv"))
+    write_text(folder / SEALS, "".join(f"{_sha256(path.read_bytes())}  {path.name}\n" for path in tables))
+
+
 def write(table: pd.DataFrame, path: Path) -> None:
     """Writes CSV with every float at its shortest exact form."""
     with staged(path) as scratch:
         table.to_csv(scratch, index=False, lineterminator="\n")
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, *, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """Reads a table written by a stage, with the column types above (pandas 3 reads floats exactly).
 
+    Args:
+        columns: that it must have.
+
     Raises:
-        DataError: the file is not there.
+        DataError: the file is not there, is no such table, or is not as its stage wrote it (see `seal`).
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table; run the stage that makes it (dvc repro)")
-    head = pd.read_csv(path, nrows=0).columns
-    types = {name: "string" for name in (*_TEXT, *_ONLY_BEFORE_SPLIT) if name in head}
-    types |= {name: "Int64" for name in (*COUNTS, *_WHOLE) if name in head}
-    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+    content = path.read_bytes()
+    _check_seal(path, content)
+    try:
+        head = pd.read_csv(io.BytesIO(content), nrows=0).columns
+        types = {name: "string" for name in (*_TEXT, *_ONLY_BEFORE_SPLIT) if name in head}
+        types |= {name: "Int64" for name in (*COUNTS, *_WHOLE) if name in head}
+        table = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
+    except (ValueError, TypeError, OverflowError) as error:  # of an empty, a binary or a mangled file
+        raise DataError(f"{path}: cannot be read as a table ({error}); {MEND}") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}; {MEND}")
+    return table
+
+
+def _check_seal(path: Path, content: bytes) -> None:
+    """A table that lost lines can still be read, as one of fewer rows."""
+    seals = path.with_name(SEALS)
+    text = seals.read_text(encoding="utf-8", errors="replace") if seals.is_file() else ""
+    if f"  {path.name}\n" in text and f"{_sha256(content)}  {path.name}\n" not in text:
+        raise DataError(f"{path}: not as its stage wrote it (cut, or changed since); {MEND}")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -60,11 +60,13 @@ def drawing(processes: int) -> Iterator[Draw]:
     if processes == 1:
         yield lambda function, *given, **named: function(*given, **named)
         return
-    with ProcessPoolExecutor(processes) as pool:
-        calls = list[Future[None]]()
+    pool, calls = ProcessPoolExecutor(processes), list[Future[None]]()
+    try:
         yield lambda function, *given, **named: calls.append(pool.submit(function, *given, **named))
-        for call in bar(calls, of="figures", unit="call"):
+        for call in bar(calls, of="figures", unit="figure"):
             call.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ class Evaluation:
             excerpts[name] = figures.excerpt(test, seed=self.seed)
             if target in (contender.target, "map") and lines[name].test is not None:
                 curves = figures.densities(test)
-                figures.draw_model(name, test, curves, histories[name], raw=self.raw, to=self._figures(name))
+                to = self._figures(name)
+                draw(figures.draw_model, name, test, curves, histories[name], raw=self.raw, to=to)
                 plots.add(target, name, curves, lines[name].test.items, histories[name])
         of_test = people.get("test", {})
         seeds = alike({name: contender.settings for name, contender in contenders.items()}, SEED)
@@ -152,13 +155,7 @@ class Evaluation:
         if people:
             write_json(self.to.metrics / f"{target}.people.json", people)
         to = self._figures(target)
-        draw(
-            figures.draw_models,
-            *(standing.table, excerpts, histories),
-            people=of_test,
-            raw=self.raw,
-            to=to,
-        )
+        draw(figures.draw_models, standing.table, excerpts, histories, people=of_test, raw=self.raw, to=to)
         return standing
 
     def _line(self, contender: Contender, judged: Judged, history: pd.DataFrame) -> Line:

@@ -52,7 +52,6 @@ def parse(
 
     Args:
         content: plain text; what is in it is said below for each format.
-        format: one of `FORMATS`.
         length: numbers of a list, bins of a channel, or numbers of a row.
         name: what an error calls the file.
         channels: lists of pairs in a file, one a line, which are joined in their order (pairs only).
@@ -63,24 +62,18 @@ def parse(
     >>> parse(b"[0.5, 0.25, 1e-1]", format="numbers", length=3, name="video10.txt").tolist()
     [0.5, 0.25, 0.10000000149011612]
 
-    `pairs`: `bin:value` with spaces or commas between them; a bin that is not there is 0. With one
-    channel they may stand on any number of lines.
+    `pairs`: `bin:value` with spaces or commas between them, of one channel on any number of lines; a bin that is
+    not there is 0.
 
     >>> parse(b"1:0.5 3:2", format="pairs", length=4, name="video10.txt").tolist()
     [0.0, 0.5, 0.0, 2.0]
-    >>> parse(b"1:7 2:8\\n2:9", format="pairs", length=2, channels=2, first=1, name="video10-0.txt").tolist()
-    [7.0, 8.0, 0.0, 9.0]
 
-    `rows`: descriptors of `length` numbers, one or more of them a line, in brackets or not. The result is
-    their mean [length], then their standard deviation [length] (of all rows, not of a sample). A file
-    without a row, as of a frame in which no keypoint was found, gives zeros.
+    `rows`: descriptors of `length` numbers, one or more of them a line, in brackets or not: their mean [length], then
+    their standard deviation [length] (of all rows, not of a sample); zeros where there is none, as of a frame
+    without a keypoint.
 
     >>> parse(b"1 10\\n3 10", format="rows", length=2, name="video10-0.txt").tolist()
     [2.0, 10.0, 1.0, 0.0]
-    >>> parse(b"1 10 3 10", format="rows", length=2, name="video10-0.txt").tolist()
-    [2.0, 10.0, 1.0, 0.0]
-    >>> parse(b"", format="rows", length=2, name="video10-0.txt").tolist()
-    [0.0, 0.0, 0.0, 0.0]
 
     Raises:
         DataError: the content is something else: no plain text, other numbers than `length` says, a bin
@@ -145,7 +138,7 @@ def _channel(line: str, length: int, first: int) -> np.ndarray:
         pairs = [word.split(":") for word in words]
         bins = np.fromiter((int(number) for number, _ in pairs), np.int64, len(pairs)) - first
     except (ValueError, OverflowError):
-        raise _MalformedError(_shown(next(word for word in words if not _PAIR.fullmatch(word)))) from None
+        raise _MalformedError(_cut(next(word for word in words if not _PAIR.fullmatch(word)))) from None
     values = _floats([value for _, value in pairs], of=words)
     outside = bins[(bins < 0) | (bins >= length)] + first
     if len(outside):
@@ -174,6 +167,7 @@ def _rows(text: str, length: int) -> np.ndarray:
 
 
 def _bare(text: str) -> str:
+    """Without the brackets around it."""
     text = text.strip()
     return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
@@ -191,7 +185,7 @@ def _floats(words: list[str], *, of: list[str] | None = None) -> np.ndarray:
     except ValueError:
         pass
     wrong = next(i for i, word in enumerate(words) if not _is_number(word))
-    raise _MalformedError(_shown((of or words)[wrong]))
+    raise _MalformedError(_cut((of or words)[wrong]))
 
 
 def _is_number(word: str) -> bool:
@@ -201,5 +195,5 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _shown(word: str) -> str:
+def _cut(word: str) -> str:
     return repr(word if len(word) <= 30 else word[:30] + "...")

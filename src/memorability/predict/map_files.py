@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,12 @@ from PIL import Image
 
 from memorability.core.errors import DataError, StorageError, listing
 from memorability.core.files import staged
+from memorability.media import pictures
 from memorability.media.overlay import as_picture, overlay
-from memorability.media.pictures import SUFFIXES, decode, find_files
+from memorability.media.pictures import SUFFIXES
+from memorability.media.scan import NotLookedAt
+from memorability.predict import files
+from memorability.predict.files import is_folder
 from memorability.predict.predictor import Failure, Map, Predictor
 
 ENDING, OVERLAY = ".png", ".overlay.png"
@@ -32,8 +37,17 @@ class Target:
         return [self.map] if self.overlay is None else [self.map, self.overlay]
 
 
-def targets(paths: Sequence[Path], out: Path, *, overlays: bool) -> tuple[list[Target], list[Failure]]:
-    """Where the maps of the pictures at and below the paths go; and of paths that hold none, why.
+@dataclass
+class Targets:
+    """Pictures with the files of their maps; paths that hold none, and why; what was not looked at, in a line."""
+
+    found: list[Target]
+    failures: list[Failure]
+    left_out: str | None = None
+
+
+def targets(paths: Sequence[Path], out: Path, *, overlays: bool) -> Targets:
+    """Where the maps of the pictures at and below the paths go.
 
     The map of one picture goes to the file `out`. Those of several, of a folder, or of one if `out` is a folder
     that exists, go below `out`: to NAME.png, in the subfolders of the folder that was named.
@@ -42,23 +56,30 @@ def targets(paths: Sequence[Path], out: Path, *, overlays: bool) -> tuple[list[T
         DataError: `out` is no .png, or no folder; it lies in a folder of the pictures; or a map would have the
             file of another map, of a picture or of a folder.
     """
-    failures: list[Failure] = []
-    if len(paths) == 1 and not paths[0].is_dir() and not out.is_dir():
+    failures, left_out = list[Failure](), list[NotLookedAt]()
+    if len(paths) == 1 and not is_folder(paths[0]) and not is_folder(out):
         if out.suffix.lower() != ENDING:
             raise DataError(
                 f"-o {out}: the map of one picture is a {ENDING} file, received ending {out.suffix!r}; valid: "
                 f"NAME{ENDING}, or a folder that exists"
             )
-        named = [(paths[0], out)]
+        placed = [(paths[0], out)]
     else:
         _check_folder(paths, out)
-        named, failures = _below(paths, out)
+        placed = []
+        for path in paths:
+            named = files.named(path, clips=False)
+            failures += [one for one in named.files if isinstance(one, Failure)]
+            left_out += named.left_out
+            root = path if is_folder(path) else path.parent
+            inside = [one for one in named.files if isinstance(one, Path)]
+            placed += [(file, out / file.relative_to(root).with_suffix(ENDING)) for file in inside]
     found = [
-        Target(picture, file, file.with_suffix(OVERLAY) if overlays else None) for picture, file in named
+        Target(picture, file, file.with_suffix(OVERLAY) if overlays else None) for picture, file in placed
     ]
     if problems := list(_problems(found)):
         raise DataError(f"-o {out}: no map was made:\n{listing(problems)}")
-    return found, failures
+    return Targets(found, failures, files.Named([], left_out).said())
 
 
 def written(
@@ -82,10 +103,10 @@ def written(
         except DataError as error:
             yield Failure(target.picture, str(error))
             continue
-        files = dict(zip(("map", "overlay"), map(str, target.files), strict=False))
+        where = dict(zip(("map", "overlay"), map(str, target.files), strict=False))
         first = result.values[0]
         said = {"mean": round(float(first.mean(dtype=np.float64)), 6), "peak": peak(first)}
-        yield {"path": str(target.picture), **files, "model": model, **said}
+        yield {"path": str(target.picture), **where, "model": model, **said}
 
 
 def _write(found: Map, target: Target) -> None:
@@ -93,10 +114,12 @@ def _write(found: Map, target: Target) -> None:
     _save(as_picture(found.values), target.map)
     if target.overlay is not None:
         try:
-            content = found.path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{found.path}: no overlay, the picture is gone ({error})") from error
-        _save(overlay(decode(content, name=str(found.path)), found.values), target.overlay)
+            picture = pictures.read(found.path)
+        except DataError as error:
+            raise DataError(
+                f"{found.path}: no overlay, the picture is gone or another one ({error})"
+            ) from error
+        _save(overlay(picture, found.values), target.overlay)
 
 
 def peak(values: np.ndarray) -> tuple[int, int]:
@@ -112,45 +135,28 @@ def peak(values: np.ndarray) -> tuple[int, int]:
 
 def _check_folder(paths: Sequence[Path], out: Path) -> None:
     """Whether maps can go below `out`."""
-    if not out.is_dir() and (out.exists() or out.suffix.lower() in SUFFIXES):
+    if not is_folder(out) and (_identity(out) is not None or out.suffix.lower() in SUFFIXES):
         raise DataError(
             f"-o {out}: valid for several pictures, or a folder of them, is a folder; this is a file"
         )
     for path in paths:
-        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+        if is_folder(path) and out.resolve().is_relative_to(path.resolve()):
             raise DataError(
                 f"-o {out}: lies in {path}, where its maps would be taken for pictures; valid: a folder elsewhere"
             )
 
 
-def _below(paths: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Failure]]:
-    """Pictures and the files of their maps below `out`; and the folders that hold no picture."""
-    named: list[tuple[Path, Path]] = []
-    failures: list[Failure] = []
-    for path in paths:
-        if not path.is_dir():
-            named.append((path, out / Path(path.name).with_suffix(ENDING)))
-            continue
-        try:
-            files = find_files(path)
-        except DataError as error:
-            failures.append(Failure(path, str(error)))
-            continue
-        named += [(file, out / file.relative_to(path).with_suffix(ENDING)) for file in files]
-    return named, failures
-
-
 def _problems(found: Sequence[Target]) -> Iterator[str]:
     """What speaks against the files, a line each."""
-    pictures = {_identity(target.picture) for target in found} - {None}
+    sources = {_identity(target.picture) for target in found} - {None}
     taken: dict[Path, Path] = {}
     for target in found:
         for file in target.files:
             if file in taken:
                 yield f"{taken[file]} and {target.picture} would both give {file}"
-            elif file.is_dir():
+            elif is_folder(file):
                 yield f"{target.picture} would give {file}, which is a folder"
-            elif _identity(file) in pictures:
+            elif _identity(file) in sources:
                 yield f"{target.picture} would give {file}, which is one of the pictures"
             taken[file] = target.picture
 
@@ -169,4 +175,6 @@ def _save(image: Image.Image, path: Path) -> None:
         with staged(path) as scratch:
             image.save(scratch, "PNG", compress_level=FAST)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of this one; the others have their maps
+            raise DataError(f"{path}: cannot be written, the name is too long") from error
         raise StorageError(f"{path}: cannot be written ({error})") from error

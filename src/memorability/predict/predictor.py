@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ from memorability.core.errors import DataError
 from memorability.features.items import Array, Item
 from memorability.media import pictures, video
 from memorability.media.maps import at_size
-from memorability.predict.files import Paths, named
+from memorability.predict.files import Named, Paths, in_batches, named
 from memorability.predict.results import Failure, Map, Result, Score, all_of, failure
 from memorability.training.trained import TrainedModel
 
 __all__ = ["Failure", "Map", "Predictor", "Score"]
 
 BATCH = 32  # pictures, or frames of clips, at a time
-PIXELS = 2**26  # of pictures that are in memory at a time: fewer than BATCH of large ones
 # What is decoded of a clip for models that read no frame: what is no clip has no score.
 ANY = video.Sampling("first_middle_last", count=3)
 Titles = Mapping[Path, str] | Mapping[str, str]  # of clips, by path
@@ -59,12 +58,14 @@ class Predictor:
         )
         self.config: dict[str, Any] = self._model.config.model_dump()
         settings = self._model.settings
-        self.family, self.track, self.target = str(settings.family), str(settings.track), str(settings.target)
+        self.family, self.track, self.target = settings.family, settings.track, settings.target
         self.clips, self.maps = self.track == "videos", self.track == "maps"
         self.needs_title = self._model.source.needs_title
 
     def predict(self, paths: Paths, *, titles: Titles | None = None) -> list[Score]:
-        """Scores files, and every picture (or clip) below a folder, in sorted order.
+        """Scores files, open pictures, and every picture (or clip) below a folder, in sorted order.
+
+        A warning says what else lies in a folder.
 
         Args:
             titles: of clips, by path, for models that read them.
@@ -75,17 +76,17 @@ class Predictor:
         """
         return all_of(self.scores(paths, titles=titles), done="scored")
 
-    def scores(self, paths: Paths, *, titles: Titles | None = None) -> Iterator[Score | Failure]:
+    def scores(self, paths: Paths | Named, *, titles: Titles | None = None) -> Iterator[Score | Failure]:
         """As `predict`, batch after batch, with a `Failure` for whatever cannot be scored."""
-        self._must_score()
-        return self._results(named(paths, clips=self.clips), _by_path(titles), self._score)
+        self._must(maps=False)
+        return self._results(self._files(paths), _by_path(titles), self._score)
 
-    def scores_together(self, paths: Paths, *, titles: Titles | None = None) -> list[Score | Failure]:
+    def scores_together(self, paths: Paths | Named, *, titles: Titles | None = None) -> list[Score | Failure]:
         """As `scores`, the work shared by the processes that `torchrun` started; all know all results."""
         from memorability.core import distributed
 
-        self._must_score()
-        share = distributed.share(named(paths, clips=self.clips))
+        self._must(maps=False)
+        share = distributed.share(self._files(paths))
         return distributed.interleaved(list(self._results(share, _by_path(titles), self._score)))
 
     def predict_maps(self, paths: Paths) -> list[Map]:
@@ -97,24 +98,31 @@ class Predictor:
         """
         return all_of(self.maps_of(paths), done="mapped")
 
-    def maps_of(self, paths: Paths) -> Iterator[Map | Failure]:
+    def maps_of(self, paths: Paths | Named) -> Iterator[Map | Failure]:
         """As `predict_maps`, one map after the other, with a `Failure` for whatever has none."""
-        if not self.maps:
-            kind = "clips" if self.clips else "pictures"
-            raise DataError(
-                f"{self.folder}: this model ({self.family}) predicts scores of {kind}, not maps; "
-                "they come by predict (the command: without --map), maps from a model of track maps"
-            )
-        return self._results(named(paths, clips=self.clips), {}, _map)
+        self._must(maps=True)
+        return self._results(self._files(paths), {}, _map)
 
-    def _must_score(self) -> None:
-        if self.maps:
+    def _must(self, *, maps: bool) -> None:
+        model = f"{self.folder}: this model ({self.family})"
+        if self.maps and not maps:
             raise DataError(
-                f"{self.folder}: this model ({self.family}) predicts maps, not scores; they come by "
-                "predict_maps (the command: with --map -o FILE), scores from a model of another track"
+                f"{model} predicts maps, not scores; they come by predict_maps (the command: with --map -o FILE), "
+                "scores from a model of another track"
+            )
+        if maps and not self.maps:
+            raise DataError(
+                f"{model} predicts scores of {'clips' if self.clips else 'pictures'}, not maps; they come by predict "
+                "(the command: without --map), maps from a model of track maps"
             )
 
-    # From paths to items.
+    def _files(self, paths: Paths | Named) -> list[Path | Item | Failure]:
+        if isinstance(paths, Named):
+            return paths.files
+        found = named(paths, clips=self.clips)
+        if said := found.said():
+            warnings.warn(said, stacklevel=4)
+        return found.files
 
     def _open(self, path: Path | Item | Failure, titles: Mapping[Path, str]) -> Item | Failure:
         if isinstance(path, Failure):
@@ -133,31 +141,14 @@ class Predictor:
             return failure(path, error)
         return item
 
-    def _batches(
-        self, files: Sequence[Path | Item | Failure], titles: Mapping[Path, str]
-    ) -> Iterator[list[Item | Failure]]:
-        most, pixels = (BATCH // 8 if self.clips else BATCH), 0
-        batch: list[Item | Failure] = []
-        for path in files:
-            opened = self._open(path, titles)
-            batch.append(opened)
-            if isinstance(opened, Item) and opened.picture is not None:
-                pixels += math.prod(opened.picture.size)
-            if len(batch) >= most or pixels >= PIXELS:
-                yield batch
-                batch, pixels = [], 0
-        if batch:
-            yield batch
-
-    # From items to results.
-
     def _results(
         self,
         files: Sequence[Path | Item | Failure],
         titles: Mapping[Path, str],
         result: Callable[[Item, Array, Array | None], Result],
     ) -> Iterator[Result | Failure]:
-        for batch in self._batches(files, titles):
+        opened = (self._open(path, titles) for path in files)
+        for batch in in_batches(opened, most=BATCH // 8 if self.clips else BATCH):
             answers = self._answers([item for item in batch if isinstance(item, Item)])
             for item in batch:
                 if isinstance(item, Failure):
@@ -189,7 +180,7 @@ class Predictor:
         if frames is None:
             return Score(item.path, float(value))
         known = tuple(map(float, frames[np.isfinite(frames)]))
-        return Score(item.path, float(value), frame_values=known, kind=self._model.family.FRAME_VALUES)
+        return Score(item.path, float(value), known, self._model.family.FRAME_VALUES)
 
 
 def _map(item: Item, value: Array, frames: Any) -> Map:

@@ -30,13 +30,17 @@ class Folder(Source):
     downloads: tuple[Download, ...] = ()
 
 
-def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_csv(path: Path, columns: list[str], *, strip: bool = False) -> pd.DataFrame:
     """Reads a table as text; its delimiter is the comma, semicolon or tab that its header has most of.
 
-    An empty field is missing; words such as NA or None are text.
+    An empty field is missing; words such as NA or None are text. Of other columns than the named ones, a second
+    of the same name is left out.
+
+    Args:
+        strip: whether spaces around names and fields do not count.
 
     Raises:
-        DataError: the file is not there, is no such table, or lacks one of `columns`.
+        DataError: the file is not there, is no such table, or has one of `columns` not at all or twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -54,25 +58,36 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     uneven = [str(i) for i, row in enumerate(body, start=2) if len(row) != len(header)]
     if uneven:
         raise DataError(f"{path}: {len(header)} columns, but not in rows {', '.join(uneven[:10])}")
+    if strip:
+        header, body = [name.strip() for name in header], [[field.strip() for field in row] for row in body]
     missing = [name for name in columns if name not in header]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(header)}")
-    return pd.DataFrame([[field or None for field in row] for row in body], columns=header, dtype="string")
+    twice = [name for name in dict.fromkeys(columns) if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: more than one column is called {', '.join(twice)}; which one counts?")
+    table = pd.DataFrame([[field or None for field in row] for row in body], columns=header, dtype="string")
+    return table.loc[:, ~table.columns.duplicated()]
 
 
 def counts(column: pd.Series, *, of: Path) -> pd.Series:
     """A text column as counts (missing ones NaN).
 
     Raises:
-        DataError: some entries are no whole numbers; it shows them.
+        DataError: some entries are no whole numbers, or have a separator before three digits (1,000 or 1.000:
+            a thousand, or one?); it shows them.
     """
     found = _parsed(column)
-    wrong = column[column.notna() & (found % 1 != 0)]
-    if len(wrong):
-        shown = ", ".join(map(repr, wrong.head(5)))
-        raise DataError(
-            f"{of}: column {column.name} has {len(wrong)} entries that are no whole numbers, such as {shown}"
-        )
+    doubtful = column.str.fullmatch(r"\s*[-+]?[1-9]\d{0,2}([.,]\d{3})+\s*").fillna(False)
+    for wrong, why in (
+        (column[doubtful], "could be thousands or fractions: write them without a separator"),
+        (column[column.notna() & (found % 1 != 0)], "are no whole numbers"),
+    ):
+        if len(wrong):
+            shown = ", ".join(map(repr, wrong.head(5)))
+            raise DataError(
+                f"{of}: column {column.name} has {len(wrong)} entries that {why}, such as {shown}"
+            )
     return found
 
 
@@ -83,6 +98,16 @@ def scores(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     problems = pd.Series(pd.NA, index=column.index, dtype="string")
     problems[wrong] = "score " + column[wrong].map(repr) + " is no number"
     return found, problems
+
+
+def shown(name: str) -> str:
+    """A file's name as text that can be written; bytes that are not UTF-8 are shown as such (\\xff)."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with a file's name that is listed, not written in a table."""
+    return None if shown(name) == name else "the name of the file is not UTF-8; rename it"
 
 
 def file_columns(path: pd.Series, problem: pd.Series, *, root: Path, table: str) -> dict[str, Any]:

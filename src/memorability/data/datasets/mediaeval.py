@@ -16,7 +16,16 @@ from pathlib import Path
 import pandas as pd
 
 from memorability.core.errors import DataError, listing
-from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
+from memorability.core.settings import Name
+from memorability.data.datasets.common import (
+    Folder,
+    counts,
+    file_columns,
+    name_problem,
+    read_csv,
+    scores,
+    shown,
+)
 
 ACCESS = (
     "MediaEval 2018's clips are handed out on request, see "
@@ -38,7 +47,7 @@ class Params(Folder):
     truth: str = "ground-truth.csv"
     sources: str = "sources"
     captions: str | None = "captions.txt"
-    features: tuple[str, ...] = ()
+    features: tuple[Name, ...] = ()
     features_root: str = "features"
 
 
@@ -71,7 +80,9 @@ def read_layout(
         DataError: the table or the captions are missing, or lines of them cannot be read.
     """
     table = root / truth
-    raw = _stripped(table)
+    columns = ["video", *(f"{term}_memorability" for term in TERMS.values())]
+    columns += [f"nb_{term}_annotations" for term in TERMS.values()]
+    raw = read_csv(table, columns, strip=True)  # some copies have spaces around names and fields
     parsed = {name: scores(raw[f"{term}_memorability"]) for name, term in TERMS.items()}
     problems = pd.Series(pd.NA, index=raw.index, dtype="string")
     for name, term in TERMS.items():
@@ -139,19 +150,6 @@ def _feature_files(folder: Path, stems: set[str]) -> dict[str, list[tuple[int, P
     return {stem: sorted(files) for stem, files in found.items()}
 
 
-def _stripped(table: Path) -> pd.DataFrame:
-    """The table as text without the spaces around names and fields, which some copies have."""
-    raw = read_csv(table, [])
-    raw.columns = raw.columns.str.strip()
-    columns = ["video", *(f"{term}_memorability" for term in TERMS.values())]
-    columns += [f"nb_{term}_annotations" for term in TERMS.values()]
-    missing = [name for name in columns if name not in raw]
-    if missing:
-        raise DataError(f"{table}: no column {', '.join(missing)}; it has {', '.join(map(str, raw))}")
-    fields = {name: raw[name].str.strip() for name in columns}
-    return pd.DataFrame({name: field.mask(field.eq("")) for name, field in fields.items()})
-
-
 def _unlabelled(root: Path, sources: str, known: set[str]) -> pd.DataFrame:
     """The clips that the table does not know, in the order of the numbers in their names."""
     suffixes = {SUFFIX, *(Path(name).suffix for name in known)} - {""}
@@ -161,8 +159,9 @@ def _unlabelled(root: Path, sources: str, known: set[str]) -> pd.DataFrame:
     names = sorted(set(clips) - known, key=_natural)
     return pd.DataFrame(
         {
-            "path": pd.array([f"{sources}/{name}" for name in names], dtype="string"),
+            "path": pd.array([f"{sources}/{shown(name)}" for name in names], dtype="string"),
             "file": [folder / name for name in names],
+            "problem": pd.array([name_problem(name) for name in names], dtype="string"),
             "split": pd.array(["unlabelled"] * len(names), dtype="string"),
         }
     )

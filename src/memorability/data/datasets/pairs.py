@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +11,9 @@ import pandas as pd
 from pydantic import model_validator
 
 from memorability.core.errors import DataError
-from memorability.data.datasets.common import Folder
+from memorability.data.datasets.common import Folder, name_problem, shown
 from memorability.media.pictures import SUFFIXES
+from memorability.media.scan import kind
 
 ACCESS = "Put the pictures in images/ and their maps in maps/ there, or name another folder."
 
@@ -64,41 +66,66 @@ def read_layout(params: Folders, *, channels: int) -> pd.DataFrame:
         DataError: a folder is not there, or holds no picture.
     """
     pictures, maps = params.root / params.pictures, params.root / params.maps
-    shown = _by_name(pictures, "pictures", apart=maps, strip=params.strip)
+    seen = _by_name(pictures, "pictures", apart=maps, strip=params.strip)
     marked = _by_name(maps, "maps", apart=pictures, strip=params.strip)
     rows: list[dict[str, Any]] = []
-    for name in sorted(shown.keys() | marked.keys()):
-        ours, theirs = shown.get(name, []), marked.get(name, [])
+    for name in sorted(seen.keys() | marked.keys()):
+        ours, theirs = seen.get(name, []), marked.get(name, [])
         problem = None
-        for files, kind, folder in ((ours, "picture", params.pictures), (theirs, "map", params.maps)):
+        for files, which, folder in ((ours, "picture", params.pictures), (theirs, "map", params.maps)):
             if not files:
-                problem = f"no {kind}: nothing in {folder}/ is called {name}"
+                problem = f"no {which}: nothing in {folder}/ is called {name}"
             elif len(files) > 1 and problem is None:
                 listed = ", ".join(file.relative_to(params.root).as_posix() for file in files)
-                problem = f"{len(files)} {kind}s are called {name}: {listed}"
+                problem = f"{len(files)} {which}s are called {name}: {listed}"
         category = name.split("/")[0] if "/" in name else None
         for file in ours or theirs:
             path = file.relative_to(params.root).as_posix()
-            partner = str(theirs[0]) if problem is None else None
+            wrong = name_problem(path) or problem
             rows.append(
-                {"path": path, "file": file, "category": category, "map_file": partner, "problem": problem}
+                {
+                    "path": shown(path),
+                    "file": file,
+                    "category": None if category is None else shown(category),
+                    "map_file": str(theirs[0]) if wrong is None else None,
+                    "problem": None if wrong is None else shown(wrong),
+                }
             )
     texts = dict.fromkeys(("path", "category", "map_file", "problem"), "string")
     return pd.DataFrame(rows).astype(texts).assign(channels=channels).sort_values("path", ignore_index=True)
 
 
 def _by_name(folder: Path, key: str, *, apart: Path, strip: tuple[str, ...]) -> dict[str, list[Path]]:
-    """The pictures below a folder by name; one folder may lie in the other, whose files do not count."""
+    """The pictures below a folder by name; one folder may lie in the other, whose files do not count.
+
+    What is no picture, by its ending and its content, is counted and named.
+    """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; its setting `{key}` is the folder's name below root")
-    found = defaultdict(list)
+    found, others = defaultdict(list), list[Path]()
     for file in sorted(folder.rglob("*")):
         within = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in within.parts)  # such as macOS's ._NAME.jpg
         other = apart.is_relative_to(folder) and file.is_relative_to(apart)
-        if file.suffix.lower() in SUFFIXES and file.is_file() and not hidden and not other:
+        if hidden or other or not file.is_file():
+            continue
+        if file.suffix.lower() not in SUFFIXES and not _is_picture(file):
+            others.append(within)
+        else:
             end = next((end for end in strip if within.stem.endswith(end) and within.stem != end), "")
             found[within.with_name(within.stem.removesuffix(end)).as_posix()].append(file)
     if not found:
         raise DataError(f"{folder}: no picture in this folder; valid endings are {', '.join(SUFFIXES)}")
+    if others:
+        print(
+            f"warning: {folder}: {len(others)} files are no pictures, such as {others[0]!s:.200}",
+            file=sys.stderr,
+        )
     return found
+
+
+def _is_picture(file: Path) -> bool:
+    try:
+        return kind(file) == "picture"
+    except (OSError, DataError):
+        return False

@@ -23,18 +23,3 @@ def ranking(wins: np.ndarray) -> np.ndarray:
     [1.0, 0.0, 0.5]
     """
     return (rankdata(wins) - 1) / max(1, len(wins) - 1) if len(wins) > 1 else np.full(len(wins), 0.5)
-
-
-def components(wins: np.ndarray) -> list[int]:
-    """The sizes of the strong components, from the last of the order to the first.
-
-    The k with fewest wins are a union of components where their wins sum to k (k - 1) / 2, that is,
-    where they have won against each other alone.
-
-    >>> components(np.array([1, 1, 1, 3]))
-    [3, 1]
-    """
-    total = np.cumsum(np.sort(wins), dtype=float)  # of halves and wholes: exact
-    k = np.arange(1, len(wins) + 1)
-    ends = k[total == k * (k - 1) / 2]
-    return np.diff(ends, prepend=0).tolist()

@@ -1,0 +1,147 @@
+"""How far a number of a report may be from the committed one, on another processor.
+
+A number with a 95 % interval of its own (NAME_low, NAME_high) may differ by half the width of that interval, and so
+may both ends. Numbers without one follow the measures beside them, as `RULES` says. A name without a rule is an error:
+a measure that is added says here what it may differ by.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from statistics import NormalDist
+from typing import Any
+
+Numbers = Mapping[str, Any]  # of one model on one split, as its report has them
+Rule = Callable[[Numbers, str, re.Match[str]], float]
+
+ROUNDING = 2e-6  # reports have six digits
+WIDE = NormalDist().inv_cdf(0.975)  # standard errors to either side in a 95 % interval
+ENDS = ("_low", "_high", "_lowest", "_highest")  # of an interval; of a range over training seeds
+
+# Not judged, since something else that is judged decides them.
+EXCEPTIONS = {
+    r"p|p_holm": "follow from a difference and its interval; `better` says what came of them",
+    r"collapse\.outputs_lost_their_variety": "whether `variety` is under a threshold",
+    r"collapse\.discriminator_wins_from_epoch": "an epoch of a training; the maps that came of it are judged",
+    r"collapse\.text": "words for the rest of `collapse`",
+}
+
+
+class NoRule(Exception):
+    """A number that nothing here says how to judge."""
+
+
+def of_the_truth(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """Decided by data and split alone: equal, to rounding."""
+    return ROUNDING
+
+
+def of_a_mean(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """Half a 95 % interval of a mean over so many items, their spread taken to be that of the errors."""
+    items = int(match[1]) if match.groups() else numbers["n"]
+    return WIDE * math.sqrt(numbers["mse"] / items)
+
+
+def of_a_ratio_of_spreads(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """Likewise of a ratio of two standard deviations of normal values, each known to 1 / sqrt(2 n)."""
+    return WIDE * abs(numbers[name]) / math.sqrt(numbers["n"])
+
+
+def of_single_predictions(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """An extreme is one prediction, which is as far from where it should be as predictions are."""
+    return float(numbers["l1"])
+
+
+def of_a_count(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """Half a 95 % interval of a count among n; of none or all, 3 (the rule of three)."""
+    count, n = numbers[name], numbers["n"]
+    return max(3.0, WIDE * math.sqrt(count * (1 - count / n)))
+
+
+def of_channels(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """CC is the mean of those of the channels, so each varies by the root of their number more."""
+    channels = [key for key in numbers if key.startswith("cc_channel_") and numbers[key] is not None]
+    return half_width(numbers, "cc") * math.sqrt(len(channels))
+
+
+def of_a_distance(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """A squared distance of features: in proportion, as the squared error of the maps."""
+    return abs(numbers[name]) * half_width(numbers, "mse") / numbers["mse"]
+
+
+def like(measure: str) -> Rule:
+    """As a measure with an interval, in proportion where the number is a multiple of it."""
+
+    def rule(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+        return half_width(numbers, measure)
+
+    return rule
+
+
+def multiple_of(measure: str) -> Rule:
+    """A number that is a multiple of a measure with an interval."""
+
+    def rule(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+        return half_width(numbers, measure) * abs(numbers[name] / numbers[measure])
+
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    r"n|seeds|true_low|true_high|maps_without_cc": of_the_truth,
+    r"split_half|reliability|attainable": of_the_truth,
+    r"(?:top|bottom)_(\d+)": of_a_mean,
+    r"wasserstein": of_a_mean,
+    r"sd_ratio|variety": of_a_ratio_of_spreads,
+    r"predicted_low|predicted_high": of_single_predictions,
+    r"maps_predicted_flat": of_a_count,
+    r"spearman_within_category": like("spearman"),
+    r"spearman_of_attainable": multiple_of("spearman"),
+    r"l1_on_-1_to_1": multiple_of("l1"),
+    r"cc_channel_\d+": of_channels,
+    r"fid_.+": of_a_distance,
+}
+
+
+def half_width(numbers: Numbers, name: str) -> float:
+    """Of the interval of a measure; infinite where there are too few rows for one."""
+    low, high = numbers[f"{name}_low"], numbers[f"{name}_high"]
+    return math.inf if low is None or high is None else (high - low) / 2
+
+
+def tolerance(name: str, numbers: Numbers) -> float:
+    """What a number may differ by, given all numbers of its model and split as they are committed.
+
+    Raises:
+        NoRule: nothing says how to judge it.
+    """
+    if f"{name}_low" in numbers and f"{name}_high" in numbers:
+        return half_width(numbers, name)
+    for end in ENDS:
+        base = name.removesuffix(end)
+        if base != name and base in numbers:
+            return tolerance(base, numbers)
+    for pattern, rule in RULES.items():
+        if match := re.fullmatch(pattern, name):
+            return rule(numbers, name, match)
+    raise NoRule(name)
+
+
+def excepted(name: str) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in EXCEPTIONS)
+
+
+def may_turn(difference: float, low: float | None, high: float | None, *, comparisons: int = 1) -> bool:
+    """Whether a verdict may be another one: the interval that decided it has an end nearer to 0 than the tolerance.
+
+    Args:
+        low, high: the 95 % interval of the difference, None of too few rows.
+        comparisons: made at once; what decided is then the interval widened for their number.
+    """
+    if low is None or high is None:
+        return True
+    error = (high - low) / 2 / WIDE
+    widened = NormalDist().inv_cdf(1 - 0.025 / comparisons) * error
+    return abs(difference) - widened <= (high - low) / 2

@@ -1,0 +1,23 @@
+"""plan: checks all of params.yaml, and says which code each stage runs and which models each track has: data/plan.
+
+It also makes models/none, which models and features depend on that contain no network.
+"""
+
+from memorability.core import layout
+from memorability.core.files import staged_folder, write_json, write_text
+from memorability.experiments.plan import plan
+from memorability.params import Params
+from pipeline.common import run
+
+
+def main(params: Params) -> None:
+    params.check()
+    with staged_folder(layout.PLAN) as folder:
+        for name, text in plan(params).items():
+            write_text(folder / name, text)
+    with staged_folder(layout.MODELS / "none") as folder:
+        write_json(folder / "config.json", {})
+
+
+if __name__ == "__main__":
+    run("plan", main)

@@ -1,0 +1,205 @@
+"""Each kind of file goes to its model, what is left out is counted, and one bad path costs no other score."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+from small_models import board, save, split
+
+from memorability.core.errors import DataError
+from memorability.predict import report
+from memorability.predict.choice import Project
+from memorability.predict.scoring import score
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """The bytes of a clip of two seconds."""
+    path = tmp_path_factory.mktemp("clip") / "clip.webm"
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=5:duration=2", "-c:v", "libvpx"]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *source, str(path)], check=True)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A model of pictures and one of clips, which averages the other's scores of frames."""
+    project = Project(tmp_path / "models", tmp_path / "metrics", tmp_path / "splits")
+    save(project, "pictures", "memnet")
+    save(project, "clips", "frame_average", "videos", settings={"backbone": "pictures"})
+    board(project, "images", "score", pictures=0.6)
+    board(project, "videos", "short_term", clips=0.4)
+    split(project, "images", "memcat")
+    split(project, "videos", "mediaeval")
+    return project
+
+
+@pytest.fixture
+def folder(tmp_path, clip):
+    """Two pictures, one with a strange ending, two clips, notes, and what macOS leaves behind."""
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, kind in (("b.png", "PNG"), ("a.jfif", "JPEG"), ("._b.png", "PNG")):
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(folder / name, kind)
+    (folder / "sub" / "c.webm").write_bytes(clip)
+    (folder / "d").write_bytes(clip)
+    (folder / "notes.txt").write_text("notes")
+    return folder
+
+
+def scores(scored):
+    """The names of the files that each model has scored."""
+    return {choice.folder.name: [s.path.name for s in scores] for choice, scores in scored.by_model}
+
+
+def failures(scored):
+    return {failure.path.name: failure.reason for failure in scored.failures}
+
+
+def test_each_kind_goes_to_its_model_and_what_is_left_out_is_counted(project, folder):
+    scored = score([folder], project)
+    assert scores(scored) == {"pictures": ["a.jfif", "b.png"], "clips": ["d", "c.webm"]}
+    assert scored.failures == []
+    assert scored.left_out == f"not looked at: 1 of ending '.txt' (such as '{folder}/notes.txt')"
+    assert len(scored) == 4
+
+
+def test_a_named_model_takes_its_kind_and_the_other_is_left_out(project, folder):
+    scored = score([folder], project, model="clips")
+    assert scores(scored) == {"clips": ["d", "c.webm"]}
+    assert scored.left_out == (
+        f"not looked at: 2 for a model of pictures (such as '{folder}/a.jfif'); "
+        f"1 of ending '.txt' (such as '{folder}/notes.txt')"
+    )
+    assert scores(score([folder], project, model="pictures")) == {"pictures": ["a.jfif", "b.png"]}
+
+
+def test_a_named_file_of_another_kind_is_a_failure(project, folder):
+    scored = score([folder / "d", folder / "b.png", folder / "notes.txt"], project, model="pictures")
+    assert scores(scored) == {"pictures": ["b.png"]}
+    assert "not a picture" in failures(scored)["d"]
+    assert "not a picture" in failures(scored)["notes.txt"]
+    scored = score([folder / "notes.txt", folder / "b.png"], project)
+    assert failures(scored) == {
+        "notes.txt": f"{folder}/notes.txt: neither a picture nor a clip (of ending '.txt')"
+    }
+    assert scored.left_out is None
+
+
+def test_a_kind_without_a_model_costs_the_other_kind_nothing(project, folder):
+    project.board("videos", "short_term").unlink()
+    scored = score([folder], project)
+    assert scores(scored) == {"pictures": ["a.jfif", "b.png"]}
+    assert failures(scored).keys() == {"d", "c.webm"}
+    assert f"{folder}/d: no model to score it ({project.metrics}/videos/" in failures(scored)["d"]
+    with pytest.raises(DataError, match="no leaderboard to take the best model from"):
+        score([folder / "d"], project)
+
+
+@pytest.mark.parametrize("model", [None, "pictures"])
+def test_folders_without_any_item_are_named(project, tmp_path, model):
+    (tmp_path / "empty").mkdir()
+    scored = score([tmp_path / "empty"], project, model=model)
+    assert failures(scored).keys() == {"empty"}
+    assert "in this folder" in failures(scored)["empty"]
+
+
+@pytest.fixture
+def locked(folder, monkeypatch):
+    """A folder and a file of mode 000, for whoever runs the tests, root included."""
+    (folder / "locked").mkdir()
+    Image.new("RGB", (9, 9)).save(folder / "locked" / "in.png")
+    Image.new("RGB", (9, 9)).save(folder / "secret.png")
+    scandir, system_open = os.scandir, os.open
+
+    def refuse(path):
+        if str(path).endswith(("locked", "secret.png")):
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path=".": refuse(path) or scandir(path))
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: refuse(path) or system_open(path, *rest, **more)
+    )
+    return folder
+
+
+@pytest.mark.parametrize("model", [None, "pictures"])
+def test_what_may_not_be_read_is_a_failure_each(project, locked, model):
+    paths = [locked, locked / "locked", locked / "secret.png", locked / ("n" * 300), locked / "gone.png"]
+    scored = score(paths, project, model=model)
+    assert scores(scored)["pictures"] == ["a.jfif", "b.png"]
+    reasons = failures(scored)
+    assert reasons.keys() == {"locked", "secret.png", "n" * 300, "gone.png"}
+    assert reasons["locked"] == f"{locked}/locked: cannot be read (Permission denied)"
+    assert "Permission denied" in reasons["secret.png"]
+    assert "File name too long" in reasons["n" * 300]
+    assert "No such file" in reasons["gone.png"]
+
+
+# What is said
+
+
+def test_a_table_for_each_model_with_a_line_on_it(project, folder):
+    lines = report.score_table(score([folder], project)).splitlines()
+    width = len(f"{folder}/sub/c.webm")
+    assert lines[0] == "pictures: trained on memcat; rho 0.600 on validation"
+    assert lines[1].split() == ["path", "score"]
+    assert lines[2].startswith(f"{folder}/a.jfif  0.")
+    assert lines[4:6] == ["", "clips: trained on mediaeval; rho 0.400 on validation"]
+    assert lines[6] == f"{'path':{width}}  score"
+    assert len(lines) == 9
+
+
+def test_frames_are_shown_where_they_are_asked_for(project, folder):
+    scored = score([folder / "d"], project)
+    assert "score by frame:" not in report.score_table(scored)
+    values = report.score_table(scored, frames=True).split("score by frame: ")[1].split()
+    (row,) = report.score_rows(scored)
+    assert [float(value) for value in values] == [round(value, 3) for value in row["score_by_frame"]]
+    assert len(values) == 2
+
+
+def test_rows_for_json_say_what_the_model_is_worth(project, folder):
+    rows = report.score_rows(score([folder], project))
+    assert [Path(row["path"]).name for row in rows] == ["a.jfif", "b.png", "d", "c.webm"]
+    told = {
+        "model": "pictures",
+        "trained_on": ["memcat"],
+        "val_spearman": 0.6,
+        "fitted_on_val": False,
+        "warnings": [],
+    }
+    assert rows[0].items() >= told.items()
+    assert rows[0].keys() == {"path", "score", *told}
+
+
+def test_warnings_and_what_was_left_out_come_beside(project, folder):
+    split(project, "images", "demo")
+    board(project, "images", "score", gone=0.9, pictures=0.6)
+    scored = score([folder], project)
+    lines = report.notes([choice for choice, _ in scored.by_model], scored.left_out)
+    assert [line.split(":")[0] for line in lines] == ["warning", "passed over", "not looked at"]
+    assert "its scores mean nothing for photographs" in lines[0]
+
+
+def test_names_are_printed_in_one_line(project, folder):
+    (folder / "b.png").rename(folder / "two\nlines\x1b[31m.png")
+    (folder / "a.jfif").rename(folder / os.fsdecode(b"\xff.jfif"))
+    (folder / "bad\nname.png").write_bytes(b"broken")
+    scored = score([folder], project, model="pictures")
+    table = report.score_table(scored)
+    assert table.encode().count(b"\n") == 3
+    assert r"two\nlines\x1b[31m.png" in table
+    assert r"\xff.jfif" in table
+    with pytest.raises(
+        DataError, match=r"1 of 3 could not be scored:\n  .*/bad\\nname\.png: not a picture"
+    ) as caught:
+        report.check(scored.failures, of=len(scored), done="scored")
+    assert str(caught.value).count("\n") == 1
