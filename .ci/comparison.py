@@ -54,29 +54,24 @@ class Comparison:
         folders = [path for path in paths if path.count("/") == 2 and path.endswith(".json")]
         self._reports = {Path(p).stem: json.loads(old(p)) for p in folders if "." not in Path(p).stem}
         boards = [rows(old(path)) for path in paths if path.endswith(".leaderboard.csv")]
+        self._kinds: dict[str, Callable[[str], None]] = {
+            **{".people.json": self._people, ".leaderboard.csv": self._board, ".seeds.csv": self._board},
+            **{".pairs.csv": self._pairs, ".items.csv": self._items},
+        }
         self._trained_on = {row["model"]: row["trained_on"] for board in boards for row in board.values()}
 
-    def run(self) -> Comparison:
-        kinds: dict[str, Callable[[str], None]] = {
-            ".people.json": self._people,
-            ".leaderboard.csv": self._board,
-            ".seeds.csv": self._board,
-            ".pairs.csv": self._pairs,
-            ".items.csv": self._items,
-        }
-        for path in self.paths:
-            suffix = "".join(Path(path).suffixes)
-            if path.endswith((".txt", MACHINE)):
-                continue  # a board's words are of numbers that are judged
-            if path.count("/") == 1:
-                self._summary(path)
-            elif suffix == ".json":
-                self._report(path)
-            elif suffix in kinds:
-                kinds[suffix](path)
-            else:
-                self.problems.append(f"{path}: nothing says how to judge such a file")
-        return self
+    def judge(self, path: str) -> None:
+        """Judges one file; a board's words are of numbers that other files have."""
+        name = Path(path).name
+        kind = next((kind for kind in self._kinds if name.endswith(kind)), None)
+        if path.count("/") == 1:
+            self._summary(path)
+        elif kind is not None:
+            self._kinds[kind](path)
+        elif name.endswith(".json") and name != MACHINE:
+            self._report(path)
+        elif name != MACHINE and not name.endswith(".txt"):
+            self.problems.append(f"{path}: nothing says how to judge such a file")
 
     def _summary(self, path: str) -> None:
         """metrics/TRACK.json: model -> SPLIT_MEASURE -> number, and what people reach."""

@@ -118,14 +118,14 @@ def tolerance(name: str, numbers: Numbers) -> float:
         NoRule: nothing says how to judge it.
     """
     if f"{name}_low" in numbers and f"{name}_high" in numbers:
-        return half_width(numbers, name)
+        return max(ROUNDING, half_width(numbers, name))
     for end in ENDS:
         base = name.removesuffix(end)
         if base != name and base in numbers:
             return tolerance(base, numbers)
     for pattern, rule in RULES.items():
         if match := re.fullmatch(pattern, name):
-            return rule(numbers, name, match)
+            return max(ROUNDING, rule(numbers, name, match))
     raise NoRule(name)
 
 

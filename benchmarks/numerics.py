@@ -50,7 +50,9 @@ def measure(threads: int, kinds: Sequence[str]) -> Results:
 def in_child(setting: str, threads: int, kinds: Sequence[str]) -> Results:
     """The same in a process of its own, with kernels by name of the setting."""
     command = [sys.executable, __file__, "--here", str(threads), *kinds]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | SETTINGS[setting]
+    # Threads that wait must not count as work, as they would where other processes hold them up.
+    quiet = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | quiet | SETTINGS[setting]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(done.returncode)  # it has said why

@@ -1,6 +1,6 @@
 """evaluate@TRACK: all models of a track by their predictions alone: reports, boards, comparisons and figures."""
 
-from memorability.core import layout, runtime
+from memorability.core import kernels, layout, runtime
 from memorability.core.files import staged_folder, write_json
 from memorability.data import tables
 from memorability.data.tables import Track
@@ -31,7 +31,11 @@ def main(params: Params, track: Track) -> None:
             to=Folders(metrics, figures, plots),
         )
         summary, boards = evaluation.run(contenders, tables.read(layout.split_table(track)))
-        machine = {"processor": runtime.processor(), "threads": params.threads}
+        machine = {
+            "processor": runtime.processor(),
+            "threads": params.threads,
+            "kernels": kernels.setting(),
+        }
         write_json(metrics / "processor.json", machine)
     write_json(layout.METRICS / f"{track}.json", summary)
     print(boards)

@@ -6,8 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-import repository
+from memorability.core import kernels
+
+kernels.pin()  # as stages do, before anything imports NumPy
+
+import pytest  # noqa: E402
+import repository  # noqa: E402
 
 
 def _torch_as_at_first() -> None:

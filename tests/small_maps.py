@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from memorability.data import tables
 from memorability.data.shards import ShardWriter
-from memorability.evaluation.map_evaluation import Judged
-from memorability.media import maps
+from memorability.evaluation import Judged, maps
 
 SIZE = 16
 SPLITS = ("train",) * 6 + ("val",) * 8 + ("test",) * 12
@@ -42,13 +39,13 @@ CLOSED_FORM = pd.DataFrame({"epoch": [0], "val_l1": [0.09], "val_cc": [0.3]})
 def blocks(n: int = len(SPLITS), *, channels: int = 3, size: int = SIZE, seed: int = 0) -> np.ndarray:
     """Maps of a few rectangles that lie on each other, uint8; a third channel is empty, as in VISCHEMA's."""
     rng = np.random.default_rng(seed)
-    found = np.zeros((n, channels, size, size), np.uint8)
+    made = np.zeros((n, channels, size, size), np.uint8)
     for row in range(n):
         for channel in range(min(channels, 2)):
             for _ in range(5):
                 x, y = rng.integers(0, size - 4, 2)
-                found[row, channel, y : y + 4, x : x + 6] += 20
-    return found
+                made[row, channel, y : y + 4, x : x + 6] += 20
+    return made
 
 
 def blurred(truth: np.ndarray, sigma: float) -> np.ndarray:
@@ -70,10 +67,6 @@ def judged(sigma: float = 1.0, *, channels: int = 3) -> Judged:
     return Judged(rows(), truth, blurred(truth, sigma))
 
 
-def picture(place: int) -> Image.Image:
-    return Image.new("RGB", (40, 30), (20 * place % 256, 80, 120))
-
-
 def png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "png")
@@ -83,33 +76,22 @@ def png(image: Image.Image) -> bytes:
 def write_raw(folder: Path, truth: np.ndarray, table: pd.DataFrame) -> pd.DataFrame:
     """Pictures and maps in the layout of a raw track; returns the rows as a split table."""
     folder.mkdir(parents=True)
-    places: dict[str, list[Any]] = {"pictures": [], "maps": []}
+    members: dict[str, list[Any]] = {"pictures": [], "maps": []}
     with ShardWriter(folder, prefix="pictures") as pictures, ShardWriter(folder, prefix="maps") as drawn:
         for number, name in enumerate(table["id"]):
-            places["pictures"].append(pictures.add(name, png(picture(number)))._asdict())
+            picture = Image.new("RGB", (40, 30), (20 * number % 256, 80, 120))
+            members["pictures"].append(pictures.add(name, png(picture))._asdict())
             values = truth[number].transpose(1, 2, 0)
             image = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
-            places["maps"].append(drawn.add(name, png(image))._asdict())
+            members["maps"].append(drawn.add(name, png(image))._asdict())
     beside = pd.DataFrame({"id": table["id"], "channels": truth.shape[1]})
-    tables.write(beside.join(pd.DataFrame(places["maps"])), folder / "maps.csv")
-    return table.assign(map="a hash").join(pd.DataFrame(places["pictures"]))
+    tables.write(beside.join(pd.DataFrame(members["maps"])), folder / "maps.csv")
+    return table.assign(map="a hash").join(pd.DataFrame(members["pictures"]))
 
 
-def write_model(path: Path, table: pd.DataFrame, predicted: np.ndarray) -> None:
-    """Predictions, in an order that is not the split table's."""
-    maps.write_predictions(table[["id", "split"]][::-1], predicted[::-1], path)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the stages ask of params."""
-
-    models: dict[str, str]  # name -> family
-    seed: int = 0
-    threads: int = 1
-    evaluate: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(bootstrap=100, halves=1, map_size=SIZE, fid="none")
-    )
-
-    def head(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(family=self.models[name], track="maps", target="map", level=0)
+def write_model(
+    folder: Path, table: pd.DataFrame, predicted: np.ndarray, history: pd.DataFrame = CLOSED_FORM
+) -> None:
+    """Predictions of all rows, in an order that is not the split table's, and a history."""
+    maps.write(folder, table, np.arange(len(table))[::-1], predicted[::-1], {})
+    tables.write(history, folder / "history.csv")

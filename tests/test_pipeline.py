@@ -1,22 +1,43 @@
-"""The whole road on a tiny demo, with DVC, in a clone of its own: run, no-op, experiment."""
+"""The whole road on a tiny demo, with DVC, in a clone of its own: run, no-op, edits, experiments, own pictures."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
-from repository import MODELS, copy, ran, run
+from repository import ENSEMBLE, MODELS, ON_BOARD, commit, copy, edit_params, memorability, ran, run
 from safetensors.numpy import load_file
 
+from memorability.core import layout
 from memorability.data.tables import TARGETS
 
-MEMBERS = ("ridge_short", "time_distributed_short")
-NOT_IN_GIT = ("raw", "frames", "features", "predictions", "history")
+NOT_IN_GIT = ("data/raw", "data/frames", "data/features", "data/predictions", "data/plan", "models/")
+TRAINED = {"train@resmem", "train@pix2pix"}  # by gradients
+TRAIN = {f"train@{name}" for names in MODELS.values() for name in names}
+BY_TRACK = {stage: {f"{stage}@{track}" for track in TARGETS} for stage in ("acquire", "evaluate")}
+FEATURES = {f"features@{name}" for name in ("demo_images", "demo_videos", "demo_maps_places")}
+# What `dvc status` says in one process, after each of some edits of params.yaml, without that of another.
+STATUS = """
+import json, sys
+from pathlib import Path
+from dvc.repo import Repo
+
+params = Path("params.yaml")
+kept, found = params.read_text(), {}
+for name, text in json.loads(Path(sys.argv[1]).read_text()).items():
+    params.write_text(text)
+    found[name] = sorted(Repo().status())
+params.write_text(kept)
+print(json.dumps(found))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,108 +46,261 @@ def clone(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy(road, tmp_path_factory.mktemp("pipeline") / "clone")
 
 
+@pytest.fixture
+def changing(clone: Path) -> Iterator[Path]:
+    """The same, put back as it was committed after a test that changes it."""
+    yield clone
+    run(clone, "git", "checkout", "-q", ".")
+    run(clone, "dvc", "checkout", "-q")
+
+
+def of(clone: Path, track: str, name: str) -> Path:
+    """The folder of a model's predictions."""
+    return clone / layout.predictions(track, name, ensemble=name == ENSEMBLE)
+
+
+# What one `dvc repro` leaves
+
+
 def test_every_model_has_its_outputs(clone: Path) -> None:
-    for track, name in ((track, name) for track, names in MODELS.items() for name in names):
+    for track, name in ((track, name) for track, names in ON_BOARD.items() for name in names):
         assert (clone / "models" / name / "model.safetensors").is_file()
-        assert (clone / f"plots/figures/{track}/{name}/density.pdf").is_file()
+        files = {"predictions.csv", "history.csv"} | ({"maps.npy"} if track == "maps" else set())
+        assert {path.name for path in of(clone, track, name).iterdir()} == files
+        assert list((clone / "plots/figures" / track / name).iterdir())
         report = json.loads((clone / f"metrics/{track}/{name}.json").read_text())
         assert tuple(report) == TARGETS[track]
         assert all({"train", "val", "test"} <= set(splits) for splits in report.values())
     assert json.loads((clone / "metrics/images/mean.json").read_text())["score"]["test"]["spearman"] is None
 
 
-def test_every_target_has_a_leaderboard_of_all_models_of_its_track(clone: Path) -> None:
+def test_every_target_has_a_board_of_all_models_of_its_track(clone: Path) -> None:
     for track, targets in TARGETS.items():
-        summary = json.loads((clone / f"metrics/{track}.json").read_text())
+        assert set(ON_BOARD[track]) <= set(json.loads((clone / f"metrics/{track}.json").read_text()))
         for target in targets:
-            board = (clone / f"metrics/compare/{track}/{target}.leaderboard.csv").read_text().splitlines()
-            assert {line.split(",")[0] for line in board[1:]} == set(MODELS[track])
-            assert (clone / f"plots/figures/compare/{track}/{target}/models.png").is_file()
-            named = track if len(targets) == 1 else f"{track}.{target}"
-            measure = "test_cc" if track == "maps" else "test_spearman"
-            assert all(f"{named}.{name}.{measure}" in summary for name in MODELS[track])
+            board = pd.read_csv(clone / f"metrics/{track}/{target}.leaderboard.csv")
+            assert set(board["model"]) == set(ON_BOARD[track])
+            assert (clone / f"metrics/{track}/{target}.txt").is_file()
+            assert list((clone / "plots/figures" / track / target).iterdir())
 
 
-def test_a_model_of_level_1_has_the_predictions_of_its_members(clone: Path) -> None:
-    level = clone / "data/predictions/videos"
-    assert {path.stem for path in (level / "1").iterdir()} == {"ensemble_short"}
-    assert {path.stem for path in (level / "0").iterdir()} == set(MODELS["videos"]) - {"ensemble_short"}
-    weight = load_file(clone / "models/ensemble_short/model.safetensors")["weight"]
-    members = [pd.read_csv(level / "0" / name / "predictions.csv")["prediction"] for name in MEMBERS]
-    found = pd.read_csv(level / "1" / "ensemble_short" / "predictions.csv")["prediction"]
-    np.testing.assert_allclose(found, np.stack(members, axis=1) @ weight)
+def test_an_ensemble_has_the_predictions_of_its_members(clone: Path) -> None:
+    weight = load_file(clone / f"models/{ENSEMBLE}/model.safetensors")["weight"]
+    tables = [pd.read_csv(of(clone, "videos", name) / "predictions.csv") for name in MODELS["videos"]]
+    members = np.stack([table["prediction"] for table in tables], axis=1)
+    found = pd.read_csv(of(clone, "videos", ENSEMBLE) / "predictions.csv")["prediction"]
+    np.testing.assert_allclose(found, members @ weight)
+
+
+def unpacked(clone: Path, track: str, row: int, to: Path) -> pd.Series[Any]:
+    """Writes the file of a row of the raw index, as it was packed; returns the row."""
+    index: pd.Series[Any] = pd.read_csv(clone / f"data/raw/{track}/index.csv").iloc[row]
+    with (clone / f"data/raw/{track}" / index["shard"]).open("rb") as shard:
+        shard.seek(index["offset"])
+        to.write_bytes(shard.read(index["size"]))
+    return index
 
 
 def test_a_clip_is_scored_from_its_file(clone: Path, tmp_path: Path) -> None:
-    index = pd.read_csv(clone / "data/raw/videos/index.csv").iloc[5]
-    with (clone / "data/raw/videos" / index["shard"]).open("rb") as shard:
-        shard.seek(index["offset"])
-        (tmp_path / "clip.webm").write_bytes(shard.read(index["size"]))
-    command = (sys.executable, "-m", "memorability.cli", "predict", str(tmp_path / "clip.webm"), "--json")
-    (found,) = json.loads(run(clone, *command, "--model", "ensemble_short"))
-    table = pd.read_csv(clone / "data/predictions/videos/1/ensemble_short/predictions.csv").set_index("id")
+    index = unpacked(clone, "videos", 5, tmp_path / "clip.webm")
+    (found,) = json.loads(
+        memorability(clone, "predict", str(tmp_path / "clip.webm"), "--json", "--model", ENSEMBLE)
+    )
+    table = pd.read_csv(of(clone, "videos", ENSEMBLE) / "predictions.csv").set_index("id")
     assert found["score"] == pytest.approx(table["prediction"][index["id"]], abs=1e-5)
 
 
 def test_a_picture_has_a_map_from_its_file(clone: Path, tmp_path: Path) -> None:
-    index = pd.read_csv(clone / "data/raw/maps/index.csv").iloc[3]
-    with (clone / "data/raw/maps" / index["shard"]).open("rb") as shard:
-        shard.seek(index["offset"])
-        (tmp_path / "photo.jpg").write_bytes(shard.read(index["size"]))
-    out = tmp_path / "map.png"
-    command = (sys.executable, "-m", "memorability.cli", "predict", "--map", str(tmp_path / "photo.jpg"))
-    run(clone, *command, "-o", str(out), "--model", "pix2pix")
+    index, out = unpacked(clone, "maps", 3, tmp_path / "photo.jpg"), tmp_path / "map.png"
+    memorability(clone, "predict", "--map", str(tmp_path / "photo.jpg"), "-o", str(out), "--model", "pix2pix")
     with Image.open(out) as found:
         assert (found.mode, found.size) == ("RGB", (index["width"], index["height"]))
-
-
-def test_an_ablation_trains_and_compares_its_variants(clone: Path) -> None:
-    command = (sys.executable, "-m", "memorability.cli", "ablate")
-    run(clone, *command, "verdict")
-    to = clone / "metrics/ablations/verdict"
-    board = pd.read_csv(to / "map.leaderboard.csv").set_index("model")
-    assert set(board.index) == {"patch", "scalar"}
-    trained = pd.read_csv(clone / "metrics/compare/maps/map.leaderboard.csv").set_index("model")
-    assert board["test_cc"]["patch"] == trained["test_cc"]["pix2pix"]  # as its model's stage trains it
-    assert (clone / "plots/figures/ablations/verdict/l1.png").is_file()
-    assert not (clone / ".states/ablate-verdict").exists()
-    assert "no such ablation; params.yaml has verdict" in run(clone, *command, "skips", check=False)
-    run(clone, "git", "clean", "-qfd", "metrics/ablations")
 
 
 def test_git_holds_metrics_and_no_data(clone: Path) -> None:
     files = run(clone, "git", "ls-files").splitlines()
     assert {f"metrics/{track}.json" for track in TARGETS} <= set(files)
     assert {f"data/splits/{track}.ids.csv" for track in TARGETS} <= set(files)
-    assert not [f for f in files if f.startswith(tuple(f"data/{name}" for name in NOT_IN_GIT))]
-    assert [f for f in files if f.startswith("models/")] == ["models/none/config.json"]
-    assert max((clone / f).stat().st_size for f in files) < 2**20
+    assert [file for file in files if file.startswith(NOT_IN_GIT)] == []
+    assert max((clone / file).stat().st_size for file in files) < 2**20
 
 
-def test_running_again_does_nothing(clone: Path) -> None:
+def test_running_again_does_nothing_though_python_has_cached_the_code(clone: Path) -> None:
+    assert list((clone / "src").rglob("__pycache__/*.pyc"))
     assert "Running stage" not in run(clone, "dvc", "repro")
 
 
-def test_an_experiment_overrides_every_learning_rate_at_top_level(clone: Path) -> None:
-    trained = ("resmem", "time_distributed_short")
-    stages = [f"train@{name}" for name in trained]
-    output = run(clone, "dvc", "exp", "run", "-S", "lr=0.00003", "--name", "slow", *stages)
-    assert set(ran(output)) == set(stages)
-    for name in trained:
-        history = pd.read_csv(clone / f"data/history/{name}/history.csv")
-        assert history["lr"][0] == pytest.approx(3e-5)
-    shown = run(clone, "dvc", "exp", "show", "--csv")
-    assert "slow" in shown
-    run(clone, "git", "checkout", "-q", ".")
-    run(clone, "dvc", "checkout", "-q")
+# What goes stale
 
 
-def test_an_unknown_key_stops_a_stage_before_it_writes(clone: Path) -> None:
-    params = clone / "params.yaml"
-    kept = params.read_text()
-    params.write_text(kept.replace("epochs: 2", "epoks: 2"))
-    output = run(clone, "dvc", "repro", "train@resmem", check=False)
-    params.write_text(kept)
-    assert "models.resmem.epoks: unknown key" in output
-    run(clone, "dvc", "checkout", "-q")
-    assert (clone / "models/resmem/model.safetensors").is_file()
+def test_a_param_of_each_kind_of_block_makes_its_own_stage_stale(clone: Path, tmp_path: Path) -> None:
+    changes: dict[str, tuple[Any, set[str]]] = {
+        "acquire__images__demo__responses": (79, {"acquire@images"}),
+        "frames__demo_videos__quality": (3, {"frames@demo_videos"}),
+        "split__maps__val": (0.2, {"split@maps"}),
+        "backbones__demo_resnet18__demo__epochs": (2, {"backbones@demo_resnet18"}),
+        "features__demo_maps_places__pixels": (72, {"features@demo_maps_places"}),
+        "models__ridge__alphas": ([3.0], {"train@ridge"}),
+        "models__pix2pix__pixels": (96, {"train@pix2pix"}),
+        "models__pix2pix__discriminator__width": (8, {"train@pix2pix"}),
+        "ensembles__ensemble_short__weights": ("equal", {f"ensemble@{ENSEMBLE}"}),
+        "evaluate__maps__halves": (6, {"evaluate@maps"}),
+        "lr": (0.01, TRAIN),
+        "threads": (
+            1,
+            {"backbones@demo_resnet18", f"ensemble@{ENSEMBLE}"} | FEATURES | TRAIN | BY_TRACK["evaluate"],
+        ),
+        "seed": (1, {"backbones@demo_resnet18"} | BY_TRACK["acquire"] | TRAIN | BY_TRACK["evaluate"]),
+    }
+    kept, texts = (clone / "params.yaml").read_text(), {}
+    for name, (value, _) in changes.items():
+        edit_params(clone, **{name: value})
+        texts[name] = (clone / "params.yaml").read_text()
+        (clone / "params.yaml").write_text(kept)
+    edits = tmp_path / "edits.json"
+    edits.write_text(json.dumps(texts))
+    found = json.loads(run(clone, sys.executable, "-c", STATUS, str(edits)).splitlines()[-1])
+    assert {name: set(stages) for name, stages in found.items()} == {
+        name: {"plan"} | stages for name, (_, stages) in changes.items()
+    }
+
+
+def test_the_edit_of_a_family_retrains_it_alone(changing: Path) -> None:
+    with (changing / "src/memorability/families/place_ridge.py").open("a") as stream:
+        stream.write("# another version\n")
+    assert ran(run(changing, "dvc", "repro")) == ["plan", "train@ridge_map"]
+
+
+def test_the_edit_of_a_figure_retrains_nothing(changing: Path) -> None:
+    with (changing / "src/memorability/evaluation/score_figures.py").open("a") as stream:
+        stream.write("# another version\n")
+    run(changing, "dvc", "repro", "plan")
+    stale = json.loads(run(changing, "dvc", "status", "--json"))
+    assert set(stale) == BY_TRACK["evaluate"]
+
+
+def test_a_model_that_params_do_not_name_is_gone_from_its_track(changing: Path) -> None:
+    edit_params(changing, models__resmem=None)
+    assert ran(run(changing, "dvc", "repro")) == ["plan", "evaluate@images"]
+    for left in ("metrics/images/resmem.json", "plots/figures/images/resmem"):
+        assert not (changing / left).exists()
+    assert "resmem" not in json.loads((changing / "metrics/images.json").read_text())
+    assert "resmem" not in memorability(changing, "leaderboard")
+
+
+# What stops before anything runs
+
+
+@pytest.mark.parametrize(
+    ("model", "block", "said"),
+    [
+        ("pix2pix", {"discriminator": {"widht": 4}}, "models.pix2pix.discriminator.widht: unknown key"),
+        ("pix2pix", {"epochs": "many"}, "models.pix2pix.epochs: received 'many'"),
+        ("../victim", {}, "'../victim' is no name"),
+        ("../external/mine", {}, "'../external/mine' is no name"),
+    ],
+)
+def test_a_wrong_block_stops_before_any_other_stage(
+    changing: Path, model: str, block: dict[str, Any], said: str
+) -> None:
+    kept = [changing / "victim" / "kept.txt", changing / "external" / "mine" / "kept.txt"]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("of the user")
+    models = yaml.safe_load((changing / "params.yaml").read_text())["models"]
+    edit_params(changing, **{f"models__{model}": models["pix2pix"] | block})
+    output = run(changing, "dvc", "repro", check=False)
+    assert said in output
+    assert ran(output) == ["plan"]
+    assert all(path.read_text() == "of the user" for path in kept)
+    for path in kept:
+        path.unlink()
+        path.parent.rmdir()
+
+
+@pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
+def test_names_on_the_command_line_lead_nowhere(clone: Path, command: str) -> None:
+    victim = clone.parent / "victim"
+    victim.mkdir(exist_ok=True)
+    (victim / "kept.txt").write_text("of the user")
+    before = sorted(path.name for path in clone.parent.iterdir())
+    for name in ("../victim", "../../../victim", str(victim)):
+        assert "ParamsError" in memorability(clone, command, name, check=False)
+    assert (victim / "kept.txt").read_text() == "of the user"
+    assert sorted(path.name for path in clone.parent.iterdir()) == before
+
+
+# Experiments
+
+
+def test_an_experiment_overrides_a_rate_and_reads_well(changing: Path) -> None:
+    output = run(changing, "dvc", "exp", "run", "-S", "lr=0.00003", "--name", "slow", "evaluate@images")
+    assert set(ran(output)) == {"plan", "train@resmem", "evaluate@images"}
+    assert pd.read_csv(of(changing, "images", "resmem") / "history.csv")["lr"][0] == pytest.approx(3e-5)
+    shown = run(changing, "dvc", "exp", "show", "--csv", "--no-pager").splitlines()
+    assert any("slow" in line for line in shown)
+    difference = run(changing, "dvc", "metrics", "diff").splitlines()
+    assert any("resmem" in line for line in difference)
+    assert len(difference) < 20
+    run(changing, "dvc", "plots", "diff", "HEAD", "--no-html", "-o", "dvc_plots")
+
+
+def test_experiments_in_a_folder_of_their_own_and_from_a_queue(changing: Path) -> None:
+    run(changing, "dvc", "exp", "run", "--temp", "-S", "lr=0.0003", "--name", "apart", "train@resmem")
+    run(changing, "dvc", "exp", "run", "--queue", "-S", "lr=0.0004", "--name", "queued", "train@resmem")
+    run(changing, "dvc", "exp", "run", "--run-all", "-j", "1")
+    listed = run(changing, "dvc", "exp", "list", "--name-only").split()
+    assert {"apart", "queued"} <= set(listed)
+
+
+# Commands of their own
+
+
+def test_an_ablation_trains_and_compares_its_variants(changing: Path) -> None:
+    scalar = {"discriminator": {"verdict": "scalar", "width": 4}}
+    asked = {"verdict": {"patch": {"model": "pix2pix"}, "scalar": {"model": "pix2pix", "change": scalar}}}
+    (changing / "ablations.yaml").write_text(yaml.safe_dump(asked))
+    memorability(changing, "ablate", "verdict")
+    board = pd.read_csv(changing / "metrics/ablations/verdict/map.leaderboard.csv").set_index("model")
+    assert set(board.index) == {"patch", "scalar"}
+    trained = pd.read_csv(changing / "metrics/maps/map.leaderboard.csv").set_index("model")
+    assert board["test_cc"]["patch"] == trained["test_cc"]["pix2pix"]  # as its model's stage trains it
+    assert not (changing / ".states/ablate-verdict").exists()
+    assert "no ablation 'skips'; valid: verdict" in memorability(changing, "ablate", "skips", check=False)
+
+
+# Own pictures
+
+
+def test_own_pictures_after_the_demo(road: Path, tmp_path: Path) -> None:
+    """Of a repository whose last commit has three tracks, one is used: nothing of the others is shown."""
+    clone, rng = copy(road, tmp_path / "clone"), np.random.default_rng(0)
+    own = clone / "external" / "mine"
+    own.mkdir(parents=True)
+    for number in range(30):
+        noise = rng.integers(0, 255, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((72, 72), Image.Resampling.BICUBIC).save(own / f"{number}.png")
+    table = pd.DataFrame({"picture": [f"{i}.png" for i in range(30)], "memorability": rng.random(30)})
+    table.to_csv(own / "scores.csv", index=False)
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    source = {"root": "external/mine", "csv": "scores.csv", "file": "picture", "score": "memorability"}
+    watched = {"watch": "external/mine/scores.csv", "datasets": ["table"], "table": source}
+    params |= {
+        "acquire": {"images": watched},
+        "frames": {},
+        "split": {"images": params["split"]["images"]},
+        "features": {"demo_images": params["features"]["demo_images"]},
+        "models": {name: params["models"][name] for name in ("mean", "ridge")},
+        "ensembles": {},
+        "evaluate": {"images": params["evaluate"]["images"]},
+    }
+    (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert not [stage for stage in ran(run(clone, "dvc", "repro")) if "video" in stage or "map" in stage]
+    shown = memorability(clone, "leaderboard")
+    assert "images" in shown
+    assert "videos" not in shown
+    assert "mean_map" not in shown
+    assert not (clone / "metrics/images/resmem.json").exists()
+    commit(clone, "own pictures")
+    table.assign(memorability=table["memorability"] / 2).to_csv(own / "scores.csv", index=False)
+    assert set(json.loads(run(clone, "dvc", "status", "--json"))) == {"acquire@images"}

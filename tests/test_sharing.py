@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +20,9 @@ from pathlib import Path
 import asyncssh
 import pytest
 import yaml
-from repository import MODELS, commit, copy, ran, run
+from repository import ENSEMBLE, MODELS, ON_BOARD, commit, copy, memorability, ran, run
 
+from memorability.core import layout
 from memorability.data import scenes
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
@@ -39,7 +39,6 @@ PidFile none
 Subsystem sftp internal-sftp
 """
 
-LEVEL = {"ensemble_short": 1}  # of the models that read other models' predictions
 LAST = MODELS["maps"][-1]  # in params.yaml
 
 # Two people's models: the name, and the lines of its block below `models:`.
@@ -49,13 +48,14 @@ NARROW = ("svr_narrow", {"family": "svr", "cs": [0.1], "epsilon": 0.01})
 
 def outputs(clone: Path) -> list[Path]:
     """What a clone needs to work on and to predict, and git does not hold."""
-    names = ["data/features/demo_resnet18", "data/features/demo_videos_resnet18", "models/demo_resnet18"]
-    names += ["data/frames/demo_videos", "plots/figures/compare/videos/long_term/models.pdf"]
-    for track, models in MODELS.items():
-        names += [f"data/raw/{track}/index.csv", f"data/splits/{track}.csv"]
-        names += [f"models/{name}/model.safetensors" for name in models]
-        names += [f"data/predictions/{track}/{LEVEL.get(name, 0)}/{name}/predictions.csv" for name in models]
-    return [clone / name for name in names]
+    found = [Path("data/features/demo_images"), Path("data/features/demo_videos"), Path("data/plan")]
+    found += [Path("models/demo_resnet18"), Path("models/none/config.json"), Path("data/frames/demo_videos")]
+    for track, models in ON_BOARD.items():
+        found += [layout.RAW / track / "index.csv", layout.split_table(track), layout.FIGURES / track]
+        found += [layout.MODELS / name / "model.safetensors" for name in models]
+        folders = [layout.predictions(track, name, ensemble=name == ENSEMBLE) for name in models]
+        found += [folder / "predictions.csv" for folder in folders]
+    return [clone / path for path in found]
 
 
 def cloned(source: Path, to: Path) -> Path:
@@ -151,15 +151,16 @@ def test_outputs_travel_over_ssh(
         one = copy(road, tmp_path / "one" / "clone")
         run(one, "dvc", "remote", "add", "--default", "lab", url)
         commit(one, "a remote")
-        assert "Permission denied" in run(one, "dvc", "push", check=False, HOME=str(home))
+        sent = ("models/ridge", "data/raw/images")  # the way is what is tested, not how much goes along it
+        assert "Permission denied" in run(one, "dvc", "push", *sent, check=False, HOME=str(home))
         run(one, "dvc", "remote", "modify", "--local", "lab", "keyfile", str(keys / "user"))
-        assert "files pushed" in run(one, "dvc", "push", HOME=str(home))
+        assert "files pushed" in run(one, "dvc", "push", *sent, HOME=str(home))
         assert (store / "files" / "md5").is_dir()
         other = cloned(one, tmp_path / "other" / "clone")
         run(other, "dvc", "remote", "modify", "--local", "lab", "keyfile", str(keys / "user"))
-        run(other, "dvc", "pull", HOME=str(home))
-    assert all(path.exists() for path in outputs(other))
-    assert ran(run(other, "dvc", "repro")) == []
+        run(other, "dvc", "pull", *sent, HOME=str(home))
+    for name in ("models/ridge/model.safetensors", "data/raw/images/index.csv"):
+        assert (other / name).read_bytes() == (one / name).read_bytes()
     assert not (home / ".ssh").exists()
 
 
@@ -191,31 +192,28 @@ def test_a_clone_pulls_and_then_runs_nothing_and_predicts(origin: Path, tmp_path
     assert ran(run(clone, "dvc", "repro")) == []
     picture = tmp_path / "scene.png"
     scenes.render(scenes.draw(1, stream=9, seed=0)[0], size=100)[0].save(picture)
-    command = (sys.executable, "-m", "memorability.cli", "predict", str(picture), "--json")
-    assert 0 <= json.loads(run(clone, *command))[0]["score"] <= 1
+    (found,) = json.loads(memorability(clone, "predict", str(picture), "--json", "--model", "resmem"))
+    assert 0 <= found["score"] <= 1
 
 
 def test_repro_pull_fetches_instead_of_running(origin: Path, tmp_path: Path) -> None:
     clone = cloned(origin, tmp_path / "clone")
-    assert ran(run(clone, "dvc", "repro", "--pull")) == []
-    assert all(path.exists() for path in outputs(clone))
-    assert run(clone, "git", "status", "--short") == ""
+    for _ in range(2):
+        assert ran(run(clone, "dvc", "repro", "--pull")) == []
+        assert all(path.exists() for path in outputs(clone))
+        assert run(clone, "git", "status", "--short") == ""
+        shutil.rmtree(clone / "models")  # and once more
 
 
 # --- two people ---
-
-
-# Of a track whose models are the same it changes nothing, but it reads which models there are.
-COMPARED = ("compare@images", "compare@videos", "compare@maps")
 
 
 def block(name: str, settings: dict[str, object]) -> str:
     common = {
         "track": "images",
         "target": "score",
-        "input": "data/features/demo_resnet18",
+        "input": "data/features/demo_images",
         "backbone": "none",
-        "level": 0,
     }
     lines = [f"    {key}: {json.dumps(value)}\n" for key, value in (settings | common).items()]
     return f"  {name}:\n" + "".join(lines)
@@ -235,7 +233,7 @@ def contribute(first: Path, where: Path, model: tuple[str, dict[str, object]]) -
     clone, name = copy(first, where / "clone"), model[0]
     run(clone, "git", "switch", "-qc", name)
     add_model(clone, model, after=LAST)
-    assert ran(run(clone, "dvc", "repro")) == [f"train@{name}", f"evaluate@{name}", *COMPARED]
+    assert ran(run(clone, "dvc", "repro")) == ["plan", f"train@{name}", "evaluate@images"]
     commit(clone, name)
     run(clone, "dvc", "push", "--run-cache")
     run(clone, "git", "push", "-q", "origin", name)
@@ -264,13 +262,13 @@ def test_models_of_two_people_merge_without_training_again(first: Path, origin: 
     both = [*MODELS["images"], *MODELS["videos"], *MODELS["maps"], "ridge_soft", "svr_narrow"]
     assert list(yaml.safe_load(params.read_text())["models"]) == both
 
-    # The other's evaluation runs again: its numbers are in git, so the remote has no copy for the run cache.
+    # The plan and the track's evaluation are of both models, as nobody's were before.
     output = run(merger, "dvc", "repro", "--pull")
-    assert ran(output) == ["evaluate@svr_narrow", *COMPARED]
+    assert ran(output) == ["plan", "evaluate@images"]
     assert "Stage 'train@svr_narrow' is cached" in output
     commit(merger, "both models")
     assert run(merger, "git", "status", "--short") == ""
-    board = (merger / "metrics/compare/images/score.leaderboard.csv").read_text().splitlines()[1:]
+    board = (merger / "metrics/images/score.leaderboard.csv").read_text().splitlines()[1:]
     assert {line.split(",")[0] for line in board} == {*MODELS["images"], "ridge_soft", "svr_narrow"}
     for name, theirs in (("ridge_soft", soft), ("svr_narrow", narrow)):
         for path in (f"models/{name}/model.safetensors", f"metrics/images/{name}.json"):

@@ -71,7 +71,8 @@ def test_a_signal_is_a_wish_within_the_block_alone(number):
     assert signal.getsignal(number) == before
 
 
-def test_an_echo_of_the_first_signal_changes_nothing():
+def test_an_echo_of_the_first_signal_changes_nothing(monkeypatch):
+    monkeypatch.setattr(runtime.Stopping, "ECHO", float("inf"))
     with runtime.Stopping() as stopping:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)

@@ -74,7 +74,7 @@ def own_pictures(root, good=2):
 
 
 def packed(row, folder):
-    return ShardReader(folder).read(Span(row["shard"], int(row["offset"]), int(row["size"])))
+    return ShardReader(folder).read(Span(row["shard"], int(row["offset"]), int(row["size"]), row["sha256"]))
 
 
 # What is written
@@ -143,7 +143,7 @@ def test_output_depends_on_the_seed_alone(tmp_path):
     for name, seed, threads in (("one", 0, 1), ("two", 0, 4), ("other", 1, 1)):
         acquire({"demo": demo_settings()}, tmp_path / name, seed=seed, threads=threads)
     one, two, other = (contents(tmp_path / name) for name in ("one", "two", "other"))
-    assert sorted(one) == ["index.csv", "pictures-00000.tar"]
+    assert sorted(one) == ["SHA256SUMS", "index.csv", "pictures-00000.tar"]
     assert one == two
     assert all(one[name] != other[name] for name in one)
 

@@ -373,6 +373,7 @@ def test_a_run_killed_between_any_two_changes_of_the_disk_goes_on(tmp_path):
     assert len(killed) > 25
     assert (set(killed), last) == ({-signal.SIGKILL}, 0)
     assert sorted(contents(tmp_path / "reference")) == [
+        "SHA256SUMS",
         "index.csv",
         "maps-00000.tar",
         "maps.csv",

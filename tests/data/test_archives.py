@@ -310,7 +310,7 @@ def test_names_of_usual_length_are_read(tmp_path):
 def test_what_follows_the_end_of_a_tar_has_a_limit(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(archives, "MOST_BEHIND", 2**20)
     monkeypatch.setattr(archives, "CHUNK", 2**16)
-    inner = pack(tmp_path / "inner", [("a", b"1")], "w:").read_bytes()
+    inner = pack(tmp_path / "stored", [("a", b"1")], "w:").read_bytes()
     archive = tmp_path / "stored"
     opening = {"w:gz": gzip.open, "w:bz2": bz2.open, "w:xz": lzma.open}[kind]
     for behind, valid in ((2**19, True), (2**22, False)):

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from memorability.core.errors import DataError
 from memorability.data import datasets, offenders, tables
 from memorability.data.datasets import mediaeval
-from memorability.features import given as descriptors
+from memorability.features import formats as descriptors
+from memorability.features import given
 
 HEAD = (
     "video, short-term_memorability, nb_short-term_annotations, "
@@ -29,18 +30,18 @@ video99.webm\tof-a-clip-that-is-not-there
 CLIPS = ("video10", "video3", "video8", "video10001", "video7494")
 # Folder -> its files' content by frame (None: one file a clip), and how they are read.
 FEATURES = {
-    "C3D": ({None: " ".join(["0.00990099"] * 101) + " \n"}, {"format": "numbers", "width": 101}),
-    "HMP": ({None: "1:0.125 3:0.5 6075:0.25\n"}, {"format": "pairs", "width": 6075, "first": 1}),
+    "C3D": ({None: " ".join(["0.00990099"] * 101) + " \n"}, {"format": "numbers", "length": 101}),
+    "HMP": ({None: "1:0.125 3:0.5 6075:0.25\n"}, {"format": "pairs", "length": 6075, "first": 1}),
     "InceptionV3": (
         {0: "0:1.5e-01 999:2.5e-01 \n", 56: "7:1e+00 \n", 112: "7:1e+00 \n"},
-        {"format": "pairs", "width": 1000},
+        {"format": "pairs", "length": 1000},
     ),
-    "HoG": ({0: "0.5 0.25 0.25", 56: "0.5 0.5", 112: "1"}, {"format": "rows", "width": 1}),
-    "LBP": ({i: " ".join(["0.00819672"] * 122) for i in (0, 56, 112)}, {"format": "numbers", "width": 122}),
-    "ORB": ({0: "", 56: "1 " * 32, 112: ("2 " * 32 + "\n") * 5}, {"format": "rows", "width": 32}),
+    "HoG": ({0: "0.5 0.25 0.25", 56: "0.5 0.5", 112: "1"}, {"format": "rows", "length": 1}),
+    "LBP": ({i: " ".join(["0.00819672"] * 122) for i in (0, 56, 112)}, {"format": "numbers", "length": 122}),
+    "ORB": ({0: "", 56: "1 " * 32, 112: ("2 " * 32 + "\n") * 5}, {"format": "rows", "length": 32}),
     "ColorHistogram": (
         dict.fromkeys((0, 56, 112), "0:9 255:1 \n12:3 \n254:1008 \n"),
-        {"format": "pairs", "width": 256, "channels": 3},
+        {"format": "pairs", "length": 256, "channels": 3},
     ),
 }
 
@@ -262,8 +263,8 @@ def test_every_given_feature_is_found_and_read(tmp_path):
     for folder, clips in found.items():
         frames, form = FEATURES[folder]
         vectors = [[descriptors.parse(f.read_bytes(), name=str(f), **form) for f in clip] for clip in clips]
-        whole, lengths = descriptors.stack(vectors)
-        known = {key: form[key] for key in ("format", "width", "channels") if key in form}
+        whole, lengths = given.stack(vectors)
+        known = {key: form[key] for key in ("format", "length", "channels") if key in form}
         assert whole.shape == (5, len(frames), descriptors.width(**known))
         assert lengths.tolist() == [len(frames)] * 5
         assert whole.any()
@@ -334,4 +335,4 @@ def test_a_malformed_file_is_named(tmp_path):
     (root / "features" / "C3D" / "video3.txt").write_text("0.5 0.5")
     path = files(root)["C3D"][1][0]
     with pytest.raises(DataError, match=r"C3D/video3\.txt: received 2 numbers; valid: 101 finite numbers"):
-        descriptors.parse(path.read_bytes(), name=str(path), format="numbers", width=101)
+        descriptors.parse(path.read_bytes(), name=str(path), format="numbers", length=101)

@@ -125,8 +125,28 @@ def test_settings_that_mean_nothing_are_refused(tmp_path, change):
         pairs.Params(root=tmp_path, **change)
 
 
+def test_names_that_are_not_utf8_are_offenders(tmp_path):
+    files(
+        tmp_path,
+        *(f"{kind}/{os.fsdecode(name)}.png" for kind in ("images", "maps") for name in (b"a", b"\xff")),
+    )
+    rows = read(tmp_path)
+    assert problems(rows) == {
+        "images/\\xff.png": "the name of the file is not UTF-8; rename it",
+        "images/a.png": "",
+    }
+    rows.drop(columns="file").to_csv(tmp_path / "index.csv")  # where it used to fail, after all was packed
+
+
+def test_pictures_of_other_endings_are_seen_and_what_is_none_is_named(tmp_path, capsys):
+    files(tmp_path, "maps/1.png", "maps/2.jfif", "maps/notes.txt", "images/1.avif")
+    Image.new("RGB", (4, 4)).save(tmp_path / "images" / "2.download", "PNG")
+    assert problems(read(tmp_path)) == {"images/1.avif": "", "images/2.download": ""}
+    assert f"warning: {tmp_path}/maps: 1 files are no pictures, such as notes.txt" in capsys.readouterr().err
+
+
 def test_settings_may_stand_in_params(tmp_path):
-    block = {"datasets": ["pairs"], "pairs": {"root": str(tmp_path), "channels": 3}}
+    block = {"watch": "params.yaml", "datasets": ["pairs"], "pairs": {"root": str(tmp_path), "channels": 3}}
     assert Acquire(**block).sources("maps")["pairs"] == pairs.Params(root=tmp_path, channels=3)
 
 

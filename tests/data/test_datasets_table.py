@@ -192,6 +192,15 @@ def test_scores_with_three_decimals_are_scores(tmp_path):
     assert list(rows["score"]) == [0.75, 1.0, 1.0]
 
 
+def test_a_scale_that_does_not_fit_the_scores_is_refused(tmp_path):
+    text = "file,score\na.jpg,0.75\nb.jpg,0.25\n"
+    with pytest.raises(
+        DataError, match=r"column score: no score is above 1 \(they are 0\.25 to 0\.75\), so `scale: 100`"
+    ):
+        read(tmp_path, text, scale=100)
+    assert list(read(tmp_path, text.replace("0.75", "75"), scale=100)["score"]) == [0.75, 0.0025]
+
+
 def test_a_column_that_is_there_twice_is_refused_where_it_counts(tmp_path):
     with pytest.raises(
         DataError, match=r"scores\.csv: more than one column is called score; which one counts\?"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from memorability.core.errors import DataError
 from memorability.core.files import digest, read_json, staged_folder
-from memorability.data import acquire, frames, splits, tables
+from memorability.data import acquire, duplicates, frames, splits, tables
 from memorability.data.datasets import demo_videos, mediaeval
 from memorability.data.settings import Split
 from memorability.data.shards import ShardReader, ShardWriter, Span
@@ -125,7 +125,7 @@ def test_frames_are_those_of_the_clips(source, whole):
         with av.open(str(source / "sources" / name)) as container:
             shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
         for row in table[table["id"].str.endswith("/" + name)].itertuples():
-            found = pixels(reader.read(Span(row.shard, row.offset, row.size)))
+            found = pixels(reader.read(Span(row.shard, row.offset, row.size, row.sha256)))
             differences = [np.abs(found - frame).mean() for frame in shown]
             assert min(differences) == differences[round(row.time * demo_videos.RATE)] < 8
 
@@ -141,7 +141,7 @@ def test_the_perceptual_hash_is_of_the_middle_frame(whole):
     table, index = tables.read(whole / "frames.csv"), tables.read(whole / "index.csv")
     reader = ShardReader(whole)
     for row, expected in zip(table[table["frame"] == 1].itertuples(), index["phash"], strict=True):
-        picture = decode(reader.read(Span(row.shard, row.offset, row.size)))
+        picture = decode(reader.read(Span(row.shard, row.offset, row.size, row.sha256)))
         assert frames.perceptual_hash(picture) == expected
 
 
@@ -327,7 +327,9 @@ def test_a_damaged_value_in_the_store_is_computed_again(raw, whole, watched, tmp
     (file,) = (tmp_path / "store").iterdir()
     content = bytearray(file.read_bytes())
     frame = tables.read(whole / "frames.csv").iloc[30]
-    jpeg = ShardReader(whole).read(Span(frame["shard"], int(frame["offset"]), int(frame["size"])))
+    jpeg = ShardReader(whole).read(
+        Span(frame["shard"], int(frame["offset"]), int(frame["size"]), frame["sha256"])
+    )
     place = content.index(jpeg[100:400])
     content[place] ^= 4
     file.write_bytes(content)
@@ -378,13 +380,37 @@ def test_clips_with_fewer_frames_have_what_they_have(uneven, tmp_path):
     assert list(table["frame"]) == [0, 1, 0, 1, 2, 3, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("sampling", "durations", "said"),
+    [
+        (
+            video.Sampling("fps", fps=1, count=8),
+            [8.0, 8.3, 60.0, 9.0],
+            "2 of 5 clips are longer (up to 60.0 s) than the 8 s",
+        ),
+        (
+            video.Sampling("fps", fps=2, count=8),
+            [4.2, 4.3],
+            "1 of 3 clips are longer (up to 4.3 s) than the 4 s",
+        ),
+        (video.Sampling("fps", fps=1, count=8), [8.0, 7.0, 0.1], None),
+        (video.Sampling("evenly", count=2), [8.0, 600.0], None),
+        (video.Sampling("first_middle_last"), [8.0, 600.0], None),
+    ],
+)
+def test_clips_that_are_longer_than_what_is_looked_at_are_counted(sampling, durations, said):
+    index = pd.DataFrame({"duration": [*durations, np.nan]})  # the last one cannot be decoded
+    found = frames.unseen(index, sampling)
+    assert found is None if said is None else found.startswith(said)
+
+
 def test_equal_clips_have_equal_frames(uneven, tmp_path):
     taken(uneven, tmp_path / "frames")
     table = tables.read(tmp_path / "frames" / "frames.csv")
     one, other = (table[table["id"].str.endswith(f"{name}.webm")] for name in "bd")
     assert list(one["sha256"]) == list(other["sha256"])
     assert list(one["offset"]) != list(other["offset"])
-    settings = Split(**SPLIT, near_duplicate_bits=0)
-    _, _, report = splits.split(tables.read(tmp_path / "frames" / "index.csv"), settings)
-    assert report["near_duplicate_groups"] >= 1
+    index = tables.read(tmp_path / "frames" / "index.csv")
+    of = dict(zip(index["id"].str[-6], duplicates.groups(index, bits=None), strict=True))
+    assert of["b"] == of["d"] != of["c"]
     assert taken(uneven, tmp_path / "again") == 0

@@ -257,7 +257,7 @@ def test_the_rows_of_a_table_name_members(tmp_path):
 
 def test_a_missing_shard_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        ShardReader(tmp_path).read(Span("shard-00009.tar", 0, 1))
+        ShardReader(tmp_path).read(Span("shard-00009.tar", 0, 1, "0" * 64))
 
 
 # Letters of one to four bytes in UTF-8, and lengths on both sides of the 100 that a plain header holds.

@@ -105,6 +105,46 @@ def test_a_missing_table_is_named(tmp_path):
         tables.read(tmp_path / "absent.csv")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        bytes(range(256)) * 20,
+        b'id,score\n"a,0.5\n',
+        b"id,responses\na,many\n",
+        b"id,frames\na,2.5\n",
+    ],
+)
+def test_a_table_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "index.csv").write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"index\.csv: cannot be read as a table .*run the stage that makes it"
+    ):
+        tables.read(tmp_path / "index.csv")
+
+
+def test_columns_that_must_be_there(tmp_path):
+    tables.write(pd.DataFrame({"id": ["a"], "score": [0.5]}), tmp_path / "p.csv")
+    assert len(tables.read(tmp_path / "p.csv", columns=("id", "score"))) == 1
+    with pytest.raises(DataError, match=r"p\.csv: no column split, prediction; it has id, score"):
+        tables.read(tmp_path / "p.csv", columns=("id", "split", "prediction"))
+
+
+def test_a_sealed_table_that_lost_a_line_is_refused(tmp_path):
+    for name in ("index", "maps"):
+        tables.write(raw_rows(), tmp_path / f"{name}.csv")
+    tables.seal(tmp_path)
+    assert len(tables.read(tmp_path / "index.csv")) == 3
+    lines = (tmp_path / "index.csv").read_bytes().splitlines(keepends=True)
+    (tmp_path / "index.csv").write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(DataError, match=r"index\.csv: not as its stage wrote it \(cut, or changed since\)"):
+        tables.read(tmp_path / "index.csv")
+    assert len(tables.read(tmp_path / "maps.csv")) == 3
+    tables.write(raw_rows(), tmp_path / "other.csv")  # not sealed
+    assert len(tables.read(tmp_path / "other.csv")) == 3
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, error):
     def broken(self, path, **options):

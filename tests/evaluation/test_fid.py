@@ -66,14 +66,14 @@ def test_it_is_the_closed_formula_of_the_features(backbone, channels):
     truth = small_maps.blocks(40, channels=channels)
     prediction = small_maps.blurred(truth, 1)
     features = fid.Features(backbone)
-    features.trunk, features.num_features = Projected(features.trunk, features.num_features, 8), 8
+    features.trunk = Projected(features.trunk, 512, 8)
     with torch.inference_mode():
         one, other = (
             features(torch.tensor(v, dtype=torch.float32)).double().numpy() for v in (truth / 255, prediction)
         )
     expected = frechet(one, other)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fid, "Features", lambda folder: features)
+        patch.setattr(fid, "_network", lambda folder: fid._Seen(features))
         found = distance(truth, prediction, backbone)
     assert found == pytest.approx(expected, rel=1e-4)
     assert found > 0.01
@@ -109,3 +109,34 @@ def test_bad_maps_and_networks_are_refused(backbone, tmp_path):
     write_json(tmp_path / "config.json", {"family": "unet"})
     with pytest.raises(BackboneError, match="not a backbone"):
         distance(truth, truth / 255, tmp_path)
+
+
+def test_more_features_than_maps_lose_nothing():
+    """The closed formula has a root of singular covariances; its trace is known from small matrices alone."""
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(12, 30)), rng.normal(0.3, 2, size=(9, 30))
+    values, vectors = np.linalg.eigh(np.cov(one, rowvar=False))
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    inner = np.linalg.eigvalsh(root @ np.cov(other, rowvar=False) @ root).clip(0)
+    expected = np.sum((one.mean(axis=0) - other.mean(axis=0)) ** 2) + one.var(axis=0, ddof=1).sum()
+    expected += other.var(axis=0, ddof=1).sum() - 2 * np.sqrt(inner).sum()
+    assert fid.frechet(one, other) == pytest.approx(expected)
+    assert fid.frechet(one, one) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_many_maps_and_few_features_are_the_closed_formula_too(n):
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(size=(n, 5)), rng.normal(0.3, 2, size=(n + 3, 5))
+    assert fid.frechet(one, other) == pytest.approx(frechet(one, other))
+
+
+def test_the_truth_of_a_track_goes_through_the_network_once(backbone, monkeypatch):
+    truth, seen = small_maps.blocks(N), []
+    network = fid._Seen(fid.Features(backbone).eval())
+    plain = network.of
+    monkeypatch.setattr(network, "of", lambda values: seen.append(values.dtype) or plain(values))
+    monkeypatch.setattr(fid, "_network", lambda folder: network)
+    for sigma in (1, 2):
+        distance(truth, small_maps.blurred(truth, sigma), backbone)
+    assert [kind.name for kind in seen] == ["uint8", "float32", "float32"]

@@ -71,7 +71,7 @@ def pipeline(min_titles, words, x, y):
 
 @pytest.mark.parametrize("words", [1, 2, 3])
 @pytest.mark.parametrize("min_titles", [1, 3])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(new=titles, seed=st.integers(0, 99))
 def test_predictions_equal_those_of_scikit_learn(words, min_titles, new, seed):
     x, y = data(seed=seed)
@@ -162,7 +162,7 @@ def table(n=160):
     x, y = data(n, seed=3)
     rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(n)], "title": x, "short_term": y})
     rows["short_term_responses"] = pd.array([38] * n, "Int64")
-    return rows.assign(split=["train", "train", "val", "test"] * (n // 4), group=range(n))
+    return rows.assign(split=["train", "train", "val", "test"] * (n // 4), group=range(n), dataset="demo")
 
 
 @pytest.mark.parametrize("missing", [False, True])

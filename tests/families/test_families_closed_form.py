@@ -51,7 +51,7 @@ def fitted(family, x, y):
     return search.fit(x, y, groups=np.arange(len(y))).best_estimator_
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(**SIZES)
 @pytest.mark.parametrize("family", [ridge, svr])
 def test_predictions_equal_those_of_scikit_learn(family, n, d, seed):

@@ -192,7 +192,7 @@ def clips(tmp_path_factory, backbone):
     rows["short_term"], rows["long_term"] = light, 1 - 0.8 * light
     for target in ("short_term", "long_term"):
         rows[f"{target}_responses"] = pd.array([38] * n, "Int64")
-    rows["sha256"] = [f"{i:064x}" for i in range(n)]
+    rows = rows.assign(sha256=[f"{i:064x}" for i in range(n)], dataset="demo")
     listed = []
     with ShardWriter(folder, prefix="frames") as shards:
         for name, level, count in zip(rows["id"], light, length, strict=True):
@@ -278,7 +278,7 @@ def test_it_learns_with_the_backbone(clips, backbone, monkeypatch):
         raise AssertionError("nothing is frozen then")
 
     monkeypatch.setattr(cnn_lstm, "frozen_features", never)
-    trained = fit(clips, backbone, "trained", frozen=False, epochs=2, lr=0.005)
+    trained = fit(clips, backbone, "trained", frozen=False, epochs=3, lr=0.005)
     assert min(rank_correlations(trained)) > 0.7
     state = backbones.load(backbone, head=True).net.state_dict()
     for name in ("conv1.weight", "bn1.running_mean", "layer4.1.conv2.weight"):

@@ -91,6 +91,7 @@ def world(tmp_path):
     rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(90)], "short_term": y, "group": range(90)})
     rows["short_term_responses"] = pd.array([38] * 90, "Int64")
     rows["split"] = ["train", "val", "test"] * 30
+    rows["dataset"] = "demo"
     for seed, name in enumerate(("good", "poor")):
         table = rows[["id", "split"]].assign(score=y, prediction=x[:, seed])
         path = tmp_path / "predictions" / "models" / name / "predictions.csv"

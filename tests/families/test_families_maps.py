@@ -114,7 +114,7 @@ def test_what_it_offers(family):
 
 @pytest.mark.parametrize("family", GRADIENT)
 def test_it_is_selected_by_any_measure_of_maps(family):
-    for name in maps.IN_TRAINING:
+    for name in maps.MEASURES:
         assert made(family, select=name).select == name
     with pytest.raises(ParamsError, match=r"models\.m\.select: received 'ssim'"):
         made(family, select="ssim")

@@ -193,7 +193,7 @@ def clips(tmp_path_factory):
     rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(n)], "short_term": score.round(2)})
     rows["short_term_responses"] = pd.array([38] * n, "Int64")
     rows["split"] = ["train", "train", "val", "train", "test"] * (n // 5)
-    rows["sha256"] = [f"{i:064x}" for i in range(n)]
+    rows = rows.assign(sha256=[f"{i:064x}" for i in range(n)], dataset="demo")
     x = x.astype(np.float32)
     worlds.features(root / "features", list(rows["id"]), x, lengths=length)
     return SimpleNamespace(root=root, rows=rows, x=x, length=length)

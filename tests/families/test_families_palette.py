@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from map_networks import batch, build, changed, predicted, stepped, values
 from torch import nn
 from torch.nn import functional as F
@@ -117,7 +118,7 @@ def test_the_step_learns_the_noise_by_squared_error():
 def test_the_noise_of_training_is_that_of_sampling(noise):
     settings = made("palette", noise=noise, timesteps=1000)
     net = build(settings)
-    scheduler = palette.DDIMScheduler(num_train_timesteps=1000, trained_betas=palette.betas(settings))
+    scheduler = DDIMScheduler(num_train_timesteps=1000, trained_betas=palette.betas(settings))
     assert torch.allclose(net.alpha_bar, scheduler.alphas_cumprod, atol=1e-6)
     expected = diffusion.betas(noise, steps=1000)
     assert np.array_equal(palette.betas(settings), expected)

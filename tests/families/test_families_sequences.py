@@ -185,7 +185,7 @@ def clips(tmp_path_factory):
     mean = x.sum(1) / length[:, None]
     split = np.array(["train"] * 100 + ["val"] * 25 + ["test"] * 25)
     rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(n)], "split": split})
-    rows["sha256"] = [f"{i:064x}" for i in range(n)]
+    rows = rows.assign(sha256=[f"{i:064x}" for i in range(n)], dataset="demo")
     pictures = rows.assign(score=squashed(mean @ rng.normal(size=WIDTH)))
     for target in ("short_term", "long_term"):
         rows[target] = squashed(mean @ rng.normal(size=WIDTH))

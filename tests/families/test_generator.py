@@ -15,7 +15,8 @@ from memorability.families import unet
 from memorability.features import backbones, encoders
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm, "none": nn.Identity}
-PICTURES = [arch for arch in backbones.ARCHITECTURES if arch not in backbones.OF_CLIPS]
+# resnet152 is resnet50 with more blocks, and takes seconds to trace.
+PICTURES = [arch for arch in backbones.ARCHITECTURES if arch not in (*backbones.OF_CLIPS, "resnet152")]
 
 
 def generator(channels=3, backbone=None, **changes):

@@ -377,7 +377,9 @@ def test_what_was_computed_before_an_error_is_kept(run):
     assert run(keys, pictures)[1] == 4
 
 
-def test_a_network_of_clips_gives_no_features_of_pictures(tmp_path):
-    folder = save(tmp_path / "r3d", arch="r3d_18")
+def test_a_network_of_clips_gives_no_features_of_pictures(folder, monkeypatch):
+    net, config = backbones.load(folder, head=False)
+    of_clips = backbones.Network(net, config | {"arch": "r3d_18"})
+    monkeypatch.setattr(backbones, "load", lambda folder, head: of_clips)
     with pytest.raises(BackboneError, match="r3d_18 reads clips"):
-        Extractor(folder, layer="avgpool", pool="mean", dtype="float32", batch_size=2, device="cpu")
+        cut(folder)

@@ -9,6 +9,7 @@ import torch
 
 from memorability import families
 from memorability.core.settings import checked
+from memorability.features.settings import Transform
 from memorability.training import artifacts
 
 HEAD = {"input": "x", "backbone": "none"}
@@ -20,6 +21,12 @@ OF = {
 NETWORK = {"resize": 72, "crop": 67, "width": 6, "hidden": 4}
 FRAMES = {"method": "fps", "fps": 1.0, "count": 4, "quality": 2}
 TITLES = {"terms": np.frombuffer(b"cat", np.uint8), **{name: np.ones(1) for name in ("idf", "weight")}}
+
+
+def backbone_config(**changes):
+    """What the config of a model says of the backbone in it."""
+    made = {"arch": "resnet18", "classes": 3, "headless": False, "source": "file", "sha256": "0" * 64}
+    return made | {"transform": Transform().model_dump(mode="json")} | changes
 
 
 def save(project, name, family, track="images", **config):

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from small_models import board, save, split
+from small_models import backbone_config, board, save, split
 
 from memorability.core.errors import DataError
 from memorability.core.files import read_json, write_json
@@ -160,11 +160,12 @@ def test_a_model_of_drawings_says_that_its_scores_mean_nothing_for_photographs(p
 
 def test_a_backbone_of_drawings_is_warned_of(project):
     config = read_json(project.models / "one" / "config.json")
-    for origin in ({"backbone": {"source": "demo"}}, {"features": {"backbone": {"source": "demo"}}}):
+    demo = backbone_config(source="demo")
+    for origin in ({"backbone": demo}, {"features": {"backbone": demo}}):
         write_json(project.models / "one" / "config.json", config | origin)
         (warning,) = named("one", project)[1].warnings
         assert warning.startswith("one sees through a backbone that was trained on the demo's drawings")
-    write_json(project.models / "one" / "config.json", config | {"backbone": {"source": "file"}})
+    write_json(project.models / "one" / "config.json", config | {"backbone": backbone_config(source="file")})
     assert named("one", project)[1].warnings == ()
 
 

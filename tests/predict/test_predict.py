@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from small_models import backbone_config
 
 import memorability
-from memorability.core.errors import BackboneError, DataError, ParamsError
+from memorability.core.errors import BackboneError, DataError
 from memorability.core.settings import checked
 from memorability.families import mean, memnet, resmem, ridge, svr
 from memorability.features import backbones
@@ -126,7 +127,7 @@ def network(folder, family):
     own = {**GRADIENT} | ({"hidden": 16, "width": 12} if family is memnet else {"hidden": 256})
     settings = checked(family.Params, {"family": "x", **HEAD, **own}, at="x")
     torch.manual_seed(0)
-    made = {"arch": "resnet18", "classes": 3}
+    made = backbone_config()
     inner = backbones.Network(backbones.build("resnet18", classes=3), made)
     net = family.build(settings, shape=(3, 67, 67), backbone=inner).eval()
     for name, weight in net.named_parameters():
@@ -355,14 +356,14 @@ def test_a_model_of_settings_that_are_no_more(mean_model):
     arrays = artifacts.load(mean_model)[1]
     config = {"settings": {"family": "mean", **HEAD, "depth": 3}}
     artifacts.save(mean_model, config=config, arrays=arrays)
-    with pytest.raises(DataError, match=r"config\.json: settings\.depth: unknown key"):
+    with pytest.raises(DataError, match=r"config\.json: .*\n  settings\.depth: unknown key"):
         Predictor(mean_model)
 
 
 def test_a_model_of_a_family_that_is_no_more(mean_model):
     config = {"settings": {"family": "gone", **HEAD}}
     artifacts.save(mean_model, config=config, arrays={"mean": np.array(0.5)})
-    with pytest.raises(ParamsError, match="family 'gone' is not known"):
+    with pytest.raises(DataError, match=r"config\.json: family 'gone' is not known"):
         Predictor(mean_model)
 
 

@@ -252,7 +252,7 @@ def test_a_model_that_ranks_places_a_clip_among_those_of_validation(world, predi
     write_json(tmp_path / "places" / "config.json", config | {"calibration": {"x": [0, 1], "y": [0, 1]}})
     of_places = Predictor(tmp_path / "places", models=world.root / "models", device="cpu")
     places = np.array([score.score for score in of_places.predict(world.clips)])
-    assert np.allclose(scores, np.interp(places, curve["x"], curve["y"]))
+    assert np.allclose(scores, np.interp(places, curve.x, curve.y))
     order = np.argsort(places, kind="stable")
     assert (np.diff(scores[order]) >= -1e-9).all()
     val = (table["split"] == "val").to_numpy()
@@ -403,7 +403,7 @@ def test_frames_are_averaged_with_a_model_of_pictures_alone(world, predictor):
         ParamsError, match="needs an image model as its backbone; ridge is one of track videos"
     ):
         fit(world, "frame_average", name="of-clips", backbone="ridge")
-    with pytest.raises(DataError, match="small: no trained model here"):
+    with pytest.raises(DataError, match="small: a backbone, which predicts no memorability"):
         fit(world, "frame_average", name="of-a-network", backbone="small")
     with pytest.raises(ParamsError, match="frame_average needs an image model as its backbone"):
         fit(world, "frame_average", name="of-none", backbone="none")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from worlds import World
 
 from memorability import cli, families
-from memorability.core.errors import DataError, StorageError
+from memorability.core.errors import DataError, MemorabilityError, StorageError
 from memorability.core.settings import checked
 from memorability.data import splits, tables, true_maps
 from memorability.data.acquire import acquire
@@ -417,6 +417,30 @@ def test_nothing_is_half_written(here, monkeypatch):
     assert isinstance(result.exception, StorageError)
     assert "out/map.png: cannot be written (no more paper)" in str(result.exception)
     assert files(here / "out") == []
+
+
+def test_a_map_whose_name_is_too_long_costs_no_other_map(here):
+    long = "n" * 251 + ".png"
+    shutil.copy(here / "photo.jpg", here / "pictures" / long)
+    result = run("pictures", "-o", "out", "--overlay", "--json")
+    assert "1 of 4 could not be mapped" in refused(result)
+    assert "cannot be written, the name is too long" in str(result.exception)
+    assert [one["map"] for one in json.loads(result.stdout)] == ["out/a.png", "out/b.png", "out/more/c.png"]
+
+
+@pytest.mark.parametrize("out", ["n" * 300, "n" * 300 + ".png"])
+def test_a_place_whose_name_is_too_long_is_named(here, out):
+    for paths in (("photo.jpg",), ("pictures",)):
+        result = run(*paths, "-o", out)
+        assert isinstance(result.exception, MemorabilityError)
+    assert files(here / "pictures") == ["a.png", "b.png", "more/c.png"]
+
+
+def test_what_is_no_picture_is_not_mapped_and_counted(here):
+    (here / "pictures" / "notes.txt").write_text("notes")
+    result = run("pictures", "-o", "out", "--json")
+    assert len(answered(result)) == 3
+    assert "not looked at: 1 of ending '.txt' (such as 'pictures/notes.txt')" in result.stderr
 
 
 @pytest.mark.usefixtures("here")

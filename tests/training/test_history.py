@@ -13,11 +13,6 @@ LINES = [
 TEXT = "epoch,lr,train_loss,val_mse,val_spearman\n0,0.001,0.03,0.04,\n1,0.0005,0.02,0.3333333333333333,0.5\n"
 
 
-@pytest.fixture(autouse=True)
-def outside_dvc(monkeypatch):
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-
-
 @pytest.fixture
 def live(monkeypatch):
     """A stand-in for DVCLive that notes what it is told, in a run by DVC."""

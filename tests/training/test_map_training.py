@@ -110,7 +110,7 @@ def test_predictions_are_those_of_the_model(world, fitted, family):
 @every
 def test_history_has_the_measures_of_every_epoch(world, fitted, family):
     history = fitted(family).history
-    measured = {f"val_{name}" for name in (*judge.IN_TRAINING, "variety")}
+    measured = {f"val_{name}" for name in (*judge.MEASURES, "variety")}
     losses = {f"train_{name}" for name in LOSSES.get(family, ())} | ({"lr"} if family in GRADIENT else set())
     assert set(history.columns) == {"epoch"} | measured | losses
     assert list(history["epoch"]) == list(range(2 if family in GRADIENT else 1))

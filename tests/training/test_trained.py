@@ -54,7 +54,7 @@ def score(world, folder):
 
 def refused(world, folder):
     """The text of the error that the model ends in."""
-    with pytest.raises(DataError) as error:
+    with pytest.raises((DataError, BackboneError)) as error:
         score(world, folder)
     return str(error.value)
 
@@ -83,7 +83,7 @@ def rewritten(change):
 WEIGHTS = {
     "zeros": rewritten(lambda arrays: {name: np.zeros_like(value) for name, value in arrays.items()}),
     "one changed": rewritten(
-        lambda arrays: {name: value + (name == min(arrays)) for name, value in arrays.items()}
+        lambda arrays: {name: np.asarray(value + (name == max(arrays))) for name, value in arrays.items()}
     ),
     "half of them": rewritten(lambda arrays: dict(sorted(arrays.items())[: len(arrays) // 2])),
     "none of them": rewritten(lambda arrays: {}),
@@ -141,7 +141,7 @@ def test_weights_that_are_not_finite(world, model, name, value):
     "change",
     [
         lambda arrays: {},
-        lambda arrays: dict(sorted(arrays.items())[1:]),
+        lambda arrays: dict(sorted(arrays.items())[:-1]),
         lambda arrays: {f"{name}.x": value for name, value in arrays.items()},
         lambda arrays: {name: np.concatenate([np.atleast_1d(value)] * 2) for name, value in arrays.items()},
     ],

@@ -21,7 +21,8 @@ Kernels = Literal["pinned", "native"]
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own loops
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # torch's convolutions and recurrent layers
-    "MKL_CBWR": "COMPATIBLE",  # torch's matrix products; of MKL's modes the one for every maker's processor
+    # torch's matrix products; "COMPATIBLE", MKL's mode for every maker's processor, takes them twice the time
+    "MKL_CBWR": "AVX2,STRICT",
     "OPENBLAS_CORETYPE": "Haswell",  # matrix products and decompositions of NumPy and SciPy
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # NumPy's functions; names as of NumPy 2.4
 }

@@ -29,8 +29,8 @@ SCRATCH: Final = ".unpacking.part"  # one name for all members: NAME.part could 
 MOST_OF_HEADER: Final = 2**20  # bytes of a name or of attributes
 MOST_BEHIND: Final = 64 * 2**20  # bytes behind the end of a tar, which is filled up to whole blocks
 IN_MEMORY: Final = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE),
-    *(tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_SPARSE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
 )
 SPECIAL: Final = "is a link, device or pipe; only files and folders are unpacked"
 LOCKED: Final = "needs a password: unpack the archive yourself and point `root` at the folder"
@@ -117,8 +117,16 @@ class _Member(NamedTuple):  # `refusal` says why it is not to be unpacked
 
 def _members(archive: Path, kind: str | None) -> Generator[_Member, None, None]:
     # Tar first: a tar whose last member is a zip ends as a zip does.
-    is_tar = kind == "tar" or (kind is None and tarfile.is_tarfile(archive))
+    is_tar = kind == "tar" or (kind is None and _is_tar(archive))
     yield from (_tar_members if is_tar else _zip_members)(archive)
+
+
+def _is_tar(archive: Path) -> bool:
+    try:
+        with tarfile.open(archive, tarinfo=_Header):
+            return True
+    except (tarfile.ReadError, tarfile.CompressionError):
+        return False
 
 
 def _zip_members(archive: Path) -> Generator[_Member, None, None]:
@@ -139,7 +147,11 @@ def _tar_members(archive: Path) -> Generator[_Member, None, None]:
         for _ in range(MOST_BEHIND // CHUNK):
             if not opened.fileobj.read(CHUNK):
                 return  # the checksum at the very end is only compared by reading on
-        raise tarfile.ReadError(f"more than {MOST_BEHIND:,} bytes behind its end")
+        raise _TooMuch(f"more than {MOST_BEHIND:,} bytes behind its end")
+
+
+class _TooMuch(tarfile.TarError):
+    """What a tar asks for without bound."""
 
 
 class _Header(tarfile.TarInfo):
@@ -153,7 +165,7 @@ class _Header(tarfile.TarInfo):
         try:
             found = super().frombuf(buf, encoding, errors)
             if found.type in IN_MEMORY and found.size > MOST_OF_HEADER:
-                raise tarfile.ReadError(f"a header of {found.size:,} bytes; valid: up to {MOST_OF_HEADER:,}")
+                raise _TooMuch(f"a header of {found.size:,} bytes; valid: up to {MOST_OF_HEADER:,}")
             return found
         except tarfile.HeaderError as error:
             if bytes(buf) == bytes(tarfile.BLOCKSIZE):

@@ -149,7 +149,8 @@ def read(path: Path, *, columns: tuple[str, ...] = ()) -> pd.DataFrame:
         types |= {name: "Int64" for name in (*COUNTS, *_WHOLE) if name in head}
         table = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, na_values=[""])
     except (ValueError, TypeError, OverflowError) as error:  # of an empty, a binary or a mangled file
-        raise DataError(f"{path}: cannot be read as a table ({error}); {MEND}") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as a table ({reason}); {MEND}") from error
     missing = [name for name in columns if name not in table]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}; {MEND}")

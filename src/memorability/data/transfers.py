@@ -76,7 +76,7 @@ class _Transfer:
         self._url, self._final, self._most = url, final, most
         self._part = final.with_name(f"{final.name}.part")
         self._attempts, self._wait, self._failures, self._best = attempts, wait, 0, 0
-        self._continued = False  # whether earlier bytes were kept, which may be of another file
+        self._continued = self._bytes > 0  # whether earlier bytes were kept, which may be of another file
         self._is_whole = False  # whether the server said that there is no more
 
     def bring(self) -> None:
@@ -134,10 +134,11 @@ class _Transfer:
         try:
             with requests.get(self._url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
                 if start and answer.status_code == 416:  # nothing after `start`: the SHA-256 will tell
-                    self._continued = self._is_whole = True
+                    self._is_whole = True
                     return
                 _judge(answer, self._url)
-                if answer.status_code == 200:  # from the first byte, whatever was asked for
+                self._continued = answer.status_code == 206
+                if not self._continued:  # from the first byte, whatever was asked for
                     start = 0
                 elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                     self._part.unlink(missing_ok=True)
@@ -147,7 +148,6 @@ class _Transfer:
             raise _Again(str(error)) from error
         except requests.RequestException as error:
             raise DataError(f"{self._url}: cannot be asked for ({error})") from error
-        self._continued = start > 0
 
     def _receive(self, answer: requests.Response, start: int, progress: Any) -> None:
         field = "Content-Range" if answer.status_code == 206 else "Content-Length"

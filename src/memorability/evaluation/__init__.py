@@ -112,7 +112,16 @@ class Column(NamedTuple):
 
     heading: str
     keys: tuple[str, ...]
-    form: str = ".3f"
+    form: str
+
+    @classmethod
+    def of(cls, split: str, name: str, measure: Measure) -> Column:
+        return cls(f"{split} {measure.label}", (f"{split}_{name}",), f".{measure.digits}f")
+
+    @classmethod
+    def interval(cls, name: str, measure: Measure) -> Column:
+        ends = f"test_{name}_low", f"test_{name}_high"
+        return cls("95 % interval", ends, f".{measure.digits}f")
 
 
 class Star(NamedTuple):

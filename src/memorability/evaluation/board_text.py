@@ -103,9 +103,14 @@ def _legend(
     baselines: Mapping[str, str],
     repeats: int,
 ) -> list[str]:
-    val, test = (f"{table[f'{split}_n'].max():,.0f}" for split in ("val", "test"))
-    lines = [f"Ordered by validation (n = {val}); test n = {test}."]
-    if table["test_n"].max() >= SMALLEST:
+    val, test = (table[f"{split}_n"].max() for split in ("val", "test"))
+    order = (
+        "In the order of the params: no validation items"
+        if np.isnan(val)
+        else f"Ordered by validation (n = {val:,.0f})"
+    )
+    lines = [f"{order}; test n = {test:,.0f}."]
+    if test >= SMALLEST:
         lines.append(
             f"Intervals say which test items were drawn ({repeats:,} bootstrap samples), not which seed a model was trained with."
         )

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from memorability.evaluation import Column, Measured, Star
+from memorability.evaluation.maps import MEASURES
 
 REPORTED = ("cc", "kl", "kl_floored", "l1", "sharpness_ratio", "variety", "maps_predicted_flat")
 INTERVALS = ("cc", "kl", "l1", "sharpness_ratio")
@@ -34,12 +35,9 @@ def derived(board: pd.DataFrame, people: Measured) -> pd.DataFrame:
 
 def columns(board: pd.DataFrame) -> list[Column]:
     return [
-        Column("val CC", ("val_cc",)),
-        Column("test CC", ("test_cc",)),
-        Column("95 % interval", ("test_cc_low", "test_cc_high")),
-        Column("test KL", ("test_kl",)),
-        Column("floored", ("test_kl_floored",)),
-        Column("test L1", ("test_l1",), ".4f"),
+        *(Column.of(split, "cc", MEASURES["cc"]) for split in ("val", "test")),
+        Column.interval("cc", MEASURES["cc"]),
+        *(Column.of("test", name, MEASURES[name]) for name in ("kl", "kl_floored", "l1")),
         *(Column("FID", (key,), ".2f") for key in _fids(board)),
         Column("sharpness", ("test_sharpness_ratio",), ".2f"),
     ]
@@ -52,7 +50,7 @@ def remark(row: Mapping[str, Any]) -> str:
 def notes(board: pd.DataFrame, reports: Mapping[str, Any], people: Measured) -> list[str]:
     """How to read it, which maps are predicted as flat, and a line for each model that shows a sign of collapse."""
     lines = [
-        "KL: as the MIT benchmark has it; floored: of predictions mixed with a thousandth of a uniform map.",
+        "KL: as the MIT benchmark has it; KL0: of predictions mixed with a thousandth of a uniform map.",
         f"Sharpness: mean gradient of the maps over that of the true ones; blur: under {BLUR}.",
         *(f"FID: with the features of {key.removeprefix(FID)}." for key in _fids(board)),
     ]

@@ -39,7 +39,7 @@ MEASURES = {
     "spearman": Measure(map_measures.spearman, higher_is_better=True, label="rho", digits=3),
     "sim": Measure(map_measures.sim, higher_is_better=True, label="SIM", digits=3),
     "kl": Measure(map_measures.kl, higher_is_better=False, label="KL", digits=3),
-    "kl_floored": Measure(map_measures.kl_floored, higher_is_better=False, label="KL floored", digits=3),
+    "kl_floored": Measure(map_measures.kl_floored, higher_is_better=False, label="KL0", digits=3),
 }
 COMPARED = ("cc", "kl", "l1")
 ARRAYS = "maps.npy"

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from memorability.evaluation import Column, Measured, Star
+from memorability.evaluation.scores import MEASURES
 
 REPORTED = ("spearman", "pearson", "l1", "mse")
 INTERVALS = ("spearman", "mse")
@@ -31,14 +32,14 @@ def derived(board: pd.DataFrame, people: Measured) -> pd.DataFrame:
 
 
 def columns(board: pd.DataFrame) -> list[Column]:
+    rho = MEASURES["spearman"]
     share = Column("of max", ("test_spearman_of_attainable",), ".0%")
     return [
-        Column("val rho", ("val_spearman",)),
-        Column("test rho", ("test_spearman",)),
-        Column("95 % interval", ("test_spearman_low", "test_spearman_high")),
+        Column.of("val", "spearman", rho),
+        Column.of("test", "spearman", rho),
+        Column.interval("spearman", rho),
         *([share] if share.keys[0] in board else []),
-        Column("test MSE", ("test_mse",), ".4f"),
-        Column("test L1", ("test_l1",), ".4f"),
+        *(Column.of("test", name, MEASURES[name]) for name in ("mse", "l1")),
     ]
 
 

@@ -8,40 +8,38 @@ stage writes a plan, from the imports that the code has, and the others depend o
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import memorability
+from pydantic import BaseModel
+
 from memorability.core.files import digest
 from memorability.params import Params
+from memorability.training.settings import Model
 
-PACKAGE, PIPELINE = Path(memorability.__file__).parent, Path("pipeline")
-STAGES = (
-    "acquire",
-    "frames",
-    "split",
-    "backbones",
-    "features",
-    "evaluate",
-)  # `train` is planned for each model
+PACKAGE, PIPELINE = Path(__file__).parents[1], Path("pipeline")
+# Each named after its block of the params; models, which have a file of their own, are `train`.
+STAGES = ("acquire", "frames", "split", "backbones", "features", "evaluate")
 
 # Modules whose edit cannot change what a stage computes, and why. Their imports are not followed.
 EXEMPT = {
     "memorability": "re-exports one name",
     "memorability.core.errors": "texts of errors",
+    "memorability.core.layout": "where things lie, not what they are",
     "memorability.core.parallel": "when something is computed, not what",
     "memorability.core.progress": "what a terminal shows",
     "memorability.core.states": "how work that was stopped goes on; it has all code in its key",
-    "memorability.data.archives": "what they unpack is checked before",
-    "memorability.data.downloads": "what they bring is checked by its hash",
-    "memorability.experiments.start": "params, threads, and a line on how long it took",
-    "pipeline": "pins kernels, which are a param",
+    "memorability.data.datasets": "found by name, where `acquire` begins; other stages check names alone",
+    "memorability.experiments.start": "says which stage it is and how long it took; threads are a param",
+    "memorability.params": "hands each block to its stage as its schema reads it; a stage's own schemas are its code",
     "pipeline.common": "how a stage starts and ends",
 }
-# Beside these, of what training imports: what is only done with a trained model's predictions.
-AFTER_TRAINING = ("boards", "figures", "board_text", "comparisons", "evaluate", "fid", "leaderboard", "people", "plot_tables",
-    "reports", "runs", "standings", "statistics")  # fmt: skip
+# Of evaluation all that training runs: what `training.contract.Judge` names, and what that uses. Boards, figures and
+# intervals are made of predictions, and retrain nothing.
+JUDGING = ("", ".map_measures", ".maps", ".predictions", ".score_measures", ".scores")
 
 
 def plan(params: Params) -> dict[str, str]:
@@ -49,24 +47,42 @@ def plan(params: Params) -> dict[str, str]:
 
     A model's code is that of its family and of the models that it contains.
     """
-    files = {}
-    for stage in STAGES:
-        by_name = sorted((PACKAGE / "data" / "datasets").glob("*.py")) if stage == "acquire" else []
-        files[f"{stage}.code"] = _listed(PIPELINE / f"{stage}.py", *by_name)
+    files = {f"{stage}.code": _listed(code_of_stage(stage)) for stage in STAGES}
     for name in (*params.models, *params.ensembles):
-        families = [PACKAGE / "families" / f"{family}.py" for family in _families(params, name)]
-        files[f"{name}.code"] = _listed(PIPELINE / "train.py", *families, training=True)
+        files[f"{name}.code"] = _listed(code_of_model(params, name))
     for track in params.evaluate:
         blocks = {name: params.block(name) for name in params.heads(track)}
-        files[f"{track}.models"] = _written(blocks)
+        files[f"{track}.models"] = json.dumps(blocks, indent=1) + "\n"
     return files
 
 
-def code(*start: Path, training: bool = False) -> list[Path]:
+def code_of_stage(stage: str) -> list[Path]:
+    """The modules that a stage runs, with those of the schemas, and so the defaults, of its params."""
+    start = [*_entry(stage), *_schemas(Params.model_fields[stage].annotation)]
+    if stage == "acquire":
+        start += sorted((PACKAGE / "data" / "datasets").glob("*.py"))
+    if stage == "evaluate":  # which asks for the models of a track
+        return _code(*start, *_schemas(Model), alone=PACKAGE / "params.py")
+    return _code(*start)
+
+
+def code_of_model(params: Params, name: str) -> list[Path]:
+    """The modules that train a model; params.py among them, where top-level values override the model's own."""
+    families = [PACKAGE / "families" / f"{family}.py" for family in _families(params, name)]
+    return _code(*_entry("train"), *families, alone=PACKAGE / "params.py", training=True)
+
+
+def _entry(stage: str) -> list[Path]:
+    """The file of a stage, and that of its package, which pins kernels."""
+    return [PIPELINE / f"{stage}.py", PIPELINE / "__init__.py"]
+
+
+def _code(*start: Path, alone: Path | None = None, training: bool = False) -> list[Path]:
     """The project's modules that some files import, at any depth of their code, and these files.
 
     Args:
-        training: leave out what is only done with predictions.
+        alone: a file whose imports are not followed.
+        training: of evaluation no more than training runs.
     """
     seen, todo = set(start), list(start)
     while todo:
@@ -76,7 +92,7 @@ def code(*start: Path, training: bool = False) -> list[Path]:
                 continue
             seen.add(path)
             todo.append(path)
-    return sorted(seen)
+    return sorted(seen if alone is None else seen | {alone})
 
 
 def source(module: str) -> Path | None:
@@ -89,19 +105,24 @@ def source(module: str) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """The names that a file imports, but for those that type checkers alone import."""
+    names, todo = list[str](), list[ast.AST]([ast.parse(path.read_text(encoding="utf-8"))])
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            todo += ast.iter_child_nodes(node)
+    return tuple(names)
 
 
 def _after_training(module: str) -> bool:
-    return module.startswith("memorability.evaluation.") and module.endswith(
-        tuple(f"{end}" for end in (*AFTER_TRAINING, "_board", "_figures"))
-    )
+    package = "memorability.evaluation"
+    return module.startswith(package) and module.removeprefix(package) not in JUDGING
 
 
 def _families(params: Params, name: str) -> Iterator[str]:
@@ -112,15 +133,28 @@ def _families(params: Params, name: str) -> Iterator[str]:
         yield from _families(params, head.backbone)
 
 
-def _listed(*start: Path, training: bool = False) -> str:
-    lines = []
-    for path in code(*start, training=training):
-        name = path.relative_to(PACKAGE.parent) if path.is_relative_to(PACKAGE) else path
-        lines.append(f"{digest(path)[:16]}  {name.as_posix()}\n")
-    return "".join(lines)
+def _schemas(annotation: Any) -> set[Path]:
+    """The files of the schemas in an annotation, and of all below them."""
+    found, seen, todo = set[Path](), set[Any](), [annotation]
+    while todo:
+        schema = todo.pop()
+        todo += get_args(schema)
+        if isinstance(schema, type) and issubclass(schema, BaseModel) and schema not in seen:
+            seen.add(schema)
+            found |= {path for path in [source(schema.__module__)] if path is not None}
+            todo += [*schema.__bases__, *(field.annotation for field in schema.model_fields.values())]
+    return found
 
 
-def _written(blocks: dict[str, dict[str, Any]]) -> str:
-    import json
+def _listed(code: list[Path]) -> str:
+    return "".join(f"{_hash(path)}  {_short(path)}\n" for path in code)
 
-    return json.dumps(blocks, indent=1) + "\n"
+
+@cache
+def _hash(path: Path) -> str:
+    return digest(path)[:16]
+
+
+def _short(path: Path) -> str:
+    name = path.relative_to(PACKAGE.parent) if path.is_relative_to(PACKAGE) else path
+    return name.as_posix()

@@ -72,6 +72,10 @@ def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Netwo
     )
 
 
+def is_frozen(settings: Params) -> bool:
+    return settings.frozen
+
+
 def frozen_features(net: CNNLSTM, batch: dict[str, Tensor]) -> Tensor:
     return net.features(batch["x"], batch["length"])
 

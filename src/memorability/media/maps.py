@@ -8,18 +8,13 @@ green how often falsely, blue nothing.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from memorability.core.errors import DataError
-from memorability.core.files import staged
 from memorability.media.pictures import decode
 
-ARRAYS = "maps.npy"  # beside a model's table of predictions
 COLOUR = 24  # levels that the channels of a grey JPEG may differ by
 
 
@@ -78,45 +73,3 @@ def _shares(parts: int, pixels: int) -> np.ndarray:
     left = np.arange(pixels)
     inside = np.minimum(end, left + 1) - np.maximum(start, left)
     return inside.clip(min=0) * parts / pixels
-
-
-# Until the other rooms say `memorability.data.true_maps` and evaluation writes its own predictions.
-
-
-def channels_of(folder: Path) -> int:
-    from memorability.data import true_maps
-
-    return true_maps.channels(folder)
-
-
-def truth(folder: Path, ids: Sequence[str], *, size: int, threads: int = 2) -> np.ndarray:
-    from memorability.data import true_maps
-
-    return true_maps.read(folder, ids, pixels=size, threads=threads)
-
-
-def write_predictions(table: pd.DataFrame, predicted: np.ndarray, path: Path) -> None:
-    """Writes the table at `path` and, beside it, its rows' maps: float [M, C, S, S], kept as float16."""
-    from memorability.data import tables
-
-    if len(table) != len(predicted):
-        raise DataError(f"{len(table)} rows and {len(predicted)} maps; there must be one for each")
-    with staged(path.with_name(ARRAYS)) as scratch, scratch.open("wb") as stream:
-        np.save(stream, predicted.astype(np.float16))
-    tables.write(table, path)
-
-
-def read_predictions(path: Path, *, size: int | None = None) -> tuple[pd.DataFrame, np.ndarray]:
-    """A model's table of predictions (id, split) and its maps, float32 [M, C, S, S] in [0, 1].
-
-    Args:
-        size: side that the maps are brought to; by default they stay as the model made them.
-    """
-    from memorability.data import tables
-
-    table, values = tables.read(path), np.load(path.with_name(ARRAYS)).astype(np.float32)
-    return table, values if size is None else resized(values, size=size)
-
-
-def resized(values: np.ndarray, *, size: int) -> np.ndarray:
-    return at_size(values, width=size, height=size)

@@ -40,7 +40,7 @@ def overlay(picture: Image.Image, values: np.ndarray, *, scale: float | None = N
     _check(values)
     if scale is not None and not scale > 0:
         raise DataError(f"the scale of an overlay must be above 0, received {scale}")
-    shown = np.clip(at_size(values[:2], width=picture.width, height=picture.height), 0, 1)
+    shown = at_size(values[:2], width=picture.width, height=picture.height)
     strongest = float(shown.max()) if scale is None else scale
     pixels = np.array(picture.convert("RGB"))
     rows = max(1, STRIP // picture.width)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from memorability.core.errors import DataError
 from memorability.core.files import read_bytes
@@ -95,7 +95,7 @@ def _bounded(picture: Image.Image) -> None:
         picture.draft(None, (width // 2, height // 2))
 
 
-def _is_deep(picture: Image.Image, content: bytes) -> bool:
+def _is_deep(picture: ImageFile.ImageFile, content: bytes) -> bool:
     """Whether its file has more than 8 bits a channel; to be asked before pixels are decoded.
 
     Raises:
@@ -130,7 +130,7 @@ def _check_range(picture: Image.Image) -> None:
     """Of a deep picture by its upper 8 bits: values that fit in 15 bits may be of 8, 10, 12 or 14, stored in 16."""
     colours = picture.convert("RGB") if picture.mode in ("RGBA", "LA", "PA") else picture
     ranges = colours.getextrema()
-    largest = max(high for _, high in (ranges if isinstance(ranges[0], tuple) else [ranges]))  # type: ignore[misc]
+    largest = max(high for _, high in (ranges if isinstance(ranges[0], tuple) else [ranges]))
     if largest < 128:
         raise DataError(
             f"16 bits a channel, of whose 65,536 values none above {256 * largest + 255:,} is used: its range may "
@@ -186,31 +186,3 @@ def _without_far_ends(picture: Image.Image) -> Image.Image:
     wide, high = min(width, 5 * short), min(height, 5 * short)
     left, top = (width - wide) // 2, (height - high) // 2
     return picture.crop((left, top, left + wide, top + high))
-
-
-def resize_and_crop(picture: Image.Image, *, resize: int, crop: int) -> np.ndarray:
-    """Until its callers say `prepared`."""
-    return prepared(picture, fit="shorter_side", resize=resize, crop=crop)
-
-
-def stretch(picture: Image.Image, *, size: int) -> np.ndarray:
-    """Until its callers say `prepared`."""
-    return prepared(picture, fit="squash", resize=size, crop=size)
-
-
-def find_files(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
-    """The file itself, or every file below a folder whose name ends so, in sorted order.
-
-    Raises:
-        DataError: nothing is there, or the folder holds no such file.
-    """
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-        if not found:
-            raise DataError(
-                f"{path}: nothing to score in this folder; valid endings are {', '.join(suffixes)}"
-            )
-        return found
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder")
-    return [path]

@@ -239,7 +239,7 @@ class _Interlaced:
         order = int(getattr(self._context, "field_order", 0) or 0)  # 0: unknown, 1: progressive
         self.found, self._open = order > 1, order == 0 and self._context is not None
 
-    def see(self, packet: av.Packet) -> None:
+    def see(self, packet: av.Packet[av.VideoStream]) -> None:
         if self._open:
             try:
                 frames = self._context.decode(packet)

@@ -94,8 +94,8 @@ def _named(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except BackboneError:
-        raise
+    except BackboneError as error:
+        raise BackboneError(f"{file}: {error}") from error
     except DataError as error:
         if str(file.parent) in str(error):
             raise
@@ -130,9 +130,11 @@ def _network(
 
     from memorability.training.loading import as_floats
 
-    if family.rank is not None and (config.calibration is None or f"{artifacts.REFERENCE}x" not in arrays):
+    kept = all(f"{artifacts.REFERENCE}{name}" in arrays for name in ("x", "length"))
+    if family.rank is not None and (config.calibration is None or not kept):
         raise DataError(
-            f"{folder / artifacts.CONFIG}: no curve from ranks to scores, which family {family.name} needs"
+            f"{folder / artifacts.CONFIG}: without its curve from ranks to scores, or the clips to rank others among, "
+            f"which family {family.name} needs; train it again"
         )
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     net = _built(family, settings, config, arrays, folder).to(place)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, model_validator
 
+from memorability.core.errors import DataError
 from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
 
 ACCESS = "Put the files and their table there, or name another folder."
@@ -74,7 +75,21 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     rows = pd.DataFrame(file_columns(raw[params.file], problem, root=params.root, table=params.csv))
     for name, column in named.items():
         if name in SCORES:
-            rows[name] = found[name][0] / params.scale
+            rows[name] = _scaled(found[name][0], params.scale, named=f"{table}: column {column}")
         else:
             rows[name] = raw[column] if name in TEXTS else counts(raw[column], of=table)
     return rows
+
+
+def _scaled(scores: pd.Series, scale: float, *, named: str) -> pd.Series:
+    """Scores in [0, 1].
+
+    Raises:
+        DataError: they are so already, and dividing them would make nothing but zeros of them.
+    """
+    if scale > 1 and scores.notna().any() and scores.max() <= 1:
+        raise DataError(
+            f"{named}: no score is above 1 (they are {scores.min():g} to {scores.max():g}), so `scale: {scale:g}` "
+            "does not fit; leave it out"
+        )
+    return scores / scale
