@@ -8,13 +8,30 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from memorability import cli
-from memorability.core.errors import DataError
+from memorability import cli, families, params
+from memorability.core.errors import DataError, ParamsError
+from memorability.core.settings import checked
 from memorability.training import artifacts
 
+PARAMS = """
+seed: 0
+threads: 1
+precision: 32-true
+compile: false
+lr: 1e-05
+epochs: null
+batch_size: null
+acquire: {images: {watch: x, datasets: [demo], demo: {pictures: 40, pixels: 64, participants: 20, responses: 8}}}
+split: {images: {input: data/raw/images}}
+models:
+  ridge: {family: ridge, track: images, input: data/features/x}
+  memnet: {family: memnet, track: images, input: data/raw/images, hidden: 8}
+evaluate: {images: {fid: none}}
+"""
 HEAD = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
 
 
@@ -25,10 +42,13 @@ def here(tmp_path, monkeypatch):
     for name, score in (("one", 0.25), ("two", 0.75)):
         config = {"settings": {"family": "mean", **HEAD}}
         artifacts.save(tmp_path / "models" / name, config=config, arrays={"mean": np.array(score)})
-    board = tmp_path / "metrics" / "compare" / "images"
+    board = tmp_path / "metrics" / "images"
     board.mkdir(parents=True)
     (board / "score.leaderboard.csv").write_text("model,val_spearman\ntwo,0.6\none,0.5\n")
     (board / "score.txt").write_text(" 1 two\n 2 one")
+    (tmp_path / "metrics" / "videos").mkdir()  # committed by someone whose params named clips too
+    (tmp_path / "metrics" / "videos" / "short_term.txt").write_text(" 1 of clips")
+    (tmp_path / "params.yaml").write_text(PARAMS)
     for name in ("a.png", "b.png", "more/c.png"):
         (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (10, 10)).save(tmp_path / "pictures" / name)
@@ -79,7 +99,7 @@ def test_models_in_another_folder(here):
 
 
 def test_no_leaderboard(here):
-    (here / "metrics" / "compare" / "images" / "score.leaderboard.csv").unlink()
+    (here / "metrics" / "images" / "score.leaderboard.csv").unlink()
     result = run("predict", "pictures/a.png")
     assert isinstance(result.exception, DataError)
     assert "name one with --model" in str(result.exception)
@@ -162,36 +182,49 @@ def test_leaderboards_are_printed():
     result = run("leaderboard")
     assert result.exit_code == 0
     assert result.stdout.startswith("images\n 1 two\n 2 one\n")
+    assert "of clips" not in result.stdout  # params.yaml names no clips
     assert "models: models/" in result.stdout
 
 
-def test_no_leaderboards(tmp_path):
-    result = run("leaderboard", "--board", str(tmp_path))
+def test_no_leaderboards(here):
+    (here / "metrics" / "images" / "score.txt").unlink()
+    result = run("leaderboard")
     assert isinstance(result.exception, DataError)
     assert "no leaderboard; run dvc repro" in str(result.exception)
 
 
-def test_cross_validation_runs_beside_the_pipeline(here, monkeypatch):
-    (here / "pipeline").mkdir()
-    (here / "pipeline" / "crossval.py").touch()
-    commands = []
-
-    def run_there(command):
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 3)
-
-    monkeypatch.setattr(subprocess, "run", run_there)
-    assert run("crossval", "ridge").exit_code == 3
-    assert run("crossval", "svr", "--folds", "4", "--seeds", "1").exit_code == 3
-    start = [sys.executable, "-m", "pipeline.crossval"]
-    assert commands == [[*start, "ridge", "5", "5"], [*start, "svr", "4", "1"]]
-
-
 @pytest.mark.usefixtures("here")
-def test_cross_validation_outside_the_repository():
-    result = run("crossval", "ridge")
-    assert isinstance(result.exception, DataError)
-    assert "run this from the repository's root" in str(result.exception)
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [("ridge", {"alphas", "target", "backbone"}), ("memnet", {"lr", "epochs", "optimiser", "width", "crop"})],
+)
+def test_every_value_in_force_is_printed(model, keys):
+    """Defaults and top-level values too: what is printed is a block that gives the same model."""
+    result = run("params", model)
+    assert result.exit_code == 0, result.output
+    found = yaml.safe_load(result.stdout)[model]
+    assert keys <= set(found)
+    settings = params.load().model(model)
+    assert checked(families.load(model).Params, found, at="") == settings
+    assert getattr(settings, "lr", 1e-5) == 1e-5  # which YAML reads as text
+
+
+@pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
+@pytest.mark.parametrize("name", ["../../x", "../../../victim", "-x", "a" * 300])
+def test_names_that_lead_elsewhere(here, command, name):
+    (here / "ablations.yaml").write_text("")
+    before = sorted(here.parent.rglob("*"))
+    result = run(command, "--", name)
+    assert isinstance(result.exception, ParamsError)
+    assert sorted(here.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
+def test_experiments_outside_a_project(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    result = run(command, "ridge")
+    assert isinstance(result.exception, ParamsError)
+    assert "run this from the project's root" in str(result.exception)
 
 
 @pytest.mark.parametrize("option", [("--folds", "1"), ("--seeds", "0")])
@@ -221,7 +254,7 @@ sys.argv = ["memorability", *sys.argv[1:]]
 try:
     cli.main()
 finally:
-    heavy = {"torch", "torchvision", "sklearn", "pandas", "matplotlib"} & set(sys.modules)
+    heavy = {"torch", "torchvision", "sklearn", "matplotlib"} & set(sys.modules)
     print("imported:", *sorted(heavy))
 """
 

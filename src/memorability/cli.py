@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memorability.core import kernels, layout
-from memorability.core.errors import DataError, GivenFeaturesError, MemorabilityError
+from memorability.core.errors import DataError, MemorabilityError
 
 if TYPE_CHECKING:
-    from memorability.predict.predictor import Failure, Predictor, Score
+    from memorability.predict.choice import Project
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
 )
 BOARDS = layout.METRICS
-OF_PICTURES, OF_CLIPS = "images/score.leaderboard.csv", "videos/short_term.leaderboard.csv"
-OF_MAPS = "maps/map.leaderboard.csv"
 
 
 @app.command()
@@ -58,34 +56,20 @@ def predict(
     if out is not None:
         _predict_maps(paths, out, model, models, overlay=overlay, as_json=as_json)
         return
-    from memorability.core import runtime
-    from memorability.predict.predictor import Failure, Score
+    from memorability.predict import report, scoring
 
     if title is not None and (len(paths) != 1 or paths[0].is_dir()):
         received = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
         raise DataError(f"--title is that of one clip, received {received}")
     titles = {} if title is None else {paths[0]: title}
-    folder, predictor = _opened(model, models, paths, titled=title is not None)
-    if runtime.world() == 1:
-        results = list(predictor.scores(paths, titles=titles))
-    else:
-        results = predictor.scores_together(paths, titles=titles)
-        if runtime.rank() > 0:
-            return
-    scores = [result for result in results if isinstance(result, Score)]
-    failures = [result for result in results if isinstance(result, Failure)]
-    if as_json:
-        print(json.dumps([_as_dict(s, folder.name) for s in scores], indent=2))
-    else:
-        width = max([len(str(s.path)) for s in scores], default=4)
-        print(f"{'path':{width}}  score  ({folder.name})")
-        for s in scores:
-            print(f"{s.path!s:{width}}  {s.score:.3f}")
-            if frames and s.frame_values is not None:
-                print(
-                    f"{'':{width}}  {s.kind} by frame: {' '.join(f'{value:.3f}' for value in s.frame_values)}"
-                )
-    _report(failures, of=len(results), done="scored")
+    scored = scoring.score(paths, _project(models), model=model, titles=titles, device=_device())
+    if _is_first():
+        if as_json:
+            print(json.dumps(report.score_rows(scored), indent=2))
+        else:
+            print(report.score_table(scored, frames=frames))
+        _note(report.notes([choice for choice, _ in scored.by_model], scored.left_out))
+        report.check(scored.failures, of=len(scored), done="scored")
 
 
 def _check_options(
@@ -103,88 +87,71 @@ def _check_options(
         raise DataError(f"{' and '.join(given)} without --map: scores are printed; maps are written by --map")
 
 
-def _report(failures: list[Failure], *, of: int, done: str) -> None:
-    if failures:
-        lines = "\n".join(f"  {failure.reason}" for failure in failures)
-        raise DataError(f"{len(failures)} of {of} could not be {done}:\n{lines}")
-
-
 def _predict_maps(
     paths: list[Path], out: Path, model: str | None, models: Path, *, overlay: bool, as_json: bool
 ) -> None:
     """Writes maps, of several processes each its share; the first one says what was written."""
     from memorability.core import runtime
-    from memorability.predict import map_files
-    from memorability.predict.predictor import Failure
+    from memorability.predict import choice, map_files, report
+    from memorability.predict.results import Failure
 
-    targets, failures = map_files.targets(paths, out, overlays=overlay)
-    folder, predictor = _opened(model, models, paths, to_maps=True)
-    if runtime.world() == 1:
-        results = list(map_files.written(predictor, targets, model=folder.name))
-    else:
-        from memorability.core import distributed
-
-        share = distributed.share(targets)
-        results = distributed.interleaved(list(map_files.written(predictor, share, model=folder.name)))
-        if runtime.rank() > 0:
-            return
-    written = [result for result in results if not isinstance(result, Failure)]
-    failures += [result for result in results if isinstance(result, Failure)]
-    if as_json:
-        print(json.dumps(written, indent=2))
-    else:
-        width, wide = (max([len(str(one[name])) for one in written], default=4) for name in ("path", "map"))
-        print(f"{'path':{width}}  {'map':{wide}}  ({folder.name})")
-        for one in written:
-            print(f"{one['path']:{width}}  {one['map']}")
-    _report(failures, of=len(failures) + len(written), done="mapped")
-
-
-def _opened(
-    model: str | None, models: Path, paths: list[Path], *, titled: bool = False, to_maps: bool = False
-) -> tuple[Path, Predictor]:
-    """A model and its folder; without a name, the best one for the paths, or for maps of them."""
-    from memorability.core import runtime
-    from memorability.predict.predictor import Predictor
-
-    device = None
-    if runtime.world() > 1:
-        from memorability.core import distributed
-
-        device = str(distributed.device(threads=runtime.cores()))
-    if model is not None:
-        folder = _folder(model, models)
-        return folder, Predictor(folder, device=device)
-    board = BOARDS / OF_MAPS if to_maps else board_for(paths)
-    return _best(board, models, device, titled=titled)
-
-
-def _best(board: Path, models: Path, device: str | None, *, titled: bool) -> tuple[Path, Predictor]:
-    """The first model of a leaderboard that can score files as they are: it may need a title."""
-    from memorability.predict.predictor import Predictor
-
-    for name in ranked_models(board):
-        folder = _folder(name, models)
-        try:
-            predictor = Predictor(folder, device=device)
-        except GivenFeaturesError:
-            continue
-        if titled or not predictor.needs_title:
-            return folder, predictor
-    raise DataError(
-        f"{board}: its models read titles or features of their data set; give a title with --title"
+    targets = map_files.targets(paths, out, overlays=overlay)
+    project, device = _project(models), _device()
+    opened = (
+        choice.best("maps", project, device=device)
+        if model is None
+        else choice.named(model, project, device=device)
     )
+    predictor, said = opened
+    if runtime.world() == 1:
+        results = list(map_files.written(predictor, targets.found, model=said.folder.name))
+    else:
+        from memorability.core import distributed
+
+        share = distributed.share(targets.found)
+        results = distributed.interleaved(list(map_files.written(predictor, share, model=said.folder.name)))
+    if _is_first():
+        written = [result for result in results if not isinstance(result, Failure)]
+        failures = [*targets.failures, *(result for result in results if isinstance(result, Failure))]
+        print(
+            json.dumps([row | said.as_dict() for row in written], indent=2)
+            if as_json
+            else report.map_table(written, said)
+        )
+        _note(report.notes([said], targets.left_out))
+        report.check(failures, of=len(failures) + len(written), done="mapped")
 
 
-def _folder(name: str, models: Path) -> Path:
-    return Path(name) if Path(name, "config.json").is_file() else models / name
+def _project(models: Path) -> Project:
+    """Where all lies; the models of params.yaml are known, if there is one here."""
+    from memorability import params
+    from memorability.predict.choice import Project
+
+    if not Path("params.yaml").is_file():
+        return Project(models=models)
+    named = params.load()
+    return Project(models=models, known=(*named.models, *named.ensembles))
 
 
-def _as_dict(score: Score, model: str) -> dict[str, object]:
-    found: dict[str, object] = {"path": str(score.path), "score": round(score.score, 6), "model": model}
-    if score.frame_values is not None:
-        found[f"{score.kind}_by_frame"] = [round(value, 6) for value in score.frame_values]
-    return found
+def _device() -> str | None:
+    from memorability.core import runtime
+
+    if runtime.world() == 1:
+        return None
+    from memorability.core import distributed
+
+    return str(distributed.fabric(precision="32-true", threads=runtime.cores(), deterministic=False).device)
+
+
+def _is_first() -> bool:
+    from memorability.core import runtime
+
+    return runtime.rank() == 0
+
+
+def _note(lines: list[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 @app.command()
@@ -257,33 +224,6 @@ def ablate(
 
     with started(f"ablate {ablation}") as params:
         print(experiment.run(params, ablation))
-
-
-def board_for(paths: list[Path]) -> Path:
-    """The leaderboard of clips, where the paths hold clips and no picture, else that of pictures."""
-    from memorability.media.pictures import SUFFIXES as PICTURES
-    from memorability.media.video import SUFFIXES as CLIPS
-
-    files = (file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]))
-    endings = {file.suffix.lower() for file in files}
-    return BOARDS / (OF_CLIPS if endings & set(CLIPS) and not endings & set(PICTURES) else OF_PICTURES)
-
-
-def ranked_models(board: Path) -> list[str]:
-    """The names on a leaderboard, the best on validation first.
-
-    Raises:
-        DataError: there is no leaderboard.
-    """
-    import csv
-
-    if not board.is_file():
-        raise DataError(f"{board}: no leaderboard to take the best model from; name one with --model")
-    with board.open(newline="", encoding="utf-8") as stream:
-        names = [row["model"] for row in csv.DictReader(stream)]
-    if not names:
-        raise DataError(f"{board}: an empty leaderboard; name a model with --model")
-    return names
 
 
 def main() -> None:

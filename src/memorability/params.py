@@ -35,7 +35,9 @@ class Params(Block):
     threads: int = Field(
         ge=1, le=1024, description="CPU threads; results are bit-identical at a fixed number"
     )
-    kernels: Kernels = Field("pinned", description="AVX2's on every x86-64 processor, or the widest it has: docs/numerics.md")
+    kernels: Kernels = Field(
+        "pinned", description="AVX2's on every x86-64 processor, or the widest it has: docs/numerics.md"
+    )
     precision: Precision
     compile: bool = Field(description="compile the networks that are trained (torch.compile)")
     lr: float | None = Field(gt=0)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from memorability import params
 from memorability.data import scenes
 from memorability.data.datasets import demo, memcat
-from memorability.evaluation import metrics
+from memorability.evaluation import people, score_measures
 
 ROOT = Path(__file__).parents[2]
 SMALL = demo.Params(pictures=24, pixels=32, participants=30, responses=12)
@@ -136,7 +136,7 @@ def test_all_categories_occur_at_the_committed_count(committed):
 
 def test_people_agree_as_much_as_in_real_data(committed):
     settings, _, _, hits, alarms = committed
-    found = metrics.split_half(hits, alarms, np.full(len(hits), settings.responses), repeats=25, seed=0)
+    found = people.split_half(hits, alarms, np.full(len(hits), settings.responses), repeats=25, seed=0)
     assert len(found) == 25
     assert 0.70 <= np.mean(found) <= 0.85
 
@@ -146,7 +146,7 @@ def test_scores_spread_over_the_range_as_real_ones_do(committed):
     scores = (hits - alarms) / settings.responses
     assert 0.55 <= scores.mean() <= 0.75
     assert 0.1 <= scores.std() <= 0.25
-    assert metrics.spearman(memorability, scores) > 0.85
+    assert score_measures.spearman(memorability, scores) > 0.85
 
 
 def test_what_is_remembered_better(committed):
@@ -155,7 +155,7 @@ def test_what_is_remembered_better(committed):
     landscape = np.array([scene.main is None for scene in drawn])
     assert memorability[people].mean() > 0.4 > -0.4 > memorability[landscape].mean()
     contrast = np.array([scene.contrast for scene in drawn])
-    assert 0.2 < metrics.spearman(memorability, contrast) < 0.7
+    assert 0.2 < score_measures.spearman(memorability, contrast) < 0.7
 
 
 def test_no_one_is_remembered_by_more_people_than_looked():

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from memorability.data import scenes
 from memorability.data.datasets import demo, demo_maps, demo_videos, vischema
-from memorability.evaluation import metrics
+from memorability.evaluation import score_measures
 from memorability.training import demo_backbone
 
 SMALL = demo_maps.Params(pictures=24, pixels=32, participants=20)
@@ -287,7 +287,7 @@ def test_people_agree_far_more_than_the_mean_map_tells(world):
 def test_what_is_forgotten_has_a_faint_map(world):
     _, hits, covered = world
     brightest = np.array([marked.sum(axis=0).max() / PEOPLE for marked in covered])
-    assert metrics.spearman(hits.astype(float), brightest) > 0.7
+    assert score_measures.spearman(hits.astype(float), brightest) > 0.7
     assert brightest.min() < 0.45
     assert 0.8 < brightest.max() <= 1
     assert 0.5 < np.median(brightest) < 0.8

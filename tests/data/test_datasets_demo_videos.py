@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from memorability import params
 from memorability.data import scenes
 from memorability.data.datasets import demo, demo_videos, mediaeval
-from memorability.evaluation import metrics
+from memorability.evaluation import score_measures
 from memorability.training import demo_backbone
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +206,9 @@ def test_latent_memorability_is_standardised(committed):
 def test_less_is_known_after_days_and_less_surely(committed):
     (_, _, short, long, _), (minutes, days) = committed
     assert minutes[:, 0].mean() > days[:, 0].mean() + 0.05
-    after = [metrics.spearman(latent, found[:, 0]) for latent, found in ((short, minutes), (long, days))]
+    after = [
+        score_measures.spearman(latent, found[:, 0]) for latent, found in ((short, minutes), (long, days))
+    ]
     assert after[0] > 0.8
     assert after[0] > after[1] > 0.5
 
@@ -221,7 +223,7 @@ def test_a_set_without_open_landscapes_is_remembered_too():
 def test_motion_is_remembered(committed):
     (_, motions, short, _, _), _ = committed
     motion = np.array([sum(m.reach * m.rate for m in moving) for moving in motions])
-    assert 0.1 < metrics.spearman(motion, short) < 0.7
+    assert 0.1 < score_measures.spearman(motion, short) < 0.7
 
 
 def test_what_is_not_alive_hardly_moves(committed):

@@ -1,454 +1,341 @@
-import json
+"""Boards and comparisons of any models, and what the text says."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from memorability.core.files import write_json
-from memorability.evaluation import leaderboard, map_leaderboard, metrics
-from memorability.evaluation.map_leaderboard import MAPS
+from memorability.evaluation import Resampled, map_board, maps, score_board, scores
+from memorability.evaluation.board_text import across_targets
+from memorability.evaluation.comparisons import COLUMNS, against, better_than, comparisons
+from memorability.evaluation.leaderboard import Line, over_seeds, summary, table
+from memorability.evaluation.standings import alike, standings
+from memorability.evaluation.statistics import SMALLEST
+
+N = 200
+PEOPLE = {"split_half": 0.78, "reliability": 0.876, "attainable": 0.936}
 
 
-def numbers(spearman, mse):
+def numbers(spearman, mse, *, n=N):
     found = {"pearson": spearman, "l1": mse**0.5, "spearman": spearman, "mse": mse}
     for name, value in list(found.items()):
-        ends = (None, None) if value is None else (value - 0.05, value + 0.05)
+        ends = (None, None) if value is None or n < SMALLEST else (value - 0.05, value + 0.05)
         found |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
-    return found
+    return found | {"n": n}
 
 
-REPORTS = {
-    "mean": {"val": numbers(None, 0.030), "test": numbers(None, 0.029)},
-    "lucky": {"val": numbers(0.50, 0.020), "test": numbers(0.90, 0.002)},
-    "sound": {"val": numbers(0.70, 0.015), "test": numbers(0.60, 0.016)},
-    "tied": {"val": numbers(0.50, 0.018), "test": numbers(0.40, 0.020)},
+def measured(spearman, mse, *, spread=0.01, seed=0, n=N):
+    """Measures of a test split, with bootstrap samples around them."""
+    rng = np.random.default_rng(seed)
+    values = {"spearman": spearman, "mse": mse}
+    samples = {
+        name: np.full(300, np.nan) if value is None else value + rng.normal(0, spread * scale, 300)
+        for (name, value), scale in zip(values.items(), (1, 0.1), strict=True)
+    }
+    return Resampled(values, samples, pd.DataFrame({"id": range(n)}))
+
+
+def line(spearman, mse, *, val=None, family="net", target="score", on_val="", seed=0, spread=0.01, n=N):
+    report = {
+        "val": numbers(spearman if val is None else val, mse, n=90),
+        "test": numbers(spearman, mse, n=n),
+    }
+    test = measured(spearman, mse, seed=seed, spread=spread, n=n)
+    return Line(family, target, report, test, on_val)
+
+
+LINES = {
+    "mean": line(None, 0.030, family="mean"),
+    "lucky": line(0.90, 0.002, val=0.50, seed=1),
+    "sound": line(0.60, 0.016, val=0.70, seed=2),
+    "poor": line(0.02, 0.040, val=0.10, seed=3),
 }
 
 
-def joined(noise, *, n=300, seed=1):
-    """Test rows with predictions off by `noise`; a constant where it is None. Truths are always the same."""
-    truth = np.random.default_rng(0).uniform(0.3, 0.9, n)
-    off = np.random.default_rng(seed).normal(0, noise or 0, n)
-    prediction = np.full(n, truth.mean()) if noise is None else truth + off
-    rows = pd.DataFrame({"score": truth, "prediction": prediction, "split": "test"})
-    return pd.concat([rows, rows.assign(split="val", prediction=0.1)], ignore_index=True)
+def board(lines, *, seeds=(), target="score", people=None, track="images"):
+    return standings(track, target, lines, people or {}, seeds=seeds, repeats=300)
 
 
-def compare(models, split="test", seed=0):
-    prepared = leaderboard.of_scores(models, split=split, bootstrap=300, seed=seed)
-    return leaderboard.comparisons(*prepared)
+# The order and the numbers
 
 
-MODELS = {"mean": joined(None), "poor": joined(0.30), "good": joined(0.05, seed=2)}
-
-
-# board
-
-
-def board_of(reports):
-    return leaderboard.board(reports, dict.fromkeys(reports, "score"))
-
-
-def text_of(reports, pairs, human=None):
-    return leaderboard.text(board_of(reports), pairs, human, baseline="mean")
-
-
-def test_the_order_is_that_of_validation():
-    table = board_of(REPORTS)
-    assert list(table["model"]) == ["sound", "tied", "lucky", "mean"]
-    assert list(table.index) == [0, 1, 2, 3]
-
-
-def test_the_test_split_decides_nothing():
-    swapped = {name: report | {"test": REPORTS["mean"]["test"]} for name, report in REPORTS.items()}
-    assert list(board_of(swapped)["model"]) == list(board_of(REPORTS)["model"])
-
-
-def test_the_order_of_the_params_does_not_matter():
-    backwards = dict(reversed(REPORTS.items()))
-    pd.testing.assert_frame_equal(board_of(backwards), board_of(REPORTS))
+def test_the_order_is_that_of_validation_and_the_test_split_decides_nothing():
+    made = table(LINES, scores, score_board)
+    assert list(made["model"]) == ["sound", "lucky", "poor", "mean"]
+    swapped = {
+        name: one._replace(report=one.report | {"test": LINES["mean"].report["test"]})
+        for name, one in LINES.items()
+    }
+    assert list(table(swapped, scores, score_board)["model"]) == list(made["model"])
+    backwards = dict(reversed(LINES.items()))
+    pd.testing.assert_frame_equal(table(backwards, scores, score_board), made)
 
 
 def test_the_values_are_those_of_the_reports():
-    row = board_of(REPORTS).set_index("model").loc["lucky"]
-    assert (row["val_spearman"], row["val_mse"]) == (0.50, 0.020)
-    assert (row["test_spearman"], row["test_mse"], row["test_l1"]) == (0.90, 0.002, 0.002**0.5)
+    row = table(LINES, scores, score_board).set_index("model").loc["lucky"]
+    assert (row["val_spearman"], row["test_spearman"], row["test_mse"]) == (0.50, 0.90, 0.002)
     assert (row["test_spearman_low"], row["test_spearman_high"]) == pytest.approx((0.85, 0.95))
-    assert board_of(REPORTS).drop(columns=["model", "trained_on"]).dtypes.eq(float).all()
+    assert (row["val_n"], row["test_n"], row["seeds"]) == (90, N, 1)
 
 
 def test_a_model_without_a_correlation_is_last_with_empty_cells():
-    row = board_of(REPORTS).iloc[-1]
+    row = table(LINES, scores, score_board).iloc[-1]
     assert row["model"] == "mean"
     assert np.isnan([row["val_spearman"], row["test_spearman"], row["test_spearman_low"]]).all()
-    assert row["test_mse"] == 0.029
-
-
-def test_a_split_that_is_missing_leaves_cells_empty():
-    table = board_of({"one": {"val": numbers(0.5, 0.02)}})
-    assert np.isnan(table["test_spearman"][0])
-    assert table["val_spearman"][0] == 0.5
-
-
-COMBINED = {
-    name: {
-        "val": report["val"],
-        "test": report["test"] | {"by_dataset": {"lamem": report["test"], "sun": report["val"]}},
-    }
-    for name, report in REPORTS.items()
-}
-COLUMNS = [f"{dataset}.test_{measure}" for dataset in ("lamem", "sun") for measure in ("spearman", "mse")]
+    assert summary(row, score_board) == {"val_spearman": None, "test_spearman": None, "test_mse": 0.030}
 
 
 def test_combined_data_sets_have_columns_of_their_own():
-    table = board_of(COMBINED).set_index("model")
-    assert list(table.columns[-4:]) == COLUMNS
-    assert list(table.loc["lucky", COLUMNS]) == [0.90, 0.002, 0.50, 0.020]
-    assert np.isnan(table.loc["mean", "lamem.test_spearman"])
-    assert list(table.index) == list(board_of(REPORTS)["model"])  # they decide nothing
+    one = LINES["sound"]
+    parts = {"lamem": numbers(0.9, 0.002), "sun": numbers(None, 0.02)}
+    report = one.report | {"test": one.report["test"] | {"by_dataset": parts}}
+    made = board({"sound": one._replace(report=report)})
+    assert list(made.models[["lamem.test_spearman", "sun.test_mse"]].iloc[0]) == [0.9, 0.02]
+    assert "by data set" in made.text
+    assert "nan" not in made.text
 
 
-# comparisons
+# Comparisons
 
 
-def test_every_pair_is_compared_once_by_both_measures():
-    table = compare(MODELS)
-    pairs = table.groupby("metric")[["model", "other"]].apply(lambda rows: set(map(tuple, rows.to_numpy())))
-    assert pairs["mse"] == {("mean", "poor"), ("mean", "good"), ("poor", "good")}
-    assert pairs["spearman"] == {("poor", "good")}  # a constant has none to compare
+def compared(lines, names=("spearman", "mse")):
+    return comparisons({k: v.test for k, v in lines.items()}, scores.MEASURES, compared=names)
 
 
-def test_better_is_a_higher_spearman_and_a_lower_mse():
-    table = compare({"poor": joined(0.30), "good": joined(0.05, seed=2)}).set_index("metric")
-    assert list(table["better"]) == ["good", "good"]
-    assert table.loc["spearman", "difference"] < 0 < table.loc["mse", "difference"]
-    reverse = compare({"good": joined(0.05, seed=2), "poor": joined(0.30)}).set_index("metric")
-    assert list(reverse["better"]) == ["good", "good"]
-    np.testing.assert_allclose(table["difference"], -reverse["difference"])
-    np.testing.assert_allclose(table["low"], -reverse["high"])
+def test_every_pair_is_compared_once_by_each_measure_that_it_has():
+    made = compared(LINES)
+    assert list(made) == COLUMNS
+    assert (made["measure"] == "mse").sum() == 6
+    assert (made["measure"] == "spearman").sum() == 3  # a constant has none to compare
+    assert compared({"one": LINES["sound"]}).empty
 
 
-def test_a_poor_model_can_be_worse_than_the_mean():
-    table = compare(MODELS)
-    row = table[(table["model"] == "mean") & (table["other"] == "poor")].iloc[0]
-    assert row["better"] == "mean"
-    assert row["high"] < 0
+def test_better_is_a_higher_spearman_and_a_lower_mse_whichever_comes_first():
+    for lines in (LINES, dict(reversed(LINES.items()))):
+        made = compared(lines)
+        assert better_than("mean", made, measure="mse") == {"lucky", "sound"}
+        assert better_than("sound", made, measure="spearman") == {"lucky"}
+        assert better_than("poor", made, measure="mse") == {"mean", "lucky", "sound"}
+        assert better_than(None, made, measure="mse") == set()
+        difference, low, high = against(made, "lucky", "sound", measure="spearman")
+        assert low < difference < high
+        assert difference == pytest.approx(0.30)
+    assert against(made, "mean", "sound", measure="spearman") is None
 
 
-def test_differences_are_those_of_the_measures():
-    row = compare(MODELS).query("metric == 'mse' and model == 'poor'").iloc[0]
-    tests = [rows[rows["split"] == "test"] for rows in (MODELS["poor"], MODELS["good"])]
-    poor, good = (metrics.mse(rows["score"], rows["prediction"]) for rows in tests)
-    assert row["difference"] == pytest.approx(poor - good, abs=1e-6)
-    assert row["low"] < row["difference"] < row["high"]
+def test_what_one_comparison_would_call_better_many_do_not():
+    """A difference of 2.4 standard errors: p is 0.017 by itself, and 1 among 190 pairs."""
+    near = {f"m{i}": line(0.5, 0.02, seed=i) for i in range(20)}
+    gap = 2.4 * np.hypot(0.01, 0.01)
+    near["best"] = line(0.5 + gap, 0.02, seed=99)
+    alone = compared({"m0": near["m0"], "best": near["best"]}, names=("spearman",))
+    assert alone["better"].tolist() == ["best"]
+    among = compared(near, names=("spearman",))
+    pair = among[(among["model"] == "m0") & (among["other"] == "best")].iloc[0]
+    assert pair["p"] < 0.05 < pair["p_holm"]
+    assert pair["high"] < 0  # its interval, by itself, excludes 0
+    assert (among["better"] == "").all()
+    assert (among["p_holm"] >= among["p"]).all()
 
 
-def test_equal_models_are_not_better():
-    table = compare({"one": joined(0.1), "two": joined(0.1)})
-    assert (table["better"] == "").all()
-    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+def test_under_ten_rows_nothing_is_better_and_nothing_has_an_interval():
+    few = {name: line(*pair, n=SMALLEST - 1) for name, pair in (("a", (0.9, 0.001)), ("b", (0.1, 0.9)))}
+    few["mean"] = line(None, 0.5, family="mean", n=SMALLEST - 1)
+    made = board(few)
+    assert (made.pairs["better"] == "").all()
+    assert made.pairs[["low", "high"]].isna().all(axis=None)
+    assert "Under 10 test items there are no intervals, and nothing is called better." in made.text
+    assert "test n = 9" in made.text
+    assert set(made.models["beats_baseline"]) == {""}
+    assert not any(words.endswith(("*", "x")) for words in made.text.splitlines()[1:4])
 
 
-def test_a_shift_changes_no_ranks():
-    one = joined(0.1)
-    two = one.assign(prediction=np.where(one["split"] == "test", one["prediction"] + 0.02, 0.1))
-    row = compare({"one": one, "two": two}).query("metric == 'spearman'").iloc[0]
-    assert (row["difference"], row["low"], row["high"], row["better"]) == (0, 0, 0, "")
+# Signs
 
 
-def test_pairing_makes_differences_between_alike_models_narrow():
-    one = joined(0.1)
-    two = one.assign(prediction=one["prediction"] + np.random.default_rng(3).normal(0, 0.01, len(one)))
-    row = compare({"one": one, "two": two}).query("metric == 'mse'").iloc[0]
-    test = one[one["split"] == "test"]
-    alone = metrics.resampled(test["score"], test["prediction"], repeats=300, seed=0)["mse"]
-    assert row["high"] - row["low"] < 0.5 * np.ptp(metrics.interval(alone))
+def words_of(made):
+    """Model -> the end of its line."""
+    lines = made.text.splitlines()[1:]
+    return {words.split()[1]: words.split()[-1] for words in lines if words.strip()[:1].isdigit()}
 
 
-def test_comparisons_are_those_of_the_seed():
-    pd.testing.assert_frame_equal(compare(MODELS), compare(MODELS))
-    assert not compare(MODELS).equals(compare(MODELS, seed=1))
+def test_the_text_marks_what_is_better_than_the_mean_and_what_does_not_beat_it():
+    made = board(LINES, people=PEOPLE)
+    said = words_of(made)
+    assert said["lucky"] == said["sound"] == "*"
+    assert said["poor"] == "x"
+    assert said["mean"] not in ("*", "x")
+    beats = dict(zip(made.models["model"], made.models["beats_baseline"], strict=True))
+    assert beats == {"sound": "yes", "lucky": "yes", "poor": "no", "mean": ""}
+    assert "x does not beat `mean`" in made.text
+    assert "Holm's correction for 9 comparisons" in made.text
+    assert "not which seed a model was trained with" in made.text
+    assert "nan" not in made.text
 
 
-def test_nothing_to_compare():
-    columns = ["model", "other", "metric", "difference", "low", "high", "better"]
-    assert list(compare({"one": joined(0.1)})) == columns
-    assert compare(MODELS, split="train").empty
+def test_an_order_alone_or_an_error_alone_does_not_beat_the_baseline():
+    lines = LINES | {"order": line(0.5, 0.031, seed=5), "error": line(0.03, 0.02, seed=6)}
+    said = words_of(board(lines))
+    assert said["order"] == "x"  # a higher MSE than the mean
+    assert said["error"].endswith("x")  # an interval of rho that has 0 in it
 
 
-# summary and text
+def test_the_ceiling_is_said_and_each_model_is_a_share_of_it():
+    made = board(LINES, people=PEOPLE)
+    assert "0.780" in made.text
+    assert "0.876 (Spearman-Brown)" in made.text
+    assert "above rho 0.936" in made.text
+    share = made.models.set_index("model")["test_spearman_of_attainable"]
+    assert share["sound"] == pytest.approx(0.6 / 0.936, abs=1e-6)
+    assert "64%" in made.text
+    assert "People" not in board(LINES).text
+    assert "no correlation" in board(LINES, people=PEOPLE | {"attainable": None}).text
 
 
-def test_the_summary_is_flat_and_json(tmp_path):
-    found = leaderboard.summary("images", board_of(REPORTS), 0.77)
-    write_json(tmp_path / "summary.json", found)
-    assert json.loads((tmp_path / "summary.json").read_text()) == found
-    assert all(value is None or isinstance(value, float) for value in found.values())
-    assert found["images.human.test_spearman"] == 0.77
-    assert found["images.sound.val_spearman"] == 0.70
-    assert found["images.mean.test_spearman"] is None
-    assert len(found) == 1 + 3 * len(REPORTS)
+def test_what_is_fitted_on_validation_is_marked():
+    lines = LINES | {"ensemble": line(0.6, 0.016, on_val="all"), "ranker": line(0.6, 0.016, on_val="scores")}
+    text = board(lines).text
+    (ensemble,) = [words for words in text.splitlines() if " ensemble " in words]
+    assert "0.600v" in ensemble
+    assert "v fitted on validation too" in text
+    assert "`ranker` (its scores; its order is not)" in text
+    assert "v fitted" not in board(LINES).text
 
 
-def test_the_summary_has_the_data_sets():
-    found = leaderboard.summary("images", board_of(COMBINED), None)
-    assert found["images.lucky.lamem.test_spearman"] == 0.90
-    assert found["images.sound.sun.test_mse"] == 0.015
-    assert found["images.mean.sun.test_spearman"] is None
-    assert len(found) == 1 + (3 + len(COLUMNS)) * len(REPORTS)
+def test_without_validation_the_board_says_so():
+    lines = {name: one._replace(report={"test": one.report["test"]}) for name, one in LINES.items()}
+    assert "no validation items" in board(lines).text
 
 
-def test_the_text_has_a_line_a_model_with_the_data_sets():
-    text = text_of(COMBINED, compare({}))
-    assert "nan" not in text
-    lines = text.splitlines()
-    start = lines.index("   by data set")
-    assert lines[start + 1].split() == ["model", *COLUMNS]
-    assert [line.split()[0] for line in lines[start + 2 : start + 6]] == ["sound", "tied", "lucky", "mean"]
-    assert lines[start + 4].split() == ["lucky", "0.9000", "0.0020", "0.5000", "0.0200"]
-    assert "by data set" not in text_of(REPORTS, compare({}))
-
-
-def test_the_summary_without_people():
-    assert leaderboard.summary("images", board_of(REPORTS), None)["images.human.test_spearman"] is None
-
-
-def test_the_text_shows_every_model_in_order():
-    lines = text_of(REPORTS, compare({}), 0.77).splitlines()
-    assert [line.split()[1] for line in lines[1:5]] == ["sound", "tied", "lucky", "mean"]
-    assert "0.700" in lines[1]
-    assert "0.550 to 0.650" in lines[1]
-    assert "nan" not in "".join(lines)
-    assert any("people" in line and "0.770" in line for line in lines)
-    assert "people" not in text_of(REPORTS, compare({}))
-
-
-def test_the_text_marks_what_is_better_than_the_mean():
-    reports = dict.fromkeys(("poor", "good"), REPORTS["sound"]) | {"mean": REPORTS["mean"]}
-    lines = text_of(reports, compare(MODELS)).splitlines()
-    marked = {line.split()[1]: line.endswith("*") for line in lines[1:4]}
-    assert marked["good"]
-    assert not marked["poor"]
-
-
-def test_the_mean_has_no_mark_for_beating_a_worse_model():
-    pairs = compare(MODELS)
-    assert "mean" in set(pairs[pairs["metric"] == "mse"]["better"])
-    reports = {name: {"val": numbers(0.1, 0.1), "test": numbers(0.1, 0.1)} for name in MODELS}
-    lines = text_of(reports, pairs).splitlines()
-    marked = [line.split()[1] for line in lines[1:-1] if line.endswith("*")]
-    assert marked == ["good"]
-
-
-# Models that rank, and models of several targets
-
-
-def test_a_model_that_ranks_is_compared_by_its_ranking_and_its_scores():
-    one, two = joined(0.1), joined(0.3, seed=2)
-    ranked = two.assign(ranking=one["prediction"] + 0.01 * two["prediction"])
-    table = compare({"one": one, "ranked": ranked}).set_index("metric")
-    plain = compare({"one": one, "ranked": two}).set_index("metric")
-    assert table.loc["mse"].equals(plain.loc["mse"])
-    assert plain.loc["spearman", "better"] == "one"
-    assert abs(table.loc["spearman", "difference"]) < 0.1 * plain.loc["spearman", "difference"]
-
-
-def test_scores_that_are_constant_still_have_an_order():
-    flat = joined(None).assign(ranking=joined(0.05)["prediction"])
-    table = compare({"flat": flat, "good": joined(0.05, seed=2)})
-    assert set(table["metric"]) == {"spearman", "mse"}
-    assert abs(table.set_index("metric").loc["spearman", "difference"]) < 0.1
-
-
-def test_the_text_says_what_each_was_trained_on_where_that_differs():
-    trained_on = {"sound": "short_term", "lucky": "long_term", "tied": "short_term", "mean": "short_term"}
-    table = leaderboard.board(REPORTS, trained_on)
-    assert dict(zip(table["model"], table["trained_on"], strict=True)) == trained_on
-    lines = leaderboard.text(table, compare({}), None, baseline="mean").splitlines()
-    assert "trained on" in lines[0]
-    assert [line.split()[2] for line in lines[1:5]] == [trained_on[name] for name in table["model"]]
-    assert "trained on" not in text_of(REPORTS, compare({}))
-
-
-def cross_of(twins):
-    """Two twins, each of which is the better one for its own target, and a third that is constant."""
-    models = {
-        "short_term": {"a_long": joined(0.3), "b_short": joined(0.05, seed=2), "flat": joined(None)},
-        "long_term": {"a_long": joined(0.05, seed=2), "b_short": joined(0.3), "flat": joined(None)},
+def test_a_board_of_several_targets_says_what_each_was_trained_on():
+    lines = LINES | {"other": line(0.5, 0.02, target="long_term")}
+    lines = {
+        name: one._replace(trained_on=one.trained_on.replace("score", "short_term"))
+        for name, one in lines.items()
     }
-    trained_on = {"a_long": "long_term", "b_short": "short_term", "flat": "short_term"}
-    boards = {}
-    for target, found in models.items():
-        tests = {name: rows[rows["split"] == "test"] for name, rows in found.items()}
-        rho = {name: metrics.spearman(rows["score"], rows["prediction"]) for name, rows in tests.items()}
-        reports = {name: {"test": numbers(rho[name], 0.02), "val": numbers(0.5, 0.02)} for name in found}
-        boards[target] = leaderboard.board(reports, trained_on)
-    pairs = {target: compare(found) for target, found in models.items()}
-    return leaderboard.cross(boards, pairs, twins), boards
+    made = board(lines, target="short_term", track="videos")
+    assert "trained on" in made.text.splitlines()[0]
+    assert "trained on" not in board(LINES).text
 
 
-@pytest.mark.parametrize("twins", [("a_long", "b_short"), ("b_short", "a_long")])
-def test_twins_are_compared_on_each_target_with_their_own_first(twins):
-    text, boards = cross_of([twins])
-    lines = [line.replace("|", " ").split() for line in text.splitlines()[1:]]
-    assert [line[:3] for line in lines] == [
-        ["b_short", "a_long", "short_term"],
-        ["a_long", "b_short", "long_term"],
+# Seeds
+
+
+def test_models_that_differ_in_their_seed_alone_are_found():
+    base = {"family": "resmem", "lr": 0.1}
+    settings = {
+        "resmem": base,
+        "a": base | {"training_seed": 1},
+        "b": base | {"training_seed": 2},
+        "other": base | {"lr": 0.2, "training_seed": 1},
+    }
+    assert alike(settings, "training_seed") == [["resmem", "a", "b"]]
+    assert alike({"one": base, "same": base}, "training_seed") == []  # they do not differ at all
+
+
+def seeds():
+    """Five seeds whose test rho go from 0.635 to 0.709, and a ridge between them."""
+    rhos = (0.635, 0.66, 0.68, 0.70, 0.709)
+    lines = {f"net{i}": line(rho, 0.015, val=rho + 0.01, seed=7) for i, rho in enumerate(rhos)}
+    return lines | {"ridge": line(0.66, 0.017, val=0.66, seed=8), "mean": LINES["mean"]}, rhos
+
+
+def test_seeds_are_shown_as_one_with_mean_and_range():
+    lines, rhos = seeds()
+    made = board(lines, seeds=[[f"net{i}" for i in range(5)]])
+    assert list(made.table["model"]) == ["net0", "ridge", "mean"]
+    row = made.table.iloc[0]
+    assert row["test_spearman"] == pytest.approx(np.mean(rhos))
+    assert (row["test_spearman_lowest"], row["test_spearman_highest"], row["seeds"]) == (0.635, 0.709, 5)
+    assert "net0 (5 seeds)" in made.text
+    assert "test rho 0.635 to 0.709" in made.text
+    assert len(made.pairs) == 1 + 3  # rho of two, MSE of three: no seed against another
+    assert list(made.models["model"]) == ["net4", "net3", "net2", "net1", "net0", "ridge", "mean"]
+    assert list(made.models["shown_as"][:5]) == ["net0"] * 5
+
+
+def test_the_interval_of_seeds_is_that_of_their_mean():
+    lines, _ = seeds()
+    group = [lines[f"net{i}"] for i in range(5)]
+    one = over_seeds(group, measure="spearman")
+    samples = np.mean([g.test.samples["spearman"] for g in group], axis=0)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    assert one.report["test"]["spearman_low"] == pytest.approx(low, abs=1e-6)
+    assert one.report["test"]["spearman_high"] == pytest.approx(high, abs=1e-6)
+    assert over_seeds(group[:1], measure="spearman") is group[0]
+
+
+# Twins
+
+
+def test_models_of_several_targets_are_compared_on_each_with_their_own_first():
+    def of(short, long):
+        return {
+            "a_long": line(long, 0.02, target="long_term"),
+            "b_short": line(short, 0.02, target="short_term", seed=4),
+        }
+
+    made = {
+        "short_term": board(of(0.7, 0.5), target="short_term", track="videos"),
+        "long_term": board(of(0.3, 0.6), target="long_term", track="videos"),
+    }
+    boards = {target: (one.table, one.pairs) for target, one in made.items()}
+    text = across_targets(boards, [("a_long", "b_short")], measure="spearman")
+    rows = [words.replace("|", " ").split() for words in text.splitlines()[1:]]
+    assert [row[:5] for row in rows] == [
+        ["b_short", "a_long", "short_term", "0.700", "0.500"],
+        ["a_long", "b_short", "long_term", "0.600", "0.300"],
     ]
-    for own, foreign, target, own_rho, foreign_rho, difference, low, _, high in lines:
-        rho = boards[target].set_index("model")["test_spearman"]
-        assert (float(own_rho), float(foreign_rho)) == pytest.approx((rho[own], rho[foreign]), abs=6e-4)
-        assert float(difference) == pytest.approx(rho[own] - rho[foreign], abs=2e-3)
-        assert 0 < float(low.strip("(")) < float(difference) < float(high.strip(")"))
-
-
-def test_twins_of_which_one_is_constant_are_left_out():
-    assert len(cross_of([("a_long", "flat")])[0].splitlines()) == 1
+    assert [row[5] for row in rows] == ["+0.200", "+0.300"]
 
 
 # Maps
 
 
-def map_numbers(cc, kl=1.0, *, sharpness=0.9, **further):
-    found = {"cc": cc, "kl": kl, "l1": 0.05, "sharpness_ratio": sharpness, "variety": 0.8}
-    for name, value in list(found.items()):
-        ends = (None, None) if value is None else (value - 0.05, value + 0.05)
-        found |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
-    return found | further
+def map_line(cc, *, kl=1.0, family="net", flat=0, sharpness=0.9, seed=0, **said):
+    rng = np.random.default_rng(seed)
+    values = {"cc": cc, "kl": kl, "l1": 0.05}
+    samples = {name: value + rng.normal(0, 0.01, 300) for name, value in values.items()}
+    numbers = values | {"kl_floored": kl, "sharpness_ratio": sharpness, "variety": 0.8}
+    numbers |= {f"{name}_{end}": value for name, value in numbers.items() for end in ("low", "high")}
+    test = numbers | {"n": N, "maps_predicted_flat": flat}
+    report = {"val": numbers | {"n": 90}, "test": test, **said}
+    items = pd.DataFrame({"id": range(N), **{name: np.full(N, value) for name, value in values.items()}})
+    return Line(family, "map", report, Resampled(values, samples, items))
 
 
-def collapsed(**said):
-    return {"variety": 0.8, "outputs_lost_their_variety": False, "text": "what was seen."} | said
-
-
-MAP_REPORTS = {
-    "mean_map": {"val": map_numbers(0.3), "test": map_numbers(0.31, sharpness=0.4)},
-    "lucky": {"val": map_numbers(0.5, 0.9), "test": map_numbers(0.9, 0.1)},
-    "sound": {"val": map_numbers(0.7), "test": map_numbers(0.65, sharpness=0.7499)},
-    "tied": {"val": map_numbers(0.5, 0.8), "test": map_numbers(0.45), "collapse": collapsed()},
-    "flat": {"val": map_numbers(None), "test": map_numbers(None, sharpness=0.0)},
+MAPS = {
+    "mean_map": map_line(0.4, family="mean", sharpness=0.4),
+    "ridge_map": map_line(0.6, family="place_ridge", seed=1),
+    "unet": map_line(0.8, seed=2),
+    "noise": map_line(0.1, sharpness=9.0, seed=3),
+    "lazy": map_line(0.405, flat=12, seed=4),
 }
 
 
-def map_board(reports):
-    return leaderboard.board(reports, dict.fromkeys(reports, "map"), kind=MAPS)
+def test_a_board_of_maps_marks_gains_over_the_mean_map_and_the_ridge():
+    made = board(MAPS, target="map", track="maps")
+    said = words_of(made)
+    assert (said["unet"], said["ridge_map"], said["noise"], said["lazy"]) == ("*+", "*", "x", "x")
+    assert said["mean_map"] == "blur"
+    assert "+ higher test CC than `ridge_map`" in made.text
+    assert "lazy: 12 of 200 test maps are predicted as flat; their CC counts as 0." in made.text
+    assert "unet: " not in made.text
+    assert list(made.items) == ["id", *(f"{name}.{m}" for name in MAPS for m in ("cc", "kl", "l1"))]
 
 
-def single_maps(*, shift=0.0, n=80, seed=1):
-    """Measures of single maps; a CC that is higher by `shift`."""
-    rng = np.random.default_rng(0)
-    difficulty, own = rng.normal(0, 0.2, n), np.random.default_rng(seed).normal(0, 0.05, n)
-    values = dict.fromkeys(("mse", "spearman", "sim", "sharpness", "true_sharpness"), np.full(n, 0.5))
-    cc = np.clip(0.4 + shift + difficulty + own, -1, 1)
-    ids = [f"demo/{i}.png" for i in range(n)]
-    return pd.DataFrame({"id": ids, **values, "cc": cc, "kl": 1.5 - cc, "l1": 0.1 - 0.05 * cc})
+def test_a_board_of_maps_repeats_what_has_collapsed():
+    signs = {"outputs_lost_their_variety": True, "text": "its maps hardly differ."}
+    fine = {"outputs_lost_their_variety": False, "text": "its maps differ."}
+    lines = MAPS | {"gan": map_line(0.5, collapse=signs), "other": map_line(0.5, collapse=fine)}
+    text = board(lines, target="map", track="maps").text
+    assert "gan: its maps hardly differ." in text
+    assert "other: " not in text
 
 
-SINGLE = {
-    "mean_map": single_maps(),
-    "sound": single_maps(shift=0.3, seed=2),
-    "lucky": single_maps(shift=0.1, seed=3),
-}
-
-
-def map_pairs(tables, seed=0):
-    return leaderboard.comparisons(*map_leaderboard.of_maps(tables, bootstrap=300, seed=seed), kind=MAPS)
-
-
-def map_text(reports, pairs, **baselines):
-    given = {"mean": "mean_map", "baseline": None} | baselines
-    return map_leaderboard.text(map_board(reports), pairs, reports, **given)
-
-
-def test_maps_are_ordered_by_cc_then_kl_on_validation():
-    table = map_board(MAP_REPORTS)
-    assert list(table["model"]) == ["sound", "tied", "lucky", "mean_map", "flat"]
-    assert list(table.columns[2:5]) == ["val_cc", "val_kl", "val_l1"]
-    row = table.set_index("model").loc["lucky"]
-    assert (row["test_cc"], row["test_kl"], row["test_sharpness_ratio"]) == (0.9, 0.1, 0.9)
-    assert (row["test_cc_low"], row["test_cc_high"]) == pytest.approx((0.85, 0.95))
-
-
-def test_the_frechet_distance_has_a_column_where_there_is_one():
-    assert not any("fid" in column for column in map_board(MAP_REPORTS))
-    reports = MAP_REPORTS | {"sound": {"val": map_numbers(0.7), "test": map_numbers(0.6, fid_small=12.5)}}
-    table = map_board(reports).set_index("model")
-    assert table.loc["sound", "test_fid_small"] == 12.5
-    assert np.isnan(table.loc["lucky", "test_fid_small"])
-    text = map_text(reports, map_pairs(SINGLE))
-    assert "12.50" in text
-    assert "FID: with the features of small." in text
-    assert map_leaderboard.summary("maps", map_board(reports))["maps.sound.test_fid_small"] == 12.5
-
-
-def test_maps_are_compared_by_cc_kl_and_l1():
-    table = map_pairs(SINGLE)
-    assert list(table["metric"]) == ["cc"] * 3 + ["kl"] * 3 + ["l1"] * 3
-    row = table[(table["model"] == "mean_map") & (table["other"] == "sound")].set_index("metric")
-    assert list(row["better"]) == ["sound"] * 3
-    assert row.loc["cc", "difference"] < 0 < row.loc["kl", "difference"]
-    expected = SINGLE["mean_map"]["cc"].mean() - SINGLE["sound"]["cc"].mean()
-    assert row.loc["cc", "difference"] == pytest.approx(expected, abs=1e-6)
-
-
-def test_pairing_over_maps_makes_differences_narrow():
-    row = map_pairs(SINGLE).iloc[0]
-    alone = metrics.interval(map_leaderboard.of_maps(SINGLE, bootstrap=300, seed=0)[1]["sound"]["cc"])
-    assert row["high"] - row["low"] < 0.7 * np.ptp(alone)
-
-
-def test_the_text_of_maps_marks_blur_and_what_is_better_than_the_baselines():
-    pairs = map_pairs(SINGLE)
-    lines = map_text(MAP_REPORTS, pairs, baseline="lucky").splitlines()
-    of = {line.split()[1]: line for line in lines[1:6]}
-    assert list(of) == ["sound", "tied", "lucky", "mean_map", "flat"]
-    assert "0.650*+" in of["sound"]
-    assert "0.900*" in of["lucky"]
-    assert "+" not in of["lucky"]
-    assert "0.310 " in of["mean_map"]
-    assert [name for name, line in of.items() if line.endswith("blur")] == ["sound", "mean_map", "flat"]
-    assert "nan" not in "".join(lines)
-    assert "* higher test CC than `mean_map`, + higher test CC than `lucky`" in "".join(lines)
-    assert "+" not in map_text(MAP_REPORTS, pairs)
-
-
-def test_the_text_of_maps_has_a_line_for_each_collapse():
-    reports = {
-        **MAP_REPORTS,
-        "sound": {**MAP_REPORTS["sound"], "collapse": collapsed(discriminator_wins_from_epoch=4)},
-        "lucky": {**MAP_REPORTS["lucky"], "collapse": collapsed(outputs_lost_their_variety=True)},
-        "tied": {**MAP_REPORTS["tied"], "collapse": collapsed(discriminator_wins_from_epoch=None)},
-    }
-    lines = map_text(reports, map_pairs(SINGLE)).splitlines()
-    assert lines[-2:] == ["sound: what was seen.", "lucky: what was seen."]
-    assert "what was seen" not in map_text(MAP_REPORTS, map_pairs(SINGLE))
-
-
-def test_the_text_of_maps_has_the_data_sets_and_what_was_trained_on():
-    def report(cc):
-        test = map_numbers(cc) | {"by_dataset": {"osie": map_numbers(cc), "vischema": map_numbers(0.2)}}
-        return {"val": map_numbers(cc), "test": test}
-
-    reports = {"one": report(0.6), "two": report(0.5)}
-    board = leaderboard.board(reports, {"one": "map", "two": "composite"}, kind=MAPS)
-    lines = map_leaderboard.text(board, map_pairs(SINGLE), reports, mean=None, baseline=None).splitlines()
-    assert [line.split()[2] for line in lines[1:3]] == ["map", "composite"]
-    assert "osie.test_cc" in lines[lines.index("   by data set") + 1]
-    assert map_leaderboard.summary("maps", board)["maps.two.osie.test_cc"] == 0.5
-
-
-def test_the_summary_of_maps_is_flat():
-    found = map_leaderboard.summary("maps", map_board(MAP_REPORTS))
-    assert found["maps.sound.val_cc"] == 0.7
-    assert found["maps.sound.test_sharpness_ratio"] == 0.7499
-    assert found["maps.flat.test_cc"] is None
-    assert len(found) == 6 * len(MAP_REPORTS)
-    assert not any("human" in name for name in found)
-
-
-def test_single_maps_of_all_models_are_a_table_unless_it_is_large():
-    table = map_leaderboard.of_single_maps(SINGLE)
-    columns = [f"{name}.{measure}" for name in SINGLE for measure in ("cc", "kl", "l1")]
-    assert list(table) == ["id", *columns]
-    assert table["sound.cc"].tolist() == SINGLE["sound"]["cc"].round(4).tolist()
-    assert map_leaderboard.of_single_maps({"sound": single_maps(n=9000)}) is None
+def test_a_distance_has_a_column_where_it_is_known():
+    lines = {"unet": MAPS["unet"]}
+    lines["unet"].report["test"]["fid_demo"] = 2.5
+    made = table(lines, maps, map_board)
+    assert made["test_fid_demo"][0] == 2.5
+    assert "FID: with the features of demo." in board(lines, target="map", track="maps").text
+    del lines["unet"].report["test"]["fid_demo"]
