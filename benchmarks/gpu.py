@@ -28,15 +28,19 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from memorability import families
-from memorability.core import runtime
+from memorability import evaluation, families
+from memorability.core import distributed, runtime
+from memorability.core.layout import ModelPaths
 from memorability.core.runtime import Precision
 from memorability.data.shards import ShardWriter
+from memorability.experiments.train import train
 from memorability.features import backbones
-from memorability.features.extraction import Extractor, extract
+from memorability.features.extraction import extract
+from memorability.features.extractor import Extractor
 from memorability.features.inputs import Pictures, Pixels
-from memorability.training import fitting, layers, loading
-from memorability.training import loop as training
+from memorability.training import layers, loading, loop
+from memorability.training.contract import Family, Gradient
+from memorability.training.fitting import Compute
 
 TRANSFORM = {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 SIDE = 256  # of the generated pictures
@@ -62,7 +66,7 @@ SMALL = Size(96, ("resnet18",), 4, 8, {"hidden": 64, "crop": 96, "resize": 96}, 
 
 
 def main(size: Size, precision: Precision, only: str | None) -> None:
-    fabric = runtime.fabric(precision=precision, threads=runtime.cores())
+    fabric = distributed.fabric(precision=precision, threads=runtime.cores())
     gpu = fabric.device.type == "cuda"
     name = torch.cuda.get_device_name() if gpu else runtime.processor()
     print(
@@ -105,7 +109,7 @@ def generate(folder: Path, count: int) -> pd.DataFrame:
     names = [f"made/{i:06d}.jpg" for i in range(count)]
     score = np.random.default_rng(0).beta(8, 3, count)
     split = np.array(["val", "test", *["train"] * 8])[np.arange(count) % 10]
-    return pd.DataFrame(places).assign(id=names, sha256=names, score=score, split=split)
+    return pd.DataFrame(places).assign(id=names, dataset="made", score=score, split=split)
 
 
 def features(folder: Path, rows: pd.DataFrame, arch: str, device: torch.device) -> None:
@@ -153,16 +157,16 @@ def decode_all(pictures: Pictures, extractor: Extractor) -> None:
             pass
 
 
-def gradient_families() -> list[str]:
+def gradient_families() -> list[Gradient]:
     """Every family of pictures that is trained by gradients, to scores or to maps."""
-    found = [name for name in families.names() if hasattr(families.load(name), "build")]
-    return [name for name in found if families.load(name).READS in ("pictures", "whole_pictures")]
+    found = [family for family in map(families.load, families.names()) if isinstance(family, Gradient)]
+    return [family for family in found if family.READS in ("pictures", "whole_pictures")]
 
 
-def settings_of(family: str, size: Size, **changes: Any) -> Any:
-    schema = families.load(family).Params
+def settings_of(family: Family, size: Size, **changes: Any) -> Any:
+    schema = family.Params
     given = {"lr": 1e-4, "epochs": 3, "batch_size": size.batch, "backbone": size.backbone, "input": "raw"}
-    given |= {"family": family, "track": "images", "target": "score", "patience": 99} | changes
+    given |= {"family": family.name, "track": "images", "target": "score", "patience": 99} | changes
     if of_maps(family):
         given |= {"track": "maps", "target": "map", "backbone": "none"}
     return schema(
@@ -170,50 +174,59 @@ def settings_of(family: str, size: Size, **changes: Any) -> Any:
     )
 
 
-def of_maps(family: str) -> bool:
-    return bool(families.load(family).READS == "whole_pictures")
+def of_maps(family: Family) -> bool:
+    return family.READS == "whole_pictures"
 
 
-def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any) -> None:
+def steps(folder: Path, rows: pd.DataFrame, family: Gradient, size: Size, fabric: Any) -> None:
     """The loop's step against the same step on a batch that is ready."""
-    task, settings = families.load(family), settings_of(family, size)
+    settings = settings_of(family, size)
+    judge = evaluation.judge(settings.track)
+    higher = judge.MEASURES[settings.select].higher_is_better
+    criterion = loop.Criterion(family.measure or judge.measure, settings.select, higher)
     count = size.steps * size.batch
     whole = of_maps(family)
-    resize, crop = (settings.side, settings.side) if whole else (settings.resize, settings.crop)
-    pixels = Pixels(Pictures(rows, folder / "raw"), resize=resize, crop=crop, whole=whole)
+    side = settings.side if whole else settings.crop
+    pixels = Pixels(
+        Pictures(rows, folder / "raw"),
+        fit="squash" if whole else settings.fit,
+        resize=side if whole else settings.resize,
+        crop=side,
+    )
     chosen = np.arange(len(rows))[:count] if len(rows) >= count else np.arange(count) % len(rows)
     if whole:
         drawn = np.random.default_rng(0).integers(
-            0, 256, (MAPS, CHANNELS, settings.size, settings.size), np.uint8
+            0, 256, (MAPS, CHANNELS, settings.pixels, settings.pixels), np.uint8
         )
         truth = drawn[np.arange(max(len(chosen), size.batch)) % MAPS]
     else:
         truth = rows["score"].to_numpy(np.float32)[np.resize(chosen, max(len(chosen), size.batch))]
-    train = loading.Examples(pixels, truth[: len(chosen)], chosen)
+    many = loading.Examples(pixels, truth[: len(chosen)], chosen)
     few = loading.Examples(pixels, truth[: size.batch], np.arange(size.batch))
 
     def built() -> torch.nn.Module:
         backbone = None if whole else backbones.load(folder / size.backbone, head=True)
         more = {"channels": CHANNELS} if whole else {}
-        net: torch.nn.Module = task.build(settings, shape=(3, crop, crop), backbone=backbone, **more)
+        net: torch.nn.Module = family.build(settings, shape=(3, side, side), backbone=backbone, **more)
         return net
 
     ends: list[float] = []
-    with training.unfinished(folder / f"state-{family}", fabric=fabric) as state:
-        training.fit(
-            task, settings, built(),
-            train=train, val=few, judged=[few], fabric=fabric, seed=0, state=state,
+    with loop.shared_state(folder / f"state-{family.name}", fabric=fabric) as state:
+        loop.fit(
+            family, settings, built(),
+            train=many, val=few, predicted=[few], criterion=criterion, fabric=fabric, seed=0, state=state,
             log=lambda line: ends.append(time.perf_counter()),
         )  # fmt: skip
     ours = (ends[-1] - ends[0]) / (len(ends) - 1) / size.steps  # the first epoch decodes
 
     net = layers.channels_last(built()).to(fabric.device)
-    optimisers = task.optimisers(settings, net)
+    optimisers = family.optimisers(settings, net)
     batch = next(iter(loading.load(few, [list(range(size.batch))], device=fabric.device, workers=0)))
-    if hasattr(task, "constant"):
-        with torch.inference_mode():
-            constant = task.constant(net, batch)
-        batch["constant"] = constant.clone()
+    if family.frozen_features is not None and family.is_frozen(settings):
+        net.eval()
+        with torch.inference_mode(), fabric.autocast():
+            frozen = family.frozen_features(net, batch).float()
+        batch["frozen"] = frozen.clone()
     net.train()
 
     def backward(loss: torch.Tensor) -> None:
@@ -222,25 +235,25 @@ def steps(folder: Path, rows: pd.DataFrame, family: str, size: Size, fabric: Any
     def bare() -> None:
         for _ in range(size.steps):
             with fabric.autocast():
-                task.step(settings, net, batch, optimisers, backward)
+                family.take_step(settings, net, batch, optimisers, backward)
 
     bare()
     alone = seconds(bare, fabric.device) / size.steps
-    print(f"{family:12} {1000 * alone:9.2f} {1000 * ours:9.2f} {alone / ours:6.2f}", flush=True)
+    print(f"{family.name:12} {1000 * alone:9.2f} {1000 * ours:9.2f} {alone / ours:6.2f}", flush=True)
 
 
 def whole_run(folder: Path, rows: pd.DataFrame, size: Size, precision: Precision) -> None:
-    settings = settings_of("resmem", size, epochs=size.epochs)
-    place = fitting.Place(
+    settings = settings_of(families.load("resmem"), size, epochs=size.epochs)
+    paths = ModelPaths(
         input=folder / "raw",
-        backbone=folder / size.backbone,
+        models=folder,
+        raw=folder / "raw",
         model=folder / "model",
-        predictions=folder / "predictions.csv",
-        history=folder / "history",
+        predictions=folder / "predictions",
         state=folder / "state",
     )
-    compute = fitting.Compute(seed=0, precision=precision, threads=runtime.cores())
-    taken = seconds(lambda: fitting.fit(settings, rows, place, compute))
+    compute = Compute(seed=0, precision=precision, threads=runtime.cores())
+    taken = seconds(lambda: train(settings, rows, paths, compute))
     print(
         f"\nresmem, {len(rows):,} pictures at {settings.crop} pixels, {size.backbone} frozen, {size.epochs} epochs: "
         f"{taken:.0f} s (published: 8,900 s for 20 epochs of 68,741 on a GTX 1080 Ti)"

@@ -22,15 +22,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from memorability.core import runtime
+from memorability import families
+from memorability.core import distributed, runtime
 from memorability.core.settings import checked
-from memorability.data import tables
+from memorability.data import tables, true_maps
 from memorability.families import pix2pix
 from memorability.families.blocks import adversaries
 from memorability.features import inputs
-from memorability.media import maps
 from memorability.training import artifacts
 from memorability.training import loop as training
+from memorability.training.contract import Gradient
 from memorability.training.loading import Examples
 
 SIZE, BATCH, PICTURES = 64, 16, 480
@@ -52,7 +53,7 @@ class Ready:
 def settings_of(width: int) -> pix2pix.Params:
     block = {
         **{"family": "pix2pix", "track": "maps", "target": "map", "input": "x", "backbone": "none"},
-        **{"size": SIZE, "width": width, "discriminator": {"width": width}},
+        **{"pixels": SIZE, "width": width, "discriminator": {"width": width}},
         **{"lr": 1e-3, "epochs": 1000, "batch_size": BATCH, "patience": 1000},
     }
     return checked(pix2pix.Params, block, at="benchmark")
@@ -71,7 +72,7 @@ def bare_epoch(net: Any, optimisers: Any, batches: list[tuple[torch.Tensor, torc
         optimisers["discriminator"].zero_grad()
         judged.backward()  # type: ignore[no-untyped-call]
         optimisers["discriminator"].step()
-        with adversaries.held(net.discriminator):
+        with adversaries.weights_frozen(net.discriminator):
             says = net(picture, fake)
             loss = F.mse_loss(says, torch.ones_like(says)) + F.l1_loss(fake, real)
             optimisers["generator"].zero_grad()
@@ -81,8 +82,9 @@ def bare_epoch(net: Any, optimisers: Any, batches: list[tuple[torch.Tensor, torc
 
 def step(epochs: int = 5) -> None:
     threads = runtime.cores()
-    fabric = runtime.fabric(precision="32-true", threads=threads, deterministic=False)
-    settings = settings_of(64)
+    fabric = distributed.fabric(precision="32-true", threads=threads, deterministic=False)
+    family, settings = families.load("pix2pix"), settings_of(64)
+    assert isinstance(family, Gradient)
     y = np.random.default_rng(1).integers(0, 256, (PICTURES, 3, SIZE, SIZE), np.uint8)
     train = Examples(Ready(), y, np.arange(PICTURES))
 
@@ -98,7 +100,7 @@ def step(epochs: int = 5) -> None:
     ours, bare = list[float](), list[float]()
     with tempfile.TemporaryDirectory() as name, runtime.Stopping() as stopping:
         own = pix2pix.build(settings, shape=shape, backbone=None, channels=3)
-        run = training._Run(pix2pix, settings, own, fabric, 0, Path(name), stopping, False)
+        run = training._Run(family, settings, own, fabric, 0, Path(name), stopping, False)
         for _ in range(epochs + 1):  # the first one warms up
             start = time.perf_counter()
             run.progress.end_epoch({}, run.epoch(train)["loss"], run.net)
@@ -120,24 +122,24 @@ def step(epochs: int = 5) -> None:
 
 def sampling(pictures: int = 16) -> None:
     from memorability.families import palette
-    from memorability.features import reading
 
     threads = runtime.cores()
-    fabric = runtime.fabric(precision="32-true", threads=threads, deterministic=False)
+    fabric = distributed.fabric(precision="32-true", threads=threads, deterministic=False)
     config, arrays = artifacts.load(Path("models/palette"))
-    settings = checked(palette.Params, config["settings"], at="models/palette")
-    net = palette.build(settings, shape=(), backbone=None, channels=config["channels"])
+    settings = checked(palette.Params, config.settings, at="models/palette")
+    net = palette.build(settings, shape=(), backbone=None, **config.build_options)
     net.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     net = net.eval().to(fabric.device)
     rows = tables.read(Path("data/splits/maps.csv"))
     rows = rows[rows["split"] == "val"].iloc[:pictures].reset_index(drop=True)
     raw = Path("data/raw/maps")
-    x: inputs.Inputs = reading.of_network("whole_pictures", settings, rows, raw)[0]
+    pictures_of = inputs.Pictures(rows, raw)
+    x = inputs.Pixels(pictures_of, fit="squash", resize=settings.side, crop=settings.side)
     batch = {"x": torch.from_numpy(np.stack([x[i] for i in range(len(rows))])).float().div(255)}
     batch = {name: value.to(fabric.device) for name, value in batch.items()}
-    truth = maps.truth(raw, list(rows["id"]), size=settings.size) / np.float32(255)
+    truth = true_maps.read(raw, list(rows["id"]), pixels=settings.pixels) / np.float32(255)
     print(
-        f"palette, {len(rows)} validation pictures, {settings.size} pixels, {fabric.device.type}, {threads} threads"
+        f"palette, {len(rows)} validation pictures, {settings.pixels} pixels, {fabric.device.type}, {threads} threads"
     )
     seconds = []
     for sampler, steps in (("ddim", 20), ("ddpm", settings.timesteps)):

@@ -58,7 +58,7 @@ def conv() -> Parts:
         *(nn.Linear(96 * 15 * 15, 128), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(128, 1)),
     )
     last = torch.channels_last
-    return _trained(net.to(memory_format=last), x.to(memory_format=last))  # type: ignore[call-overload]
+    return _trained(net.to(memory_format=last), x.to(memory_format=last))
 
 
 def conv3d() -> Parts:
@@ -104,7 +104,7 @@ def features() -> Parts:
     x = _input(96, 3, 67, 67).to(memory_format=torch.channels_last)
     net = torchvision.models.resnet18().eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return [net(part).numpy() for part in x.split(32)]
+        return [net(part).numpy() for part in torch.split(x, 32)]
 
 
 def _table() -> tuple[Array, Array]:

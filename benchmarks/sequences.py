@@ -15,14 +15,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
-from memorability.core import runtime
+from memorability import families
+from memorability.core import distributed, runtime
+from memorability.core.files import write_json
 from memorability.core.settings import checked
-from memorability.families import time_distributed
-from memorability.features import inputs
+from memorability.features import reads, stored
+from memorability.features.kinds import OtherModel
 from memorability.training import loading
 from memorability.training import loop as training
+from memorability.training.contract import Gradient
 from memorability.training.loading import Examples
 
 FRAMES, WIDTH, BATCH, REPEATS = 8, 2048, 128, 2
@@ -33,34 +37,42 @@ def artifact(folder: Path, clips: int) -> Path:
     rng = np.random.default_rng(0)
     folder.mkdir()
     shape = (clips, FRAMES, WIDTH)
-    array = np.lib.format.open_memmap(folder / "features.npy", mode="w+", dtype=np.float32, shape=shape)
+    array = np.lib.format.open_memmap(folder / stored.VALUES, mode="w+", dtype=np.float32, shape=shape)
     for start in range(0, clips, 500):
         array[start : start + 500] = rng.random((len(array[start : start + 500]), FRAMES, WIDTH), np.float32)
     array.flush()
+    write_json(folder / stored.CONFIG, {})
     lines = [f"{i},{FRAMES}" for i in range(clips)]
-    (folder / "ids.csv").write_text("\n".join(["id,length", *lines]) + "\n")
+    (folder / stored.IDS).write_text("\n".join(["id,length", *lines]) + "\n")
     return folder
 
 
+def no_model(folder: Path) -> OtherModel:
+    raise AssertionError(f"{folder}: features need no other model")
+
+
 def main(units: int = 1024, clips: int = 6000) -> None:
+    family = families.load("time_distributed")
+    assert isinstance(family, Gradient)
     threads = runtime.cores()
-    fabric = runtime.fabric(precision="32-true", threads=threads, deterministic=False)
+    fabric = distributed.fabric(precision="32-true", threads=threads, deterministic=False)
     block = {
         **{"family": "time_distributed", "track": "videos", "target": "short_term", "input": "x"},
         **{"backbone": "none", "hidden": units, "lr": 1e-3, "epochs": REPEATS + 1, "batch_size": BATCH},
     }
-    settings = checked(time_distributed.Params, block, at="benchmark")
+    settings = checked(family.Params, block, at="benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = artifact(Path(name, "features"), clips)
         ids = [str(i) for i in range(clips)]
-        x = inputs.Sequences(inputs.feature_rows(folder, ids), by_frame=True)
-        lengths = inputs.feature_lengths(folder, ids)
+        where = reads.Where(models=Path(name), open_model=no_model, input=folder)
+        read = reads.KINDS[family.READS].rows(settings, pd.DataFrame({"id": ids}), where)
+        x, lengths, shape = read.x, read.lengths, read.shape
         assert lengths is not None
         y = np.random.default_rng(1).random(clips).astype(np.float32)
         train = Examples(x, y, np.arange(clips), more={"length": lengths})
 
-        net = time_distributed.build(settings, shape=x.shape, backbone=None).to(fabric.device)
-        optimisers = time_distributed.optimisers(settings, net)
+        net = family.build(settings, shape=shape, backbone=None).to(fabric.device)
+        optimisers = family.optimisers(settings, net)
         steps = clips // BATCH
         plan = loading.in_turn(range(4 * BATCH), batch_size=BATCH)
         ready = list(loading.load(train, plan, device=fabric.device, workers=0))
@@ -72,15 +84,15 @@ def main(units: int = 1024, clips: int = 6000) -> None:
             net.train()
             start = time.perf_counter()
             for step in range(steps):
-                losses = time_distributed.step(settings, net, ready[step % 4], optimisers, backward)
+                losses = family.take_step(settings, net, ready[step % 4], optimisers, backward)
             float(losses["loss"])  # waits for the device
             return time.perf_counter() - start
 
         state = Path(name, "state")
         state.mkdir()
         with runtime.Stopping() as stopping:
-            own = time_distributed.build(settings, shape=x.shape, backbone=None)
-            run = training._Run(time_distributed, settings, own, fabric, 0, state, stopping, False)
+            own = family.build(settings, shape=shape, backbone=None)
+            run = training._Run(family, settings, own, fabric, 0, state, stopping, False)
             ours, bare = [], []
             for _ in range(REPEATS + 1):
                 start = time.perf_counter()

@@ -63,7 +63,7 @@ def density(track: str) -> dict[str, Any]:
         "encoding": axes,
     }
     top = {"op": "max", "field": "true", "as": "top"}
-    transform = [
+    transform: list[dict[str, Any]] = [
         {"calculate": "datum.model == 'truth' ? datum.density : 0", "as": "true"},
         {"joinaggregate": [top], "groupby": ["target", "rev"]},
         {"calculate": f"min(datum.density, {PEAK} * datum.top)", "as": "height"},

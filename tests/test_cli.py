@@ -74,16 +74,37 @@ def test_json():
 def test_a_table():
     result = run("predict", "pictures/a.png", "pictures/more", "--model", "one")
     assert [line.split() for line in result.stdout.splitlines()] == [
-        ["path", "score", "(one)"],
+        [
+            "one:",
+            "trained",
+            "on",
+            "data",
+            "that",
+            "are",
+            "not",
+            "known",
+            "here;",
+            "no",
+            "figure",
+            "on",
+            "validation",
+            "says",
+            "what",
+            "it",
+            "is",
+            "worth",
+        ],
+        ["path", "score"],
         ["pictures/a.png", "0.250"],
         ["pictures/more/c.png", "0.250"],
     ]
 
 
 @pytest.mark.usefixtures("here")
-def test_the_default_model_is_the_first_of_the_leaderboard():
-    assert scored(run("predict", "pictures/a.png", "--json")) == {"pictures/a.png": (0.75, "two")}
-    assert cli.ranked_models(cli.BOARDS / cli.OF_PICTURES)[0] == "two"
+def test_a_leaderboard_of_other_params_chooses_no_model():
+    result = run("predict", "pictures/a.png", "--json")
+    assert result.exit_code == 1
+    assert "not the leaderboard of the params at hand, which have no model two, one" in str(result.exception)
 
 
 def test_a_model_by_its_folder(here):
@@ -109,7 +130,7 @@ def test_no_leaderboard(here):
 def test_no_such_model():
     result = run("predict", "pictures/a.png", "--model", "three")
     assert isinstance(result.exception, DataError)
-    assert "models/three: no trained model here" in str(result.exception)
+    assert "--model: no model 'three'" in str(result.exception)
 
 
 def test_what_cannot_be_scored_comes_after_what_can(here):
@@ -123,7 +144,7 @@ def test_what_cannot_be_scored_comes_after_what_can(here):
     text = str(result.exception)
     assert text.startswith("2 of 5 could not be scored")
     assert "pictures/broken.png: not a picture" in text
-    assert "no.png: no such file" in text
+    assert "no.png: cannot be read (No such file or directory)" in text
 
 
 # Maps: what goes with what (tests/test_predict_maps.py has the maps themselves)

@@ -353,7 +353,7 @@ def test_new_scores_need_no_decoding(album, tmp_path, monkeypatch):
 @pytest.mark.parametrize("change", ["seed", "setting"])
 def test_other_settings_start_over(album, tmp_path, monkeypatch, change):
     decoded(monkeypatch, album, tmp_path / "raw", stop_at=32)
-    changed = {"table": album["table"].model_copy(update={"scale": 2.0})} if change == "setting" else album
+    changed = {"table": album["table"].model_copy(update={"scale": 0.5})} if change == "setting" else album
     seed = 1 if change == "seed" else 0
     assert len(decoded(monkeypatch, changed, tmp_path / "raw", seed=seed)) == ALL
     acquire(changed, tmp_path / "fresh", seed=seed)

@@ -106,8 +106,10 @@ def test_tables_to_plot_are_one_of_each_kind(images):
     assert (density.groupby("model").size() == 201).all()
     assert set(history["model"]) == {"net", "net_1"}  # one point is no history
     assert (scatter.groupby("model").size() == 30).all()
-    for _, curve in density[density["model"].isin(("truth", "net", "net_1"))].groupby("model"):
-        assert np.trapezoid(curve["density"], curve["value"]) == pytest.approx(1, abs=0.25)
+    truth = density[
+        density["model"] == "truth"
+    ]  # predictions may lie outside of [0, 1], where nothing is drawn
+    assert np.trapezoid(truth["density"], truth["value"]) == pytest.approx(1, abs=0.25)
 
 
 def test_models_without_epochs_leave_a_history_with_a_heading_alone(tmp_path):
@@ -246,4 +248,4 @@ def test_the_stage_replaces_a_tracks_folders_whole(tmp_path, monkeypatch):
     assert set(read_json(layout.METRICS / "images.json")) >= {"ridge", "both"}
     board = pd.read_csv(layout.METRICS / "images" / "score.leaderboard.csv").set_index("model")
     assert board["fitted_on_val"].fillna("").to_dict() == {"ridge": "", "both": "all"}
-    assert set(read_json(layout.METRICS / "images" / "processor.json")) == {"processor", "threads"}
+    assert set(read_json(layout.METRICS / "images" / "processor.json")) == {"processor", "threads", "kernels"}

@@ -124,7 +124,7 @@ def written(folder, change):
         (lambda t: pd.concat([t, t[3:4]]), r"demo/3\.jpg has two predictions"),
         (lambda t: t[:100], r"10 rows of val and test have no prediction, such as demo/100\.jpg"),
         (lambda t: t[:0], "50 rows of val and test have no prediction"),
-        (lambda t: t[[]], "no column id"),
+        (lambda t: t[[]], "cannot be read as a table"),
     ],
 )
 def test_tables_that_do_not_fit_are_named_errors(tmp_path, change, said):

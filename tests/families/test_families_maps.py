@@ -31,6 +31,9 @@ def test_evaluation_changes_nothing_and_is_of_each_picture_alone(family, norm):
     settings, net = trained(family, norm)
     data, before = batch(5, size=64), values(net)
     whole = predicted(settings, net, data)
+    # A diffusion's first step divides rounding by the root of what is left of the map there.
+    left = float(net.alpha_bar[-1].sqrt()) if family == "palette" else 1.0
+    atol = max(1e-4, 32 * torch.finfo(torch.float32).eps / left)
     assert not changed(before, net)
     assert torch.equal(predicted(settings, net, data), whole)
     assert whole.shape == data["y"].shape
@@ -39,12 +42,12 @@ def test_evaluation_changes_nothing_and_is_of_each_picture_alone(family, norm):
     assert torch.isfinite(whole).all()
     for size in (1, 2, 3):
         parts = [predicted(settings, net, {"x": part}) for part in data["x"].split(size)]
-        assert torch.allclose(torch.cat(parts), whole, atol=1e-4)
+        assert torch.allclose(torch.cat(parts), whole, atol=atol)
     order = torch.tensor([4, 2, 0, 1, 3])
     moved = predicted(settings, net, {"x": data["x"][order]})
-    assert torch.allclose(moved, whole[order], atol=1e-4)
+    assert torch.allclose(moved, whole[order], atol=atol)
     last = {"x": data["x"].contiguous(memory_format=torch.channels_last)}
-    assert torch.allclose(predicted(settings, net, last), whole, atol=1e-4)
+    assert torch.allclose(predicted(settings, net, last), whole, atol=atol)
     assert not changed(before, net)
 
 

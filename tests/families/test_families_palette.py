@@ -251,6 +251,14 @@ def test_samplers_differ_but_both_give_the_same_map_again(trained):
     assert not torch.allclose(found["ddim"], found["ddpm"], atol=0.01)
 
 
+def rounding(net):
+    """What other kernels, for another number of pictures, may change of a map.
+
+    The first step divides a difference of float32 numbers by the root of what is left of the map there.
+    """
+    return 32 * torch.finfo(torch.float32).eps / float(net.alpha_bar[-1].sqrt())
+
+
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_a_map_depends_on_its_picture_alone(trained, sampler):
     settings, data = made("palette", sampler=sampler, samples=2), batch(6)
@@ -260,9 +268,10 @@ def test_a_map_depends_on_its_picture_alone(trained, sampler):
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     moved = predicted(settings, trained, {"x": x[order]})
     twice = predicted(settings, trained, {"x": x[[2, 2]].contiguous(memory_format=torch.channels_last)})
-    assert torch.allclose(alone, whole, atol=1e-4)
-    assert torch.allclose(moved, whole[order], atol=1e-4)
-    assert torch.allclose(twice, whole[[2, 2]], atol=1e-4)
+    atol = rounding(trained)
+    assert torch.allclose(alone, whole, atol=atol)
+    assert torch.allclose(moved, whole[order], atol=atol)
+    assert torch.allclose(twice, whole[[2, 2]], atol=atol)
     assert (whole - whole.roll(1, 0)).abs().max() > 0.1
 
 

@@ -98,7 +98,7 @@ def test_each_file_has_a_row_and_its_bytes(raw):
 
 def test_the_index_does_not_depend_on_the_features(raw, own):
     bare = packed(own, features=())
-    assert {path.name for path in bare.iterdir()} == {"index.csv", "clips-00000.tar"}
+    assert {path.name for path in bare.iterdir()} == {"SHA256SUMS", "index.csv", "clips-00000.tar"}
     assert (bare / "index.csv").read_bytes() == (raw / "index.csv").read_bytes()
 
 

@@ -38,16 +38,17 @@ def text(
             are there.
         repeats: bootstrap samples.
     """
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     columns, signs = board.columns(table), _signs(table, pairs, board, baselines)
     named = [
         f"{row['model']} ({row['seeds']:.0f} seeds)" if row["seeds"] > 1 else str(row["model"])
-        for row in table.to_dict("records")
+        for row in rows
     ]
     wide = max(16, *map(len, named))
     mixed = table["trained_on"].nunique() > 1
     head = "".join(f" {column.heading:>{_width(column)}}" for column in columns)
     lines = [f"   {'model':{wide}}{' trained on ' if mixed else ''}{head}"]
-    for place, (name, row) in enumerate(zip(named, table.to_dict("records"), strict=True), start=1):
+    for place, (name, row) in enumerate(zip(named, rows, strict=True), start=1):
         trained = f" {row['trained_on']:11}" if mixed else ""
         cells = "".join(f" {_cell(column, row):>{_width(column)}}" for column in columns)
         words = " ".join(filter(None, ("".join(signs[row["model"]]), board.remark(row))))

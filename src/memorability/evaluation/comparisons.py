@@ -48,8 +48,8 @@ def comparisons(
     ahead = (table["difference"] > 0) == table["measure"].map(lambda name: measures[name].higher_is_better)
     winner = table["model"].where(ahead, table["other"])
     table["better"] = winner.where(table["p_holm"] < LEVEL, "")
-    numbers = ["difference", "low", "high", "p", "p_holm"]
-    return table.assign(**{name: table[name].astype(float).map(_short) for name in numbers})
+    shortened = ["difference", "low", "high", "p", "p_holm"]
+    return table.assign(**{name: table[name].astype(float).map(_short) for name in shortened})
 
 
 def better_than(baseline: str | None, pairs: pd.DataFrame, *, measure: str) -> set[str]:

@@ -140,14 +140,14 @@ class Evaluation:
                 contender.predictions, rows, raw=self.raw, settings=self.settings, threads=self.threads
             )
             histories[name], test = tables.read(contender.predictions / HISTORY), judged.of_split("test")
-            lines[name] = self._line(contender, judged, histories[name])
-            reports[name][target] = lines[name].report
+            line = lines[name] = self._line(contender, judged, histories[name])
+            reports[name][target] = line.report
             excerpts[name] = figures.excerpt(test, seed=self.seed)
-            if target in (contender.target, "map") and lines[name].test is not None:
+            if target in (contender.target, "map") and line.test is not None:
                 curves = figures.densities(test)
                 to = self._figures(name)
                 draw(figures.draw_model, name, test, curves, histories[name], raw=self.raw, to=to)
-                plots.add(target, name, curves, lines[name].test.items, histories[name])
+                plots.add(target, name, curves, line.test.items, histories[name])
         of_test = people.get("test", {})
         seeds = alike({name: contender.settings for name, contender in contenders.items()}, SEED)
         standing = standings(self.track, target, lines, of_test, seeds=seeds, repeats=self.settings.bootstrap)
@@ -178,7 +178,9 @@ class Evaluation:
         for target, standing in on.items():
             for row in standing.models.to_dict("records"):
                 if target in (row["trained_on"], "map"):
-                    summary[row["model"]] = leaderboard.summary(row, board_of(self.track))
+                    summary[row["model"]] = leaderboard.summary(
+                        {str(key): value for key, value in row.items()}, board_of(self.track)
+                    )
         people = {target: standing.people["attainable"] for target, standing in on.items() if standing.people}
         return summary | ({"attainable_spearman": people} if people else {})
 

@@ -76,7 +76,7 @@ def frechet(one: Array, other: Array) -> float:
     traces = (centred**2).sum() + (other_centred**2).sum()
     # At most D rows each, which have the same products.
     first, second = (
-        np.linalg.qr(a, mode="r") if len(a) > a.shape[1] else a for a in (centred, other_centred)
+        np.asarray(np.linalg.qr(a, mode="r")) if len(a) > a.shape[1] else a for a in (centred, other_centred)
     )
     root = np.linalg.svd(second @ first.T, compute_uv=False).sum()
     return max(0.0, float(((mean - other_mean) ** 2).sum() + traces - 2 * root))

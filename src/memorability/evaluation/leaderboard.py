@@ -48,8 +48,8 @@ def over_seeds(lines: Sequence[Line], *, measure: str) -> Line:
     test = None
     if len(tests) == len(lines):
         samples = {name: np.mean([t.samples[name] for t in tests], axis=0) for name in tests[0].samples}
-        values = {name: _mean([t.values[name] for t in tests]) for name in tests[0].values}
-        test = Resampled(values, samples, tests[0].items)
+        means = {name: _mean([t.values[name] for t in tests]) for name in tests[0].values}
+        test = Resampled(means, samples, tests[0].items)
         for name, of in samples.items():
             low, high = interval(of, n=len(test.items)) or (None, None)
             report["test"] |= rounded({f"{name}_low": low, f"{name}_high": high})

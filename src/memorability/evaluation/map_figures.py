@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -160,7 +161,7 @@ def _l1(trained: Mapping[str, pd.DataFrame]) -> Figure:
     """L1 on train (thin, dashed) and validation of all models trained by gradients, by epoch."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes: Axes = figure.subplots()
-    styles = {"train_l1": ("--", 1.0), "val_l1": ("-", 1.8)}
+    styles: dict[str, tuple[Literal["--", "-"], float]] = {"train_l1": ("--", 1.0), "val_l1": ("-", 1.8)}
     for colour, (name, history) in zip(itertools.cycle(MODELS), trained.items(), strict=False):
         for column, (line, width) in styles.items():
             if column in history:

@@ -177,7 +177,7 @@ def describe(judged: Judged, items: pd.DataFrame) -> dict[str, Any]:
     """CC of each channel, the variety of the maps, and how many have no CC or are predicted as flat."""
     # The published L1 is of maps in [-1, 1] or in [0, 1]; which, is not said.
     described: dict[str, Any] = {"l1_on_-1_to_1": 2 * float(items["l1"].mean())}
-    for name in (name for name in items if name.startswith("cc_channel_")):
+    for name in (name for name in map(str, items) if name.startswith("cc_channel_")):
         described[name] = _mean(items[name].to_numpy())
     described["variety"] = map_measures.variety(judged.truth, judged.prediction)
     described["maps_without_cc"] = int(items["cc"].isna().sum())

@@ -30,7 +30,9 @@ def joined(
     table = tables.read(path)
     lacking = [name for name in ("id", *columns) if name not in table]
     if lacking:
-        raise DataError(f"{path}: no column {', '.join(lacking)}; it has {', '.join(table) or 'none'}")
+        raise DataError(
+            f"{path}: no column {', '.join(lacking)}; it has {', '.join(map(str, table)) or 'none'}"
+        )
     twice = table["id"][table["id"].duplicated()]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} has two predictions; there must be one")

@@ -143,7 +143,7 @@ def agreement(rows: pd.DataFrame, *, halves: int, seed: int) -> Measured:
     counts = counts[~few.fillna(False).to_numpy(bool)]
     if counts.isna().any(axis=None) or len(counts) < 2:
         return {}
-    by_name = {name: values.to_numpy(np.int64) for name, values in counts.items()}
+    by_name = {str(name): values.to_numpy(np.int64) for name, values in counts.items()}
     agreed = people.agreement(people.split_half(**by_name, repeats=halves, seed=seed))
     return {} if agreed is None else agreed._asdict()
 

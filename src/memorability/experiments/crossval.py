@@ -152,7 +152,7 @@ def by_seed(tested: Sequence[Fold]) -> dict[int, Judged]:
     return {seed: together([fold.judged for fold in tested if fold.seed == seed]) for seed in seeds}
 
 
-def measures(tested: Sequence[Fold], track: str) -> pd.DataFrame:
+def measures(tested: Sequence[Fold], track: tables.Track) -> pd.DataFrame:
     """A line a fold and, where `fold` is `pooled`, one for all out-of-fold predictions of a fold seed."""
     judging = judge(track)
 
