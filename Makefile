@@ -24,7 +24,7 @@ repro: setup
 	@memorability leaderboard
 
 test: setup
-	python -m pytest
+	python -m pytest -n auto --dist loadfile
 
 lint: setup
 	ruff check .

@@ -51,7 +51,7 @@ def film_strips(frames: str = "demo_videos", clips: int = 6) -> Image.Image:
 if __name__ == "__main__":
     contact_sheet().save(DOCS / "demo.jpg", quality=88)
     film_strips().save(DOCS / "clips.jpg", quality=88)
-    compared = Path("plots/figures/compare")
+    compared = Path("plots/figures")
     shutil.copy(compared / "images/score/models.png", DOCS / "models.png")
     shutil.copy(compared / "videos/short_term/models.png", DOCS / "videos.png")
     shutil.copy(compared / "maps/map/models.png", DOCS / "maps.png")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from memorability import families
 from memorability.core import layout, states
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.layout import ModelPaths
@@ -21,6 +22,7 @@ from memorability.evaluation.reports import agreement, measure
 from memorability.evaluation.settings import Evaluate
 from memorability.experiments.train import compute_of, train
 from memorability.params import Params
+from memorability.training.contract import ClosedForm
 from memorability.training.fitting import Compute
 from memorability.training.settings import Model
 
@@ -80,7 +82,8 @@ def cross_validate(
     Args:
         rows: the index that the track's split reads.
         paths: what the model reads; what it writes goes into `state`, a folder for unfinished work.
-        split: its val share validates within the other folds; near-duplicates stay together.
+        split: its val share validates within the other folds, of models that select by it; near-duplicates stay
+            together.
 
     Raises:
         ParamsError: under 2 folds or 1 seed; or the model is an ensemble, whose members were fitted on one split and
@@ -91,6 +94,8 @@ def cross_validate(
             f"family {settings.family} reads predictions of models that were fitted on one split; they have seen "
             "what other folds would judge, so it cannot be cross-validated"
         )
+    if isinstance(families.load(settings.family), ClosedForm):
+        split = split.model_copy(update={"val": 0.0})  # which selects nothing here: it trains instead
     draws, judging, kept = _draws(rows, split, folds=folds, seeds=seeds), judge(settings.track), list[Fold]()
     key = (
         settings.model_dump_json(),
