@@ -79,7 +79,7 @@ def test_every_picture_is_tested_once_a_seed_by_a_model_that_never_saw_it(scores
         tests = pd.concat([rows[rows["split"] == "test"] for rows in fits[4 * seed : 4 * seed + 4]])
         assert sorted(tests["id"]) == sorted(scores.index["id"])
     assert len({tuple(rows["split"]) for rows in fits}) == 8
-    assert all(set(rows["split"]) == {"train", "val", "test"} for rows in fits)
+    assert all(set(rows["split"]) == {"train", "test"} for rows in fits)  # a closed form needs no val
     for judged in by_seed(tested).values():
         assert sorted(judged.rows["id"]) == sorted(scores.index["id"])
         assert (judged.rows["split"] == "test").all()
@@ -125,7 +125,7 @@ def test_the_table_has_every_id_with_its_out_of_fold_predictions(scores, tmp_pat
 
 def test_a_fold_is_what_the_train_stage_makes_of_it(scores, tmp_path):
     tested = validate(scores, tmp_path, seeds=1)
-    fold = SPLIT.model_copy(update={"method": "folds", "folds": 4, "fold": 2})
+    fold = SPLIT.model_copy(update={"method": "folds", "folds": 4, "fold": 2, "val": 0.0})
     alone = scores.fit("ridge", "alone", rows=splits.split(scores.index, fold)[0]).table.set_index("id")
     of_fold = next(one.judged for one in tested if one.number == 2)
     np.testing.assert_array_equal(of_fold.prediction, alone.loc[of_fold.rows["id"], "prediction"])
@@ -210,7 +210,7 @@ def test_folds_of_something_else_are_not_used(scores, tmp_path, monkeypatch, fit
     options: dict[str, Any] = {
         "params": {"alphas": [7.0]},
         "folds": {"folds": 3},
-        "split": {"split": SPLIT.model_copy(update={"val": 0.1})},
+        "split": {"split": SPLIT.model_copy(update={"near_duplicate_bits": 2})},
         "data": {"rows": scores.index.assign(score=scores.index["score"] / 2)},
         "compute": {"compute": replace(COMPUTE, seed=1)},
     }.get(changed, {})
