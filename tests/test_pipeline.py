@@ -243,7 +243,7 @@ def test_an_experiment_overrides_a_rate_and_reads_well(changing: Path) -> None:
     difference = run(changing, "dvc", "metrics", "diff").splitlines()
     assert any("resmem" in line for line in difference)
     assert len(difference) < 20
-    run(changing, "dvc", "plots", "diff", "HEAD", "--no-html", "-o", "dvc_plots")
+    run(changing, "dvc", "plots", "diff", "HEAD", "-o", "dvc_plots")
 
 
 def test_experiments_in_a_folder_of_their_own_and_from_a_queue(changing: Path) -> None:
