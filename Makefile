@@ -22,9 +22,10 @@ $(READY): requirements.lock pyproject.toml
 repro: setup
 	dvc repro
 	@memorability leaderboard
+	@python -m pipeline.done
 
 test: setup
-	python -m pytest -n auto --dist loadfile
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	ruff check .

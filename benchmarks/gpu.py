@@ -115,7 +115,7 @@ def generate(folder: Path, count: int) -> pd.DataFrame:
 def features(folder: Path, rows: pd.DataFrame, arch: str, device: torch.device) -> None:
     pictures, count, batch = Pictures(rows, folder / "raw"), len(rows), 64
     extractor = Extractor(
-        folder / arch, layer="avgpool", pool="mean", dtype="float32", batch_size=batch, device=str(device)
+        folder / arch, layers=["avgpool"], dtype="float32", batch_size=batch, device=str(device)
     )
     cache = folder / f"cache-{arch}"
 

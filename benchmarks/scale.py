@@ -92,7 +92,7 @@ def prepare(clone: Path, size: int) -> None:
     run(clone, sys.executable, "-c", WEIGHTS)
     params = yaml.safe_load((clone / "params.yaml").read_text())
     small = {"arch": "squeezenet1_1", "source": "file", "path": "external/weights.pt", "transform": TRANSFORM}
-    features = {"input": "data/raw/images", "backbone": "small", "layer": "features", "pool": "mean"}
+    features = {"input": "data/raw/images", "backbone": "small", "layers": ["features"]}
     lamem = {
         "watch": "external/lamem/splits",
         "datasets": ["lamem"],

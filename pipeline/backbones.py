@@ -2,32 +2,58 @@
 
 from functools import partial
 
+from torch import Tensor
+
 from memorability.core import layout, runtime
-from memorability.features import backbones, weights
+from memorability.features import backbones, packaged, timm_networks, weights
+from memorability.features.settings import Transform
 from memorability.params import Params
 from memorability.training import demo_backbone
+from memorability.training.backbone_settings import Backbone
 from pipeline.common import run
 
 
 def main(params: Params, name: str) -> None:
     block = params.backbones[name]
-    transform = block.transform.model_dump(mode="json")
+    transform = block.transform or own_transform(block)
     save = partial(
-        backbones.save, layout.MODELS / name, arch=block.arch, transform=transform, source=block.source
+        backbones.save,
+        layout.MODELS / name,
+        arch=block.arch,
+        transform=transform.model_dump(mode="json"),
+        source=block.source,
+        library="timm" if block.source in ("timm", "package") else "torchvision",
+        package=block.package,
     )
     if block.demo is not None:
         demo_backbone.train(
             block.arch,
             block.demo,
-            transform=block.transform,
+            transform=transform,
             seed=params.seed,
             threads=params.threads,
             state=layout.STATES / f"backbones-{name}",
             write=lambda state: save(state=state),
         )
     elif runtime.rank() == 0:
-        path = block.path
-        save(state=weights.published_weights(block.arch) if path is None else weights.file_weights(path))
+        save(state=_state(block))
+
+
+def own_transform(block: Backbone) -> Transform:
+    """What the library, or package, publishes for a network."""
+    if block.source == "package":
+        return packaged.transform(block.arch)
+    return timm_networks.transform(block.arch) if block.source == "timm" else Transform()
+
+
+def _state(block: Backbone) -> dict[str, Tensor]:
+    if block.package is not None:
+        return weights.package_weights(block.package, sha256=block.sha256)
+    if block.path is not None:
+        return weights.file_weights(block.path, sha256=block.sha256)
+    if block.source == "timm":
+        return timm_networks.published_weights(block.arch)
+    return weights.published_weights(block.arch)
 
 
 if __name__ == "__main__":

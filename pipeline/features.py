@@ -29,8 +29,9 @@ def main(params: Params, name: str) -> None:
     device = distributed.device(threads=params.threads)
     extractor = Extractor(
         layout.MODELS / block.backbone,
-        layer=str(block.layer),
-        pool=block.pool,
+        layers=block.layers,
+        pools=block.pools,
+        views=block.views,
         dtype=block.dtype,
         batch_size=block.batch_size,
         pixels=block.pixels,

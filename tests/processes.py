@@ -58,7 +58,7 @@ class Child:
 
     def end(self) -> tuple[int, str]:
         """Waits; returns the exit code (under 0: killed by that signal) and what it printed."""
-        assert self.ends_within(120), self.printed()
+        assert self.ends_within(600), self.printed()  # on a machine that others use too
         return self._process.exitcode, self.printed()
 
 

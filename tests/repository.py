@@ -99,8 +99,8 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     demo["demo"] |= {"pictures": 100, "epochs": 1}
     demo["transform"] |= {"resize": 36, "crop": 32}
     params["models"] = {name: params["models"][name] for names in MODELS.values() for name in names}
-    params["models"]["resmem"] |= {"epochs": 2, "hidden": 32}
-    params["models"]["pix2pix"] |= {"epochs": 2, "width": 4, "discriminator": {"width": 4}}
+    params["models"]["resmem"] |= {"epochs": 1, "hidden": 32}
+    params["models"]["pix2pix"] |= {"epochs": 1, "pixels": 32, "width": 4, "discriminator": {"width": 4}}
     params["ensembles"] = {ENSEMBLE: params["ensembles"][ENSEMBLE] | {"members": list(MODELS["videos"])}}
     for block in params["evaluate"].values():
         block |= {"bootstrap": 100, "halves": 5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from memorability import cli, families, params
+from memorability.core import layout
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.settings import checked
 from memorability.training import artifacts
@@ -39,6 +41,7 @@ HEAD = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
 def here(tmp_path, monkeypatch):
     """A working folder with two models, a leaderboard and three pictures."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(layout, "RELEASED", tmp_path / "none")  # test_released.py is of that
     for name, score in (("one", 0.25), ("two", 0.75)):
         config = {"settings": {"family": "mean", **HEAD}}
         artifacts.save(tmp_path / "models" / name, config=config, arrays={"mean": np.array(score)})
@@ -111,6 +114,26 @@ def test_a_model_by_its_folder(here):
     for model in (here / "models" / "one", "models/one"):
         found = scored(run("predict", "pictures/a.png", "--json", "--model", str(model)))
         assert found == {"pictures/a.png": (0.25, "one")}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"lr: 0.1\nmodel: {layers: 12}\n",
+        b"\xff\xfe",
+        b"a: [",
+        b"",
+        PARAMS.replace("seed: 0", "seed: -1").encode(),
+    ],
+    ids=["another program's", "no text", "no YAML", "empty", "being edited"],
+)
+def test_params_that_are_none_of_ours_keep_nobody_from_a_model(here, content):
+    (here / "params.yaml").write_bytes(content)
+    result = run("predict", "pictures/a.png", "--json", "--model", "one")
+    assert scored(result) == {"pictures/a.png": (0.25, "one")}
+    (line,) = [line for line in result.stderr.splitlines() if "params.yaml" in line]
+    assert line.startswith("params.yaml of this folder is not used: ")
+    assert len(line) < 400
 
 
 def test_models_in_another_folder(here):
@@ -230,6 +253,25 @@ def test_every_value_in_force_is_printed(model, keys):
     assert getattr(settings, "lr", 1e-5) == 1e-5  # which YAML reads as text
 
 
+@pytest.mark.usefixtures("here")
+def test_a_full_disk_behind_the_output_is_one_line():
+    command = [
+        sys.executable,
+        "-m",
+        "memorability.cli",
+        "predict",
+        "pictures/a.png",
+        "--model",
+        "one",
+        "--json",
+    ]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "StorageError: what there is to say cannot be written (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
 @pytest.mark.parametrize("name", ["../../x", "../../../victim", "-x", "a" * 300])
 def test_names_that_lead_elsewhere(here, command, name):
@@ -270,6 +312,7 @@ def test_nothing_asked_shows_the_help():
 
 SILENT = """
 import sys
+from pathlib import Path
 from memorability import cli
 sys.argv = ["memorability", *sys.argv[1:]]
 try:

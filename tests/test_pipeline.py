@@ -38,6 +38,18 @@ for name, text in json.loads(Path(sys.argv[1]).read_text()).items():
 params.write_text(kept)
 print(json.dumps(found))
 """
+# Several commands of the user in one process.
+EACH = """
+import json, sys
+from memorability.cli import main
+
+for command in json.loads(sys.argv[1]):
+    sys.argv[1:] = command
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +78,7 @@ def test_every_model_has_its_outputs(clone: Path) -> None:
     for track, name in ((track, name) for track, names in ON_BOARD.items() for name in names):
         assert (clone / "models" / name / "model.safetensors").is_file()
         files = {"predictions.csv", "history.csv"} | ({"maps.npy"} if track == "maps" else set())
-        assert {path.name for path in of(clone, track, name).iterdir()} - {"live"} == files  # DVCLive's
+        assert {path.name for path in of(clone, track, name).iterdir()} == files
         assert list((clone / "plots/figures" / track / name).iterdir())
         report = json.loads((clone / f"metrics/{track}/{name}.json").read_text())
         assert tuple(report) == TARGETS[track]
@@ -195,37 +207,33 @@ def test_a_model_that_params_do_not_name_is_gone_from_its_track(changing: Path) 
     ("model", "block", "said"),
     [
         ("pix2pix", {"discriminator": {"widht": 4}}, "models.pix2pix.discriminator.widht: unknown key"),
-        ("pix2pix", {"epochs": "many"}, "models.pix2pix.epochs: received 'many'"),
-        ("../victim", {}, "'../victim' is no name"),
-        ("../external/mine", {}, "'../external/mine' is no name"),
+        ("../external/mine", {}, "'../external/mine' is no name"),  # where own data lie
     ],
 )
 def test_a_wrong_block_stops_before_any_other_stage(
     changing: Path, model: str, block: dict[str, Any], said: str
 ) -> None:
-    kept = [changing / "victim" / "kept.txt", changing / "external" / "mine" / "kept.txt"]
-    for path in kept:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("of the user")
+    kept = changing / "external" / "mine" / "kept.txt"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("of the user")
     models = yaml.safe_load((changing / "params.yaml").read_text())["models"]
     edit_params(changing, **{f"models__{model}": models["pix2pix"] | block})
     output = run(changing, "dvc", "repro", check=False)
     assert said in output
     assert ran(output) == ["plan"]
-    assert all(path.read_text() == "of the user" for path in kept)
-    for path in kept:
-        path.unlink()
-        path.parent.rmdir()
+    assert kept.read_text() == "of the user"
+    kept.unlink()
 
 
-@pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
-def test_names_on_the_command_line_lead_nowhere(clone: Path, command: str) -> None:
+def test_names_on_the_command_line_lead_nowhere(clone: Path) -> None:
     victim = clone.parent / "victim"
-    victim.mkdir(exist_ok=True)
+    victim.mkdir()
     (victim / "kept.txt").write_text("of the user")
     before = sorted(path.name for path in clone.parent.iterdir())
-    for name in ("../victim", "../../../victim", str(victim)):
-        assert "ParamsError" in memorability(clone, command, name, check=False)
+    names = ("../victim", "../../../victim", str(victim))
+    calls = [[command, name] for command in ("crossval", "ablate", "params") for name in names]
+    output = run(clone, sys.executable, "-c", EACH, json.dumps(calls))
+    assert output.count("memorability: ParamsError: ") == len(calls)
     assert (victim / "kept.txt").read_text() == "of the user"
     assert sorted(path.name for path in clone.parent.iterdir()) == before
 
@@ -247,8 +255,9 @@ def test_an_experiment_overrides_a_rate_and_reads_well(changing: Path) -> None:
 
 
 def test_experiments_in_a_folder_of_their_own_and_from_a_queue(changing: Path) -> None:
-    run(changing, "dvc", "exp", "run", "--temp", "-S", "lr=0.0003", "--name", "apart", "train@resmem")
-    run(changing, "dvc", "exp", "run", "--queue", "-S", "lr=0.0004", "--name", "queued", "train@resmem")
+    # Of the quickest model: DVC runs it too, since it does not know that a mean has no rate.
+    run(changing, "dvc", "exp", "run", "--temp", "-S", "lr=0.0003", "--name", "apart", "train@mean")
+    run(changing, "dvc", "exp", "run", "--queue", "-S", "lr=0.0004", "--name", "queued", "train@mean")
     run(changing, "dvc", "exp", "run", "--run-all", "-j", "1")
     listed = run(changing, "dvc", "exp", "list", "--name-only").split()
     assert {"apart", "queued"} <= set(listed)

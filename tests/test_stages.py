@@ -22,9 +22,12 @@ BLOCK = {"train": "models", "ensemble": "ensembles"}  # of stages that are not n
 # Params that a stage's code reads, and its `params` need not name.
 NO_PARAM = {
     "acquire": {"threads"},  # how fast, not what
-    "train": {"backbones", "ensembles"},  # which names there are
+    "train": {"backbones", "ensembles", "features", "frames"},  # which names there are, of which track
     # A closed form draws nothing, is not compiled and has no learning rate.
-    "ensemble": {"seed", "precision", "compile", "lr", "epochs", "batch_size", "backbones", "models"},
+    "ensemble": {
+        *("seed", "precision", "compile", "lr", "epochs", "batch_size"),
+        *("backbones", "models", "features", "frames"),
+    },
     "evaluate": {"models", "ensembles"},  # those of the track are in the plan's TRACK.models
 }
 

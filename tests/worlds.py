@@ -25,7 +25,7 @@ from memorability.features import backbones
 from memorability.training import artifacts, fitting
 
 ARCH = "squeezenet1_1"
-CUT = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 8}
+CUT = {"layers": ["features.8"], "pools": ["mean"], "dtype": "float32", "batch_size": 8}
 TRANSFORM = {"resize": 40, "crop": 36, "mean": [0.4, 0.5, 0.6], "std": [0.25, 0.3, 0.35]}
 SPLIT = Split(input="raw", method="random", val=0.2, test=0.3, near_duplicate_bits=0)
 COMPUTE = fitting.Compute(seed=0, precision="32-true", threads=1)
@@ -206,7 +206,10 @@ def pictures_with_maps(root: Path, count: int = 24, *, channels: int = 3) -> Wor
     small = [np.asarray(Image.open(file).resize((6, 6), Image.Resampling.BOX)) for file in files]
     x = np.stack(small).transpose(0, 3, 1, 2).astype(np.float32)
     features(
-        root / "features", list(world.rows["id"]), x, config={"pixels": 48, "layer": "none", "pool": "none"}
+        root / "features",
+        list(world.rows["id"]),
+        x,
+        config={"pixels": 48, "layers": ["none"], "pools": ["none"]},
     )
     return world
 
@@ -232,7 +235,7 @@ def features(
     table = pd.DataFrame({"id": ids}) if lengths is None else pd.DataFrame({"id": ids, "length": lengths})
     np.save(folder / "features.npy", x[::-1])
     table.iloc[::-1].to_csv(folder / "ids.csv", index=False)
-    write_json(folder / "config.json", config or {"layer": "avgpool"})
+    write_json(folder / "config.json", config or {"layers": ["avgpool"]})
 
 
 def extract_features(world: World) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from memorability.core import kernels, layout
-from memorability.core.errors import DataError, MemorabilityError
+from memorability.core.errors import DataError, MemorabilityError, ParamsError
+from memorability.predict.map_formats import Format
 
 if TYPE_CHECKING:
     from memorability.predict.choice import Project
@@ -26,7 +29,9 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Pictures or clips, or folders of them.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A model's name or folder; by default the best on validation of the leaderboard."),
+        typer.Option(
+            help="A model's name or folder; by default the best of this project, or the one that came with the package."
+        ),
     ] = None,
     models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = layout.MODELS,
     title: Annotated[
@@ -37,24 +42,32 @@ def predict(
     ] = False,
     to_maps: Annotated[
         bool,
-        typer.Option("--map", help="Which regions of pictures are remembered: a picture each, to --out."),
+        typer.Option("--map", help="Which regions of pictures are remembered: a file each, to --out."),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Of --map: the .png of one picture, or a folder for those of several."
+            "--out",
+            "-o",
+            help="Of --map: the file of one picture's map (.png; .npy, .tif: its values), or a folder for several.",
         ),
+    ] = None,
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="Of maps that go to a folder; by default png.")
     ] = None,
     overlay: Annotated[
         bool,
         typer.Option("--overlay", help="Of --map: also NAME.overlay.png, the map laid over its picture."),
     ] = False,
+    confidence: Annotated[
+        float, typer.Option(help="With which a score's interval is to hold the true score, between 0 and 1.")
+    ] = 0.9,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
     """Scores pictures or clips: how likely people are to remember them; or maps what they remember of pictures."""
-    _check_options(to_maps=to_maps, out=out, overlay=overlay, frames=frames, title=title)
+    _check_options(to_maps=to_maps, out=out, overlay=overlay, kind=kind, frames=frames, title=title)
     if out is not None:
-        _predict_maps(paths, out, model, models, overlay=overlay, as_json=as_json)
+        _predict_maps(paths, out, model, models, overlay=overlay, kind=kind, as_json=as_json)
         return
     from memorability.predict import report, scoring
 
@@ -62,7 +75,9 @@ def predict(
         received = "a folder" if len(paths) == 1 else f"{len(paths)} paths"
         raise DataError(f"--title is that of one clip, received {received}")
     titles = {} if title is None else {paths[0]: title}
-    scored = scoring.score(paths, _project(models), model=model, titles=titles, device=_device())
+    scored = scoring.score(
+        paths, _project(models), model=model, titles=titles, device=_device(), confidence=confidence
+    )
     if _is_first():
         if as_json:
             print(json.dumps(report.score_rows(scored), indent=2))
@@ -73,7 +88,7 @@ def predict(
 
 
 def _check_options(
-    *, to_maps: bool, out: Path | None, overlay: bool, frames: bool, title: str | None
+    *, to_maps: bool, out: Path | None, overlay: bool, kind: Format | None, frames: bool, title: str | None
 ) -> None:
     given = [name for name, value in (("--frames", frames), ("--title", title is not None)) if value]
     if to_maps and given:
@@ -82,20 +97,28 @@ def _check_options(
         )
     if to_maps and out is None:
         raise DataError("--map needs --out (-o): the .png of one picture, or a folder for those of several")
-    given = [name for name, value in (("--out", out is not None), ("--overlay", overlay)) if value]
+    options = (("--out", out is not None), ("--overlay", overlay), ("--format", kind is not None))
+    given = [name for name, value in options if value]
     if given and not to_maps:
         raise DataError(f"{' and '.join(given)} without --map: scores are printed; maps are written by --map")
 
 
 def _predict_maps(
-    paths: list[Path], out: Path, model: str | None, models: Path, *, overlay: bool, as_json: bool
+    paths: list[Path],
+    out: Path,
+    model: str | None,
+    models: Path,
+    *,
+    overlay: bool,
+    kind: Format | None,
+    as_json: bool,
 ) -> None:
     """Writes maps, of several processes each its share; the first one says what was written."""
     from memorability.core import runtime
     from memorability.predict import choice, map_files, report
     from memorability.predict.results import Failure
 
-    targets = map_files.targets(paths, out, overlays=overlay)
+    targets = map_files.targets(paths, out, overlays=overlay, kind=kind)
     project, device = _project(models), _device()
     opened = (
         choice.best("maps", project, device=device)
@@ -129,7 +152,11 @@ def _project(models: Path) -> Project:
 
     if not Path("params.yaml").is_file():
         return Project(models=models)
-    named = params.load()
+    try:
+        named = params.load()
+    except ParamsError as error:  # another program's, or one that is being edited: models say what they need
+        _note([f"params.yaml of this folder is not used: {' '.join(str(error).split())[:300]}"])
+        return Project(models=models)
     return Project(models=models, known=(*named.models, *named.ensembles))
 
 
@@ -152,6 +179,71 @@ def _is_first() -> bool:
 def _note(lines: list[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model's name or folder.")],
+    on: Annotated[Path, typer.Option(help="A table (CSV) of files with their true scores.")],
+    root: Annotated[
+        Path | None, typer.Option(help="The folder that the files are named in; by default the table's.")
+    ] = None,
+    file: Annotated[str, typer.Option(help="The table's column of files.")] = "file",
+    score: Annotated[str, typer.Option(help="Its column of true scores.")] = "score",
+    scale: Annotated[float, typer.Option(help="The score of what all remember; 100: per cent.")] = 1.0,
+    category: Annotated[str | None, typer.Option(help="Its column of categories.")] = None,
+    title: Annotated[str | None, typer.Option(help="Its column of titles, of clips.")] = None,
+    hits: Annotated[
+        str | None, typer.Option(help="Its column of hits, for what people leave to attain.")
+    ] = None,
+    false_alarms: Annotated[
+        str | None, typer.Option(help="Of false alarms; without it scores are those of hits alone.")
+    ] = None,
+    responses: Annotated[str | None, typer.Option(help="Of the answers behind each score.")] = None,
+    false_alarm_responses: Annotated[
+        str | None, typer.Option(help="Of answers to an item as a new one, where they are not as many.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out, and count, rows that cannot be used.")
+    ] = False,
+    confidence: Annotated[
+        float, typer.Option(help="With which a score's interval is to hold the truth, between 0 and 1.")
+    ] = 0.9,
+    models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = layout.MODELS,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A CSV to write, of every row with its prediction.")
+    ] = None,
+) -> None:
+    """Holds a model's scores against the truth of any table: what it is worth on data that it was not made for."""
+    from memorability.experiments import evaluate_on, evaluate_on_text
+    from memorability.predict import choice, report
+    from memorability.predict.printable import printable
+    from memorability.predict.tabled import knows_seen, tabled
+
+    columns = {
+        **{"file": file, "score": score, "category": category, "title": title, "responses": responses},
+        **{"hits": hits, "false_alarms": false_alarms, "false_alarm_responses": false_alarm_responses},
+    }
+    source = evaluate_on.source(on, root=root, scale=scale, columns=columns)
+    predictor, said = choice.named(model, _project(models), device=_device(), confidence=confidence)
+    found = evaluate_on.evaluate(
+        source,
+        partial(tabled, predictor),
+        clips=predictor.clips,
+        knows_seen=knows_seen(predictor),
+        skip_bad=skip_bad,
+    )
+    if _is_first():
+        if out is not None:
+            found.write(out)
+        if as_json:
+            asked = {"table": str(on), "confidence": confidence}
+            print(json.dumps({**asked, **said.as_dict(), **found.numbers, "bad": found.bad}, indent=2))
+        else:
+            print(said.line())
+            print(evaluate_on_text.text(found.numbers, table=str(on), confidence=confidence))
+        _note([*report.notes([said], None), *(f"left out: {printable(line)}" for line in found.bad)])
 
 
 @app.command()
@@ -205,13 +297,20 @@ def crossval(
         int, typer.Option(min=2, help="Folds; with published splits those are used instead.")
     ] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="How often the folds are drawn anew.")] = 5,
+    by: Annotated[
+        Literal["fold", "category"],
+        typer.Option(help="category: each one left out once, in place of folds drawn anew."),
+    ] = "fold",
+    against: Annotated[
+        str | None, typer.Option(help="A model that was cross-validated before, to be compared with.")
+    ] = None,
 ) -> None:
-    """Cross-validates a model of a project: mean, spread and pooled out-of-fold measures."""
+    """Cross-validates a model or ensemble of a project: mean, spread and pooled out-of-fold measures."""
     from memorability.experiments import crossval as experiment
     from memorability.experiments.start import started
 
     with started(f"crossval {model}") as params:
-        print(experiment.run(params, model, folds=folds, seeds=seeds))
+        print(experiment.run(params, model, folds=folds, seeds=seeds, by=by, against=against))
 
 
 @app.command()
@@ -226,12 +325,51 @@ def ablate(
         print(experiment.run(params, ablation))
 
 
+@app.command(name="import")
+def import_published(
+    name: Annotated[str, typer.Argument(help="Which published model: resmem.")],
+    weights: Annotated[Path | None, typer.Option(help="Its file of weights.")] = None,
+    package: Annotated[
+        bool, typer.Option("--package", help="The weights in the installed package of that name.")
+    ] = False,
+    to: Annotated[str | None, typer.Option(help="The model's name; by default NAME_published.")] = None,
+    models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = layout.MODELS,
+) -> None:
+    """Makes a published model one of yours, from its authors' weights (docs/published.md)."""
+    from memorability.experiments import imports
+
+    if package == (weights is not None):
+        raise DataError("import: give either --weights FILE or --package")
+    print(imports.run(name, weights=weights, to=to, models=models))
+
+
+@app.command()
+def release(
+    model: Annotated[str, typer.Argument(help="The name of a trained model of pictures.")],
+    to: Annotated[Path | None, typer.Option(help="The folder to write; by default released/MODEL.")] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(help="Text that the card begins with; by default profiles/MODEL.card.md."),
+    ] = None,
+) -> None:
+    """Makes of a model, once cross-validated, a small folder to hand out: weights, evidence and a card."""
+    from memorability.experiments import release as experiment
+    from memorability.experiments.start import started
+
+    with started(f"release {model}") as params:
+        print(experiment.release(params, model, to=to, text=card))
+
+
 def main() -> None:
     kernels.start()  # before anything imports NumPy or torch
     try:
         app()
     except MemorabilityError as error:
         sys.exit(f"memorability: {type(error).__name__}: {error}")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"memorability: StorageError: what there is to say cannot be written ({error.strerror})")
 
 
 if __name__ == "__main__":

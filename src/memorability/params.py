@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from memorability import families
 from memorability.core.errors import ParamsError
 from memorability.core.kernels import Kernels
-from memorability.core.layout import PREDICTIONS
+from memorability.core.layout import FRAMES, PREDICTIONS
 from memorability.core.runtime import Precision
 from memorability.core.settings import Block, Name, checked
 from memorability.core.yaml import read_yaml
@@ -23,7 +23,8 @@ from memorability.data.settings import Acquire, Frames, Split
 from memorability.data.tables import Track
 from memorability.evaluation.settings import Evaluate
 from memorability.features.settings import Features
-from memorability.training.settings import Backbone, Model
+from memorability.training.backbone_settings import Backbone
+from memorability.training.settings import Model
 
 OVERRIDES = ("lr", "epochs", "batch_size")
 
@@ -101,6 +102,13 @@ class Params(Block):
         valid = ["none", *self.backbones, *(other for other in self.models if other != name)]
         if settings.backbone not in valid:
             raise ParamsError(f"{at}.backbone: received {settings.backbone!r}; valid: {', '.join(valid)}")
+        for features in settings.features:
+            valid = [other for other in self.features if self._track_of(other) == settings.track]
+            if features not in valid:
+                raise ParamsError(
+                    f"{at}.features: received {features!r}; features of track {settings.track} in params.yaml: "
+                    f"{', '.join(valid) or 'none'}"
+                )
         for member in getattr(settings, "members", ()):
             if member not in self.models or self.head(member).track != settings.track:
                 valid = [other for other in self.models if self.head(other).track == settings.track]
@@ -113,6 +121,13 @@ class Params(Block):
             block.sources(track)
         for name in (*self.models, *self.ensembles):
             self.model(name)
+
+    def _track_of(self, features: str) -> str:
+        """The track whose raw data, or whose clips' frames, features are computed of."""
+        origin = Path(self.features[features].input)
+        if origin.parent == FRAMES and origin.name in self.frames:
+            origin = Path(self.frames[origin.name].input)
+        return origin.name
 
     def _common(self, block: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in block.items() if key in Model.model_fields}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from permissions import read_only
 
 from memorability.core.cache import ContentCache
 from memorability.core.errors import StorageError
@@ -151,15 +155,64 @@ def test_what_another_process_has_mended_stays(tmp_path):
     assert ContentCache(tmp_path, "space").get("new") == b"value"
 
 
-def test_a_file_that_may_not_be_written(tmp_path):
+KEPT_NOT = r"warning: .*space\.sqlite: cannot be written .*MEMORABILITY_CACHE"
+
+
+def test_a_file_that_may_not_be_written_is_read_and_that_is_said_once(tmp_path, capsys):
     path = filled(tmp_path)
     content = bytearray(path.read_bytes())
-    content[18] = 9  # the header's way to say: to be read alone (root may write any file)
+    content[18] = 9  # the header's way to say: to be read alone
     path.write_bytes(content)
     cache = ContentCache(tmp_path, "space")
     assert cache.get(f"{3:064x}") == PAIRS[f"{3:064x}"]
-    with pytest.raises(StorageError, match=r"space\.sqlite: cannot be written .* MEMORABILITY_CACHE"):
+    assert cache.put([("a", b"one")]) is cache.put([("b", b"two")]) is cache.get("a") is None
+    assert len(re.findall(KEPT_NOT, capsys.readouterr().err)) == 1
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("where", ["above", "folder", "file", "a file"])
+def test_where_nothing_may_be_written_work_goes_on_without(tmp_path, capsys, where):
+    root = tmp_path / "home" / "cache"
+    if where == "above":
+        root.parent.mkdir()
+    elif where == "a file":
+        root.parent.write_text("no folder")
+    else:
+        filled(root)
+    shut = {"above": [root.parent], "folder": [root], "file": [root / "space.sqlite"], "a file": []}[where]
+    with read_only(*shut):
+        cache = ContentCache(root, "space")
         cache.put([("a", b"one")])
+        assert cache.get("a") is None
+        assert cache.get(f"{3:064x}") == (PAIRS[f"{3:064x}"] if where in ("folder", "file") else None)
+        cache.close()
+    assert len(re.findall(KEPT_NOT, capsys.readouterr().err)) == 1
+
+
+def test_a_damaged_file_in_a_read_only_folder(tmp_path, capsys):
+    path = filled(tmp_path)
+    path.write_bytes(b"no database")
+    with read_only(tmp_path, path):
+        cache = ContentCache(tmp_path, "space")
+        cache.put([("a", b"one")])
+        assert cache.get("a") is None
+    assert path.read_bytes() == b"no database"
+    assert len(re.findall(KEPT_NOT, capsys.readouterr().err)) == 1
+
+
+def test_a_full_disk_is_named_and_what_was_stored_stays(tmp_path):
+    path, before = filled(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    cache = ContentCache(tmp_path, "space")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"space\.sqlite: cannot be written .*make room.*is kept"):
+            cache.put([("a", b"x" * 100_000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    cache.close()
+    assert used(tmp_path) == PAIRS.keys()
 
 
 def test_a_lock_is_no_damage(tmp_path, monkeypatch):
@@ -167,7 +220,7 @@ def test_a_lock_is_no_damage(tmp_path, monkeypatch):
     other = sqlite3.connect(path)
     other.execute("BEGIN EXCLUSIVE")
     monkeypatch.setattr(sqlite3, "connect", lambda path, timeout, connect=sqlite3.connect: connect(path, 0))
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
+    with pytest.raises(StorageError, match=r"locked.* wait for whoever holds it"):
         ContentCache(tmp_path, "space")
     other.close()
     assert used(tmp_path) == PAIRS.keys()

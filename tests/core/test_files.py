@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from permissions import read_only
 from safetensors import SafetensorError
 
 from memorability.core import files
@@ -348,3 +349,59 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
     error = OSError if kind in ("folder", "nothing", "loop") else DataError
     with pytest.raises(error):
         files.read_bytes(Path("/dev/zero") if kind == "device" else path, limit=10)
+
+
+# A folder that may not be written
+
+
+@pytest.mark.parametrize("write", ["file", "folder", "new folder"])
+def test_a_read_only_folder_is_named_and_nothing_changes(tmp_path, write):
+    (tmp_path / "a").mkdir()
+    path = {
+        "file": tmp_path / "a.txt",
+        "folder": tmp_path / "a",
+        "new folder": tmp_path / "b" / "c" / "d.txt",
+    }
+    stage = files.staged_folder if write == "folder" else files.staged
+    with (
+        read_only(tmp_path),
+        pytest.raises(StorageError, match=r"cannot be written \(.*Permission denied.*; nothing was changed"),
+        stage(path[write]) as scratch,
+    ):
+        scratch.write_text("new")
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_that_becomes_read_only_while_its_content_is_written(tmp_path):
+    path = tmp_path / "a"
+    with pytest.raises(StorageError, match="nothing was changed"), files.staged_folder(path) as scratch:
+        (scratch / "one").write_text("1")
+        with read_only(scratch):
+            (scratch / "two").write_text("2")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["file/a.txt", "file/new/a.txt"])
+def test_a_file_where_a_folder_belongs(tmp_path, path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(StorageError, match="cannot be written"):
+        files.write_text(tmp_path / path, "new")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_what_may_not_be_read_while_something_is_written_stays_its_own_error(tmp_path):
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileNotFoundError), files.staged(tmp_path / "out" / "a.txt"):
+        (tmp_path / "gone").read_text()
+
+
+def test_no_home_folder_is_named(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MEMORABILITY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(StorageError, match="no home folder; name a folder in MEMORABILITY_CACHE"):
+        files.cache_root()

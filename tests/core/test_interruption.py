@@ -322,20 +322,30 @@ def test_a_training_killed_at_a_step_repeats_no_other_and_ends_with_the_same_byt
 # Killed at random moments.
 
 
+# How a process may end after each signal: by itself before it came, or as the signal does, or having saved its state.
+# Before work begins and after its end SIGINT is an exception; within C code (safetensors reading a file) that may come
+# out as another one. An exception without SIGINT is a fault, and what is left behind is compared below in any case.
+ENDS = {
+    None: {0},
+    signal.SIGKILL: {0, -signal.SIGKILL},
+    signal.SIGTERM: {0, -signal.SIGTERM, 128 + signal.SIGTERM},
+    signal.SIGINT: {0, 1, 128 + signal.SIGINT},
+}
+
+
 def kill_until_done(world, work, name, rng, seconds):
     """Starts the work again until it ends; returns what every killed process, and the last, printed."""
     texts = []
     while True:
-        process = child(world, work, name, seconds=PAUSE, save_seconds=rng.choice([0.0, 0.1]))
+        process, sent = child(world, work, name, seconds=PAUSE, save_seconds=rng.choice([0.0, 0.1])), None
         if not process.ends_within(rng.uniform(0, 0.6 * seconds)):
-            process.kill(rng.choice(SIGNALS))
+            sent = rng.choice(SIGNALS)
+            process.kill(sent)
         code, text = process.end()
         texts.append(text)
+        assert code in ENDS[sent], (sent, code, text)
         if code == 0:
             return texts
-        # Before training begins and after it ends, signals do what they always do.
-        assert code in (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT, 1), text
-        assert code != 1 or "KeyboardInterrupt" in text, text
 
 
 def killed(world, uninterrupted, work, share=4):

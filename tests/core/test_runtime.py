@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import threading
 
+import numpy as np
 import pytest
+from permissions import read_only
 from threadpoolctl import threadpool_info
 
 from memorability.core import runtime
@@ -47,6 +50,19 @@ def test_timed_leaves_out_what_failed(tmp_path):
     with pytest.raises(ValueError, match="stopped"):
         work()
     assert not (tmp_path / "times.csv").exists()
+
+
+@pytest.mark.parametrize("fault", ["read-only", "a file", "full"])
+def test_a_log_that_cannot_be_written_is_a_warning_alone(tmp_path, capsys, fault):
+    folder, done = tmp_path / "logs", []
+    folder.write_text("no folder") if fault == "a file" else folder.mkdir()
+    if fault == "full":
+        (folder / "times.csv").symlink_to("/dev/full")
+    with read_only(*[folder] * (fault == "read-only")), runtime.timed("train@a", folder / "times.csv"):
+        done.append("work")
+    assert done == ["work"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"warning: .*times\.csv: the [\d.]+ s of train@a are not logged \(.*\)", line)
 
 
 def test_which_process_this_is(monkeypatch):
@@ -101,6 +117,7 @@ def test_outside_the_main_thread_signals_stay_what_they_are():
 
 
 def test_limit_threads_holds_for_blas():
+    assert (np.eye(2) @ np.eye(2)).sum() == 2  # NumPy's pool is there
     before = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
     runtime.limit_threads(1)
     assert {pool["num_threads"] for pool in threadpool_info()} == {1}

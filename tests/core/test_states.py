@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from permissions import read_only
 
 from memorability.core import kernels, states
-from memorability.core.errors import StateError
+from memorability.core.errors import StateError, StorageError
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -363,3 +364,40 @@ def test_the_folder_above_is_made(tmp_path):
 
 def test_the_code_of_the_key_is_this_package():
     assert Path(states.__file__).parents[1].name == "memorability"
+
+
+# Where nothing may be written
+
+
+@pytest.mark.parametrize("where", ["above", "beside", "a file"])
+def test_a_place_that_may_not_be_written_is_named_before_work_begins(work, where):
+    if where == "a file":
+        work.parent.write_text("no folder")
+    elif where == "beside":
+        work.parent.mkdir()
+    shut = {"above": [work.parents[1]], "beside": [work.parent], "a file": []}[where]
+    with (
+        read_only(*shut),
+        pytest.raises(StorageError, match=r"train-x: unfinished work cannot be kept there"),
+        states.unfinished(work, "a"),
+    ):
+        pytest.fail("begun")
+
+
+def test_what_another_run_left_and_cannot_be_removed_is_named(work):
+    stopped(work, "a")
+    with (
+        read_only(work),
+        pytest.raises(StorageError, match=r"train-x: cannot be written .*; the work has not begun"),
+        states.unfinished(work, "b"),
+    ):
+        pytest.fail("begun")
+
+
+def test_finished_work_stays_finished_where_it_cannot_be_removed(work, capsys):
+    unfinished = states.unfinished(work, "a")
+    (unfinished.__enter__() / "0.txt").write_text("done")
+    with read_only(work):
+        unfinished.__exit__(None, None, None)
+    assert "warning: " in capsys.readouterr().err
+    assert stopped(work, "b") == []  # under another key it counts for nothing

@@ -62,6 +62,23 @@ def index_of(out):
 # What is written
 
 
+def test_deep_maps_and_pictures_of_named_bits(tmp_path):
+    """12 bits in 16, as scanners and cameras write them: offenders, until `bits` says so."""
+    sources = pairs(tmp_path / "own", bits=12)
+    values = np.random.default_rng(1).integers(0, 4096, (30, 40), dtype=np.uint16)
+    for folder in ("images", "maps"):
+        Image.fromarray(values).save(tmp_path / "own" / folder / "kind 0" / "deep.png")
+    index = acquired(sources, tmp_path / "raw")
+    assert index["problem"].isna().all()
+    found = true_maps.read(tmp_path / "raw", ["pairs/images/kind 0/deep.png"], pixels=40)
+    expected = np.asarray(
+        Image.fromarray((values >> 4).astype(np.uint8)).resize((40, 40), Image.Resampling.BILINEAR)
+    )
+    np.testing.assert_array_equal(found[0, 0], expected)
+    none = acquired(pairs(tmp_path / "own"), tmp_path / "without")
+    assert none["problem"].notna().sum() == 1
+
+
 @pytest.fixture
 def sources(tmp_path):
     return pairs(tmp_path / "own")

@@ -1,8 +1,10 @@
 """What becomes of unusual and of bad files and rows, from a folder with a table to a split of it."""
 
+import hashlib
 import io
 import os
 import struct
+import unicodedata
 import zlib
 
 import numpy as np
@@ -264,7 +266,7 @@ BAD = {
     "truncated.png": (cut(encoded(noise(21))), "cannot be decoded as a picture"),
     "text.jpg": (b"<!DOCTYPE html> 404", "not a picture in any format"),
     "empty.jpg": (b"", "an empty file (0 bytes)"),
-    "bomb.png": (bomb(), "decompression bomb"),
+    "bomb.png": (bomb(), "50,000 x 50,000 pixels; valid: up to 50,000,000"),
     "too large.png": (bomb(13_300, 13_300), "13,300 x 13,300 pixels; valid: up to 50,000,000"),
     "few of 16 bits.png": (encoded(few_of_16_bits()), "16 bits a channel, of whose 65,536 values none above"),
     "lost blocks.jpg": (with_a_hole(encoded(noise(22).resize((192, 144)), "JPEG")), "damaged ("),
@@ -328,9 +330,59 @@ def test_a_sparse_file_of_200_gigabytes_is_not_read(folder):
 
 
 def test_the_bomb_is_a_small_file_of_very_many_pixels():
-    with pytest.raises(Image.DecompressionBombError, match="2500000000 pixels"):
-        Image.open(io.BytesIO(bomb()))
+    with Image.open(io.BytesIO(bomb())) as picture:
+        assert picture.size == (50_000, 50_000)
     assert len(bomb()) < 200
+
+
+def test_pictures_of_12_bits_are_used_once_their_bits_are_named(folder):
+    grey = np.asarray(PICTURE.convert("L"))
+    twelve = encoded(Image.fromarray(grey.astype(np.uint16) * 16))
+    folder.add("12 bits.png", twelve)
+    assert_bad(folder.acquire(), {"12 bits.png": "16 bits a channel"})
+    index = folder.acquire(bits=12)
+    assert_used(index, [*GOOD, "12 bits.png"])
+    found = np.asarray(folder.pictures(index).picture(len(GOOD)))
+    np.testing.assert_array_equal(found, grey[..., None].repeat(3, axis=2))
+    first = index.iloc[0]  # of 8 bits, so its bytes are what they were
+    assert first["sha256"] == hashlib.sha256((folder.root / "own" / GOOD[0]).read_bytes()).hexdigest()
+
+
+def test_pictures_of_more_than_the_named_bits_are_offenders(folder):
+    folder.add("16 bits.png", encoded(deep()))
+    assert_bad(folder.acquire(bits=12), {"16 bits.png": "which are more than those of `bits: 12`"})
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "more/../../outside.png", "/etc/passwd", "a\0b.png"])
+def test_names_that_lead_out_of_the_data_set_are_offenders(folder, name):
+    (folder.root / "outside.png").write_bytes(encoded(noise(50)))
+    folder.add(name)
+    assert_bad(folder.acquire(), {name: "names no file below `root`; valid: a path relative to it"})
+
+
+@pytest.mark.parametrize("name", ["./good 0.png", ".//./good 0.png"])
+def test_one_file_by_two_names_is_one_item(folder, name):
+    folder.add(name)
+    with pytest.raises(DataError, match=r"table/good 0\.png: this id appears 2 times"):
+        split(folder.acquire(), "fail")
+
+
+def test_a_table_without_rows_is_named(folder):
+    (folder.root / "own" / "scores.csv").write_text("file,score\n")
+    with pytest.raises(DataError, match="data set table: no rows"):
+        folder.acquire()
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_are_written_in_two_ways(folder, forms):
+    on_disk, in_table = (unicodedata.normalize(form, "café.png") for form in forms)
+    (folder.root / "own" / on_disk).write_bytes(encoded(noise(51)))
+    folder.add(in_table)
+    index = folder.acquire()
+    assert_used(index, [*GOOD, in_table])
+    np.testing.assert_array_equal(
+        np.asarray(folder.pictures(index).picture(len(GOOD))), np.asarray(noise(51))
+    )
 
 
 # Bad rows

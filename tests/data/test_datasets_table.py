@@ -218,6 +218,31 @@ def test_counts_that_are_no_whole_numbers_are_named(tmp_path, text):
         read(tmp_path, f"file,score,hits\na.jpg,0.5,{text}\nb.jpg,0.5,40\nc.jpg,0.5,\n", hits="hits")
 
 
+@pytest.mark.parametrize("text", ["1000000001", "9223372036854775808", "1" + "0" * 21])
+def test_counts_beyond_all_reason_are_named(tmp_path, text):
+    with pytest.raises(
+        DataError, match="column n has 1 entries that are more than anybody counts, such as '"
+    ):
+        read(tmp_path, f"file,score,n\na.jpg,0.5,12\nb.jpg,0.5,{text}\n", responses="n")
+
+
+def test_spaces_make_no_category_of_their_own(tmp_path):
+    rows = read(tmp_path, "file,score,kind\na,0.5,food\nb,0.5, food \nc,0.5,  \nd,0.5,\n", category="kind")
+    assert list(rows["category"][:2]) == ["food", "food"]
+    assert rows["category"][2:].isna().all()
+
+
+@pytest.mark.parametrize("bits", [11, "12.5", 0])
+def test_bits_that_are_none_are_refused(tmp_path, bits):
+    with pytest.raises(ValidationError, match="bits"):
+        table.Params(root=tmp_path, bits=bits)
+
+
+def test_bits_are_of_pictures(tmp_path):
+    with pytest.raises(ValidationError, match="bits are of pictures; received bits: 12"):
+        table.Params(root=tmp_path, bits=12, short_term="s")
+
+
 def test_a_published_split_comes_along(tmp_path):
     rows = read(tmp_path, "file,score,part\na.jpg,0.5,test\nb.jpg,,unlabelled\n", split="part")
     assert list(rows["split"]) == ["test", "unlabelled"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 
@@ -234,6 +235,24 @@ def test_the_split_leaves_them_out_where_it_is_told_to(damaged, partial):
     assert {"frames", "duration", "phash"} <= set(table)
 
 
+def test_a_damaged_shard_stops_the_stage_and_poisons_no_store(raw, whole, watched, tmp_path):
+    """A clip that decodes as other pixels would be kept under the hash of the whole one."""
+    folder, rows = raw
+    shutil.copytree(folder, tmp_path / "raw")
+    row = rows.iloc[7]
+    with (tmp_path / "raw" / row["shard"]).open("r+b") as shard:
+        shard.seek(row["offset"] + row["size"] // 2)
+        byte = shard.read(1)[0]
+        shard.seek(-1, 1)
+        shard.write(bytes([byte ^ 1]))
+    with pytest.raises(DataError, match=rf"^{row['id']}: .*is damaged"):
+        taken((tmp_path / "raw", rows), tmp_path / "frames")
+    assert row["id"] not in watched
+    assert not (tmp_path / "frames").exists()
+    taken(raw, tmp_path / "frames")  # once the shard is mended
+    assert contents(tmp_path / "frames") == contents(whole)
+
+
 def test_clips_that_cannot_be_decoded_are_tried_again(damaged, partial, watched, tmp_path):
     """Only frames are kept: what is wrong may be the machine's and not the clip's."""
     shutil.copytree(partial.with_name("store"), tmp_path / "store")
@@ -244,7 +263,7 @@ def test_clips_that_cannot_be_decoded_are_tried_again(damaged, partial, watched,
 
 def test_no_clip_at_all_can_be_decoded(raw, tmp_path):
     folder, rows = raw
-    nothing = rows.assign(size=0)
+    nothing = rows.assign(size=0, sha256=hashlib.sha256(b"").hexdigest())
     assert taken((folder, nothing), tmp_path / "frames") == 0
     assert len(tables.read(tmp_path / "frames" / "frames.csv")) == 0
     with pytest.raises(DataError, match="20 problems in 20 rows"):

@@ -255,9 +255,23 @@ def test_the_rows_of_a_table_name_members(tmp_path):
     assert shards.spans(tables.read(tmp_path / "index.csv")) == list(packed.values())
 
 
-def test_a_missing_shard_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        ShardReader(tmp_path).read(Span("shard-00009.tar", 0, 1, "0" * 64))
+@pytest.mark.parametrize("read", [ShardReader.read, ShardReader.check])
+@pytest.mark.parametrize("shard", ["shard-00009.tar", "."])
+def test_a_shard_that_is_not_there_is_named(tmp_path, read, shard):
+    with pytest.raises(DataError, match=r"^frame 3: .*cannot be read .*; get the shard again"):
+        read(ShardReader(tmp_path), Span(shard, 0, 1, "0" * 64), name="frame 3")
+
+
+def test_a_member_is_checked_in_parts(tmp_path, monkeypatch):
+    packed = pack(tmp_path, MEMBERS)
+    monkeypatch.setattr(shards, "PART", 7)
+    reader = ShardReader(tmp_path)
+    for name, span in packed.items():
+        reader.check(span)
+        assert reader.read(span) == MEMBERS[name]
+        for other in (span._replace(sha256="0" * 64), span._replace(size=span.size + 1)):
+            with pytest.raises(DataError, match="is damaged"):
+                reader.check(other)
 
 
 # Letters of one to four bytes in UTF-8, and lengths on both sides of the 100 that a plain header holds.

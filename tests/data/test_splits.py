@@ -421,6 +421,15 @@ def test_split_from_end_to_end(written, method):
     assert report["such_as"] == report["left_out_because"] == []
 
 
+@pytest.mark.parametrize("method", ["random", "folds", "published"])
+def test_nothing_but_unlabelled_rows_has_no_parts_to_be_filled(method):
+    rows = raw_index(20).assign(score=np.nan)
+    rows["split"] = pd.array(["unlabelled"] * 20, dtype="string")
+    table, _, report = splits.split(rows, split_settings(method=method))
+    assert set(table["split"]) == {"unlabelled"}
+    assert report["rows"] == {"train": 0, "val": 0, "test": 0, "unlabelled": 20}
+
+
 @pytest.mark.parametrize("method", ["random", "folds"])
 def test_unlabelled_rows_stay_unlabelled(written, method):
     table, ids, _ = splits.split(written, split_settings(method=method))

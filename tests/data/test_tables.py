@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from permissions import as_anybody
 
 from memorability.core.errors import DataError
 from memorability.data import tables
@@ -36,6 +37,13 @@ def raw_rows():
             "problem": [None, None, "cannot be read (No such file or directory)"],
         }
     )
+
+
+def test_a_table_that_may_not_be_read_is_named(tmp_path):
+    tables.write(pd.DataFrame({"id": ["a"]}), tmp_path / "index.csv")
+    (tmp_path / "index.csv").chmod(0)
+    with as_anybody(), pytest.raises(DataError, match=r"index\.csv: cannot be read \(.*Permission denied"):
+        tables.read(tmp_path / "index.csv")
 
 
 def test_round_trip_of_values_and_types(tmp_path):

@@ -96,6 +96,41 @@ def test_all_that_is_promised_is_written(images):
     )
 
 
+def test_a_report_says_what_intervals_of_validation_cover_on_test(images):
+    root, *_ = images
+    report = read_json(root / "metrics" / "net.json")["score"]["test"]
+    assert report["seen"] == 0
+    found = report["intervals"]
+    assert found["residuals"] == 20
+    assert list(found) == ["residuals", "0.8", "0.9", "0.95"]  # neither category has 20
+    assert 0.6 < found["0.8"]["coverage"] <= found["0.95"]["coverage"] <= 1
+    assert 0.1 < found["0.8"]["width"] < found["0.95"]["width"] < 1
+    predictions = tables.read(root / "predictions" / "net" / "predictions.csv")
+    residuals = (predictions["score"] - predictions["prediction"])[predictions["split"] == "val"].abs()
+    test = predictions[predictions["split"] == "test"]
+    inside = (test["score"] - test["prediction"]).abs() <= residuals.max()
+    assert found["0.95"]["coverage"] == pytest.approx(
+        inside.mean(), abs=1e-6
+    )  # 20 are just enough for the largest
+
+
+def test_what_a_published_split_lets_models_see_is_counted(tmp_path):
+    """Two test rows whose twins are in train and val, and one whose twin is unlabelled."""
+    rows = table().assign(phash=[f"{i * 0x9E3779B97F4A7C15 % 2**64:016x}" for i in range(120)])
+    split = {name: rows.index[rows["split"] == name] for name in ("train", "val", "test", "unlabelled")}
+    for row, name in zip(split["test"][:3], ("train", "val", "unlabelled"), strict=True):
+        rows.loc[row, "phash"] = f"{int(rows['phash'][split[name][0]], 16) ^ 0b1011:016x}"
+    contenders = {
+        "ridge": contender(tmp_path, "ridge", said(0.1)),
+        "wild": contender(tmp_path, "wild", said(0.5)),
+    }
+    _, text = evaluate(tmp_path, contenders, rows)
+    board = pd.read_csv(tmp_path / "metrics" / "score.leaderboard.csv")
+    assert board["test_seen"].tolist() == [2, 2]
+    assert read_json(tmp_path / "metrics" / "wild.json")["score"]["test"]["seen"] == 2
+    assert "as the published split has it" in text
+
+
 def test_tables_to_plot_are_one_of_each_kind(images):
     root, _, _ = images
     assert names(root / "plots") == ["density.csv", "history.csv", "scatter.csv"]
@@ -143,7 +178,10 @@ def test_every_target_has_a_board_of_all_models_and_each_model_one_line_of_numbe
         on_val = board["fitted_on_val"].fillna("")
         assert (on_val["ensemble"], on_val["ranker"], on_val["ridge_long"]) == ("all", "scores", "")
         assert board["beats_baseline"].isna().all()  # there is no mean to beat
-    long = read_json(root / "metrics" / "ridge_long.json")["long_term"]["test"]["spearman"]
+    reports = {name: read_json(root / "metrics" / f"{name}.json") for name in board.index}
+    with_intervals = {name for name, report in reports.items() if "intervals" in report["long_term"]["test"]}
+    assert with_intervals == {"ridge_short", "ridge_long"}  # the others were fitted on validation
+    long = reports["ridge_long"]["long_term"]["test"]["spearman"]
     assert summary["ridge_long"]["test_spearman"] == long
     assert set(summary["attainable_spearman"]) == {"short_term", "long_term"}
     assert "ridge_short | ridge_long" in (root / "metrics" / "across_targets.txt").read_text()

@@ -55,6 +55,32 @@ def board(lines, *, seeds=(), target="score", people=None, track="images"):
     return standings(track, target, lines, people or {}, seeds=seeds, repeats=300)
 
 
+# What a model has seen
+
+
+def seen(count, one):
+    return one._replace(report=one.report | {"test": one.report["test"] | {"seen": count}})
+
+
+def test_what_a_model_has_seen_of_the_test_split_has_a_column_and_a_note():
+    lines = LINES | {"sound": seen(17, LINES["sound"]), "poor": seen(0, LINES["poor"])}
+    made = board(lines)
+    assert made.table.set_index("model")["test_seen"].to_dict() == pytest.approx(
+        {"sound": 17, "lucky": np.nan, "poor": 0, "mean": np.nan}, nan_ok=True
+    )
+    rows = {row.split()[1]: row for row in made.text.splitlines()[1:5]}
+    assert made.text.splitlines()[0].endswith("    seen")
+    assert [rows[name].split()[-2:] for name in ("sound", "poor")] == [["17", "*"], ["0", "x"]]
+    assert "\nseen: test items of which the model was fitted or selected on a near-duplicate" in made.text
+    assert made.models["test_seen"].equals(made.table["test_seen"])
+
+
+def test_where_no_model_has_seen_any_there_is_neither():
+    made = board({name: seen(0, one) for name, one in LINES.items()})
+    assert "test_seen" not in made.table
+    assert "seen" not in made.text
+
+
 # The order and the numbers
 
 

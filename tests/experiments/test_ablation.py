@@ -95,8 +95,11 @@ def test_a_name_that_leads_elsewhere_deletes_and_writes_nothing(file, tmp_path, 
     assert victim.read_text() == "of the user"
 
 
-@pytest.mark.parametrize(("name", "track"), [("width", "images"), ("loss", "maps")])
-def test_variants_are_trained_compared_and_taken_up_again(file, monkeypatch, name, track):
+@pytest.mark.parametrize(
+    ("name", "track", "damaged"),
+    [("width", "images", False), ("width", "images", True), ("loss", "maps", False)],
+)
+def test_variants_are_trained_compared_and_taken_up_again(file, monkeypatch, name, track, damaged):
     """A run that was stopped at its second variant trains that one alone."""
     make = worlds.pictures if track == "images" else worlds.pictures_with_maps
     world = make(file.parent.absolute() / "data" / "made", 24)
@@ -115,8 +118,16 @@ def test_variants_are_trained_compared_and_taken_up_again(file, monkeypatch, nam
     monkeypatch.setattr(ablation, "train", stopping)
     with pytest.raises(KeyboardInterrupt):
         ablation.run(project(), name)
+    if damaged:
+        first = next(iter(ASKED[name]))
+        with (file.parent / ".states" / f"ablate-{name}" / first / "predictions" / "predictions.csv").open(
+            "a"
+        ) as end:
+            end.write("x")
     text = ablation.run(project(), name)
-    assert next(calls) == 4  # of the two variants the first was not trained again
+    assert (
+        next(calls) == 4 + damaged
+    )  # of the two variants the first was trained again only if it was damaged
     board = pd.read_csv(next((file.parent / "metrics" / "ablations" / name).glob("*.leaderboard.csv")))
     assert set(board["model"]) == set(ASKED[name])
     assert all(variant in text for variant in ASKED[name])

@@ -18,8 +18,9 @@ from memorability.core.errors import DataError, ParamsError, StateError
 from memorability.data import splits
 from memorability.evaluation import judge, score_measures
 from memorability.evaluation.settings import Evaluate
-from memorability.experiments import crossval
-from memorability.experiments.crossval import POOLED, by_seed, cross_validate, measures
+from memorability.experiments import crossval, folds, gains
+from memorability.experiments.crossval import POOLED, measures
+from memorability.experiments.folds import by_seed, cross_validate, draws
 
 EVALUATE = Evaluate(bootstrap=100, halves=5, map_size=worlds.SIDE)
 
@@ -40,17 +41,17 @@ def maps(tmp_path_factory):
 @pytest.fixture
 def fits(monkeypatch):
     """The tables that models are fitted on, in order."""
-    tables, train = [], crossval.train
+    tables, train = [], folds.train
 
     def watched(settings, rows, paths, compute):
         tables.append(rows)
         train(settings, rows, paths, compute)
 
-    monkeypatch.setattr(crossval, "train", watched)
+    monkeypatch.setattr(folds, "train", watched)
     return tables
 
 
-def validate(world: World, tmp_path, family="ridge", *, folds=4, seeds=2, **given: Any):
+def validate(world: World, tmp_path, family="ridge", *, folds=4, seeds=2, by="fold", **given: Any):
     of = "maps" if "map" in world.rows else "images"
     known = {
         "rows": world.index,
@@ -65,8 +66,7 @@ def validate(world: World, tmp_path, family="ridge", *, folds=4, seeds=2, **give
         known["paths"],
         known["compute"],
         split=known["split"],
-        folds=folds,
-        seeds=seeds,
+        drawn=draws(known["rows"], known["split"], folds=folds, seeds=seeds, by=by),
         state=tmp_path / "crossval",
         evaluate=EVALUATE,
     )
@@ -127,7 +127,7 @@ def test_a_fold_is_what_the_train_stage_makes_of_it(scores, tmp_path):
     tested = validate(scores, tmp_path, seeds=1)
     fold = SPLIT.model_copy(update={"method": "folds", "folds": 4, "fold": 2, "val": 0.0})
     alone = scores.fit("ridge", "alone", rows=splits.split(scores.index, fold)[0]).table.set_index("id")
-    of_fold = next(one.judged for one in tested if one.number == 2)
+    of_fold = next(one.judged for one in tested if one.name == "2")
     np.testing.assert_array_equal(of_fold.prediction, alone.loc[of_fold.rows["id"], "prediction"])
 
 
@@ -158,9 +158,101 @@ def test_published_splits_that_no_data_set_publishes(scores, tmp_path):
         validate(scores, tmp_path, split=SPLIT.model_copy(update={"method": "published"}))
 
 
-def test_models_of_other_models_predictions_have_seen_the_folds(scores, tmp_path):
-    with pytest.raises(ParamsError, match="cannot be cross-validated"):
-        validate(scores, tmp_path, "ensemble", track="images", target="score", members=["one"])
+# By category
+
+
+def categories(index):
+    """Three categories by turns."""
+    return index.assign(category=pd.array([*"abc" * 13, "a"], "string"))
+
+
+def test_each_category_is_left_out_once(scores, tmp_path, fits):
+    rows = categories(scores.index)
+    tested = validate(scores, tmp_path, rows=rows, by="category")
+    assert [fold.name for fold in tested] == ["a", "b", "c"]
+    for table, fold in zip(fits, tested, strict=True):
+        assert set(table["category"][table["split"] == "test"]) == {fold.name}
+        assert fold.name not in set(table["category"][table["split"] == "train"])
+        assert sorted(fold.judged.rows["id"]) == sorted(rows["id"][rows["category"] == fold.name])
+    measured = measures(tested, "images")
+    assert list(measured["fold"]) == ["a", "b", "c", POOLED]
+    assert list(measured["n"]) == [14, 13, 13, 40]
+    assert [line.split()[0] for line in crossval.text("ridge", measured, by="category").splitlines()[2:]] == [
+        *"abc",
+        POOLED,
+    ]
+
+
+def test_nothing_like_a_category_s_pictures_is_trained_on(scores, tmp_path, fits):
+    rows = categories(scores.index)
+    rows.loc[1, ["sha256", "phash"]] = rows.loc[0, ["sha256", "phash"]]  # of b, as one of a
+    validate(scores, tmp_path, rows=rows, by="category")
+    of_a, of_b, of_c = (set(table["id"][table["split"] == "train"]) for table in fits)
+    assert rows["id"][1] not in of_a
+    assert rows["id"][0] not in of_b
+    assert {rows["id"][0], rows["id"][1]} <= of_c
+
+
+def test_a_share_validates_of_what_selects_by_it(scores):
+    drawn = draws(categories(scores.index), SPLIT, folds=2, seeds=1, by="category")
+    table = drawn[1].table(categories(scores.index), val=0.2)
+    assert table["split"].value_counts().to_dict() == {"train": 19, "test": 13, "val": 8}
+    assert "b" not in set(table["category"][table["split"] == "val"])
+
+
+@pytest.mark.parametrize(
+    ("category", "said"),
+    [
+        (pd.NA, "40 of 40 rows have no category"),
+        ("animal", "at least 2 categories, to train on the others; all 40 rows are animal"),
+    ],
+)
+def test_categories_that_cannot_be_left_out(scores, category, said):
+    rows = scores.index.assign(category=pd.array([category] * 40, "string"))
+    with pytest.raises(DataError, match=said):
+        draws(rows, SPLIT, folds=2, seeds=1, by="category")
+
+
+# Compared
+
+
+def out_of_fold(noise, *, seed=0, n=200):
+    rng = np.random.default_rng(seed)
+    score = np.random.default_rng(99).uniform(0.3, 0.9, n)
+    table = pd.DataFrame({"id": [f"demo/{i:03d}.jpg" for i in range(n)], "score": score})
+    return table.assign(**{f"seed_{k}": score + rng.normal(0, noise, n) for k in range(2)})
+
+
+def test_a_gain_is_of_the_mean_predictions_with_its_interval():
+    good, poor = out_of_fold(0.1), out_of_fold(0.4, seed=1)
+    pairs = gains.paired("good", good, "poor", poor, made("ridge"), EVALUATE, seed=0)
+    rho = [
+        score_measures.spearman(table["score"], table[["seed_0", "seed_1"]].mean(axis=1))
+        for table in (good, poor)
+    ]
+    line = pairs.set_index("measure").loc["spearman"]
+    assert line["difference"] == pytest.approx(rho[0] - rho[1], abs=1e-6)
+    assert 0 < line["low"] < line["difference"] < line["high"]
+    assert list(pairs["measure"]) == ["spearman", "mse"]
+    assert pairs.loc[1, "difference"] < 0
+    said = gains.text(pairs, good)
+    assert said[0].startswith(
+        "  good less poor: paired over 200 items, each prediction the mean of 2 fold seeds"
+    )
+    assert said[1].split()[:2] == ["spearman", f"{line['difference']:+.4f}"]
+
+
+@pytest.mark.parametrize("changed", ["items", "scores", "seeds"])
+def test_what_is_not_of_the_same_folds_is_not_compared(changed):
+    own, theirs = out_of_fold(0.1), out_of_fold(0.4, seed=1)
+    if changed == "items":
+        theirs = theirs.iloc[1:]
+    elif changed == "seeds":
+        theirs = theirs.drop(columns="seed_1")
+    else:
+        theirs = theirs.assign(score=theirs["score"] / 2)
+    with pytest.raises(DataError, match=r"poor has .*run it again"):
+        gains.paired("good", own, "poor", theirs, made("ridge"), EVALUATE, seed=0)
 
 
 # Stopped
@@ -172,7 +264,7 @@ class Stop(Exception):
 
 def stop_at(monkeypatch, world, tmp_path, at, **changes):
     """Runs until the fit of that number begins."""
-    calls, train = count(1), crossval.train
+    calls, train = count(1), folds.train
 
     def stopping(*arguments):
         if next(calls) == at:
@@ -180,7 +272,7 @@ def stop_at(monkeypatch, world, tmp_path, at, **changes):
         train(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(crossval, "train", stopping)
+        patch.setattr(folds, "train", stopping)
         validate(world, tmp_path, **changes)
 
 
@@ -195,6 +287,19 @@ def test_finished_folds_are_not_fitted_again(scores, tmp_path, monkeypatch, fits
     pd.testing.assert_frame_equal(
         crossval.predictions(found), crossval.predictions(expected), check_exact=True
     )
+
+
+@pytest.mark.parametrize("file", ["predictions.csv", "sealed.json"])
+def test_a_fold_that_was_damaged_since_is_fitted_again(scores, tmp_path, monkeypatch, fits, capsys, file):
+    expected = validate(scores, tmp_path)
+    stop_at(monkeypatch, scores, tmp_path, 6)
+    fits.clear()
+    path = tmp_path / "crossval" / "0-2" / file
+    path.write_text(path.read_text(errors="replace").replace("0.", "1.", 1)[:-1], errors="replace")
+    found = validate(scores, tmp_path)
+    assert len(fits) == 8 - 5 + 1
+    assert "damaged since an interrupted run left it" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(crossval.predictions(found), crossval.predictions(expected))
 
 
 def test_more_seeds_go_on_from_fewer(scores, tmp_path, monkeypatch, fits):

@@ -23,6 +23,8 @@ OF_NO_STAGE = (
     "memorability.cli",
     "memorability.media.overlay",
     "memorability.evaluation.runs",
+    "memorability.evaluation.calibration",
+    "pipeline.done",
 )
 OF_THE_PLAN = ("memorability.experiments", "memorability.core.yaml", "pipeline.plan", "pipeline.plots_page")
 
@@ -60,7 +62,10 @@ NETWORKS_OF_MAPS = of("unet", "pix2pix", "wgan", "palette")
         ("memorability.core.kernels", {*plan.STAGES, *MODELS}),
         ("memorability.core.distributed", {"backbones", "features", *MODELS}),
         ("memorability.media.pictures", {*plan.STAGES, *MODELS} - {"split"}),
-        ("memorability.media.hashes", {"acquire", "frames", "split"}),
+        # The pictures that a model has seen travel with it, and evaluate counts them.
+        ("memorability.media.hashes", {*plan.STAGES, *MODELS} - {"backbones", "features"}),
+        ("memorability.data.known", {"evaluate", *MODELS}),
+        ("memorability.evaluation.conformal", {"evaluate"}),
         ("memorability.data.datasets.demo", {"acquire"}),
         ("memorability.data.downloads", {"acquire"}),
         ("memorability.data.scenes", {"acquire", "backbones"}),

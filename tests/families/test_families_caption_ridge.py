@@ -71,7 +71,7 @@ def pipeline(min_titles, words, x, y):
 
 @pytest.mark.parametrize("words", [1, 2, 3])
 @pytest.mark.parametrize("min_titles", [1, 3])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(new=titles, seed=st.integers(0, 99))
 def test_predictions_equal_those_of_scikit_learn(words, min_titles, new, seed):
     x, y = data(seed=seed)

@@ -14,7 +14,7 @@ from sklearn.svm import SVR
 
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
-from memorability.families import mean, ridge, svr
+from memorability.families import kernel_ridge, mean, ridge, svr
 
 HEAD = {"track": "images", "target": "score", "input": "data/features/x", "backbone": "none"}
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
@@ -23,7 +23,11 @@ SIZES = {"n": st.integers(6, 40), "d": st.integers(1, 60), "seed": st.integers(0
 
 def made(family, **changes):
     name = family.__name__.rpartition(".")[2]
-    own = {"ridge": {"alphas": ALPHAS}, "svr": {"cs": [0.5], "epsilon": 0.02}}.get(name, {})
+    own = {
+        "ridge": {"alphas": ALPHAS},
+        "svr": {"cs": [0.5], "epsilon": 0.02},
+        "kernel_ridge": {"alphas": [0.5], "gammas": [1.0]},
+    }.get(name, {})
     return checked(family.Params, {"family": name, **HEAD, **own, **changes}, at="models.x")
 
 
@@ -63,7 +67,11 @@ def test_predictions_equal_those_of_scikit_learn(family, n, d, seed):
 
 @pytest.mark.parametrize(
     ("family", "values", "name"),
-    [(ridge, {"alphas": ALPHAS}, "alpha"), (svr, {"cs": [0.001, 0.1, 10.0]}, "c")],
+    [
+        (ridge, {"alphas": ALPHAS}, "alpha"),
+        (svr, {"cs": [0.001, 0.1, 10.0]}, "c"),
+        (kernel_ridge, {"alphas": [0.01, 0.1, 1.0, 10.0]}, "alpha"),
+    ],
 )
 def test_what_is_chosen_has_the_least_error_over_folds_within_train(family, values, name):
     """Each fold's part is fitted by itself, with one value at a time."""
@@ -113,7 +121,7 @@ def test_features_of_low_precision_are_computed_with_in_full(family, kind):
     assert np.allclose(family.predict(made(family), state, new), expected)
 
 
-@pytest.mark.parametrize("family", [mean, ridge, svr])
+@pytest.mark.parametrize("family", [mean, ridge, svr, kernel_ridge])
 def test_the_inputs_are_left_as_they_were(family):
     x, y, _ = data(20, 5, 0)
     copies = x.copy(), y.copy()
@@ -124,14 +132,14 @@ def test_the_inputs_are_left_as_they_were(family):
     assert np.array_equal(y, copies[1])
 
 
-@pytest.mark.parametrize("family", [mean, ridge, svr])
+@pytest.mark.parametrize("family", [mean, ridge, svr, kernel_ridge])
 def test_a_state_is_plain_arrays(family):
     x, y, _ = data(20, 5, 0)
     state = fit(family, made(family), x, y)
     assert all(isinstance(v, np.ndarray | np.generic) and v.dtype == np.float64 for v in state.values())
 
 
-@pytest.mark.parametrize("family", [mean, ridge, svr])
+@pytest.mark.parametrize("family", [mean, ridge, svr, kernel_ridge])
 def test_equal_scores_are_predicted_for_everything(family):
     x, _, new = data(20, 5, 0)
     prediction = family.predict(made(family), fit(family, made(family), x, np.full(20, 0.625)), new)
@@ -157,6 +165,10 @@ def test_mean_predicts_the_mean_of_train(scores, count):
         (svr, {"cs": [1.0, 0.0]}, "cs"),
         (svr, {"epsilon": -0.1}, "epsilon"),
         (svr, {"gamma": 1.0}, "gamma"),
+        (svr, {"gammas": [0.0]}, "gammas"),
+        (svr, {"components": 0}, "components"),
+        (kernel_ridge, {"alphas": [0.0]}, "alphas"),
+        (kernel_ridge, {"gammas": []}, "gammas"),
         (mean, {"lr": 0.1}, "lr"),
     ],
 )

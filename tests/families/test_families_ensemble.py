@@ -39,7 +39,8 @@ def test_weights_are_the_correlations_on_validation():
     weight = learnt(made(), x, y)
     assert weight == pytest.approx(rho / rho.sum())
     assert weight.dtype == np.float64
-    assert ensemble.predict(made(), {"weight": weight}, x) == pytest.approx(x @ rho / rho.sum())
+    state = {"weight": weight, "bias": np.array(0.0)}
+    assert ensemble.predict(made(), state, x) == pytest.approx(x @ rho / rho.sum())
 
 
 def test_a_member_that_is_worse_than_none_weighs_nothing():
@@ -73,12 +74,44 @@ def test_equal_weights_look_at_no_truth():
 def test_it_is_a_mean_of_its_members(count, n, seed, weights):
     rng = np.random.default_rng(seed)
     x, y = rng.random((n, count)), rng.random(n)
-    weight = learnt(made(weights=weights), x, y)
-    assert weight.sum() == pytest.approx(1)
-    assert (weight >= 0).all()
-    found = ensemble.predict(made(weights=weights), {"weight": weight}, x)
+    state = ensemble.fit(made(weights=weights), x, y, groups=np.arange(n))
+    assert state["weight"].sum() == pytest.approx(1)
+    assert (state["weight"] >= 0).all()
+    found = ensemble.predict(made(weights=weights), state, x)
     assert (found >= x.min(1) - 1e-12).all()
     assert (found <= x.max(1) + 1e-12).all()
+
+
+def least_squares(x, y):
+    own = made(weights="least_squares")
+    state = ensemble.fit(own, x, y, groups=np.arange(len(y)))
+    return state, ensemble.predict(own, state, x)
+
+
+def test_least_squares_without_a_bound_in_reach_are_the_ordinary_ones():
+    x, y = members()
+    state, found = least_squares(x[:, :2], y)
+    design = np.column_stack([x[:, :2], np.ones(60)])
+    expected = np.linalg.lstsq(design, y, rcond=None)[0]
+    assert (expected[:2] > 0).all()
+    assert np.append(state["weight"], state["bias"]) == pytest.approx(expected)
+    assert found == pytest.approx(design @ expected)
+
+
+def test_least_squares_spread_out_members_that_regress_to_the_mean():
+    _, y = members()
+    narrow = np.stack([0.7 + 0.25 * (y - 0.7), np.full(60, 0.7)], axis=1)
+    state, found = least_squares(narrow, y)
+    assert state["weight"] == pytest.approx([4, 0])
+    assert found == pytest.approx(y)
+
+
+def test_least_squares_never_subtract_a_member():
+    x, y = members()
+    x[:, 1] = 1 - x[:, 1]
+    state, found = least_squares(x[:, 1:2], y)
+    assert state["weight"] == pytest.approx([0])
+    assert found == pytest.approx(np.full(60, y.mean()))
 
 
 # Whole fits.

@@ -128,7 +128,7 @@ def test_the_penalty_keeps_the_slope_of_a_critic_near_one():
         more = {"translation": 0, "cutout": 0, "normalisation": "layer", "discriminator": own}
         settings = made("wgan", n_critic=100, penalty=penalty, lr=0.001, **more)
         net, data = build(settings), batch()
-        stepped(settings, net, data, 120)
+        stepped(settings, net, data, 80)
         with torch.no_grad():
             fake = net(data["x"] * 2 - 1)
         found[penalty] = wgan.slope(net.discriminator, data["x"] * 2 - 1, data["y"] * 2 - 1, fake).item()

@@ -14,8 +14,9 @@ from worlds import made
 
 from memorability import families
 from memorability.core.errors import TrainingError
-from memorability.families import caption_ridge, place_ridge, ridge, svr
-from memorability.families.blocks.selection import FOLDS, chosen
+from memorability.families import caption_ridge, kernel_ridge, place_ridge, ridge, svr
+from memorability.families.blocks import gaussian
+from memorability.families.blocks.selection import FOLDS, chosen, least_error
 
 COUNT = 40  # rows, in 16 groups of any size that do not stand together
 GROUPS = np.random.default_rng(3).integers(0, 16, COUNT) * 7
@@ -41,12 +42,21 @@ def titles():
     return np.array([f"row{i:02d} word{i % 5} word{i % 3}" for i in range(COUNT)]), y
 
 
+# Family, the module and the name of what scales its inputs, inputs, settings of which the first is chosen.
 FAMILIES = {
-    "ridge": (ridge, "StandardScaler", numbers, {"alphas": [0.1, 10.0]}),
-    "svr": (svr, "StandardScaler", numbers, {"cs": [0.1, 1.0]}),
-    "place_ridge": (place_ridge, "StandardScaler", of_places, {"alphas": [0.1, 10.0]}),
-    "caption_ridge": (caption_ridge, "TfidfVectorizer", titles, {"alphas": [0.1, 10.0], "min_titles": 1}),
+    "ridge": (ridge, ridge, "StandardScaler", numbers, {"alphas": [0.1, 10.0]}),
+    "svr": (svr, gaussian, "StandardScaler", numbers, {"cs": [0.1, 1.0]}),
+    "kernel_ridge": (
+        *(kernel_ridge, gaussian, "StandardScaler", numbers),
+        {"alphas": [0.1, 10.0], "gammas": [1.0]},
+    ),
+    "place_ridge": (place_ridge, place_ridge, "StandardScaler", of_places, {"alphas": [0.1, 10.0]}),
+    "caption_ridge": (
+        *(caption_ridge, caption_ridge, "TfidfVectorizer", titles),
+        {"alphas": [0.1, 10.0], "min_titles": 1},
+    ),
 }
+SHARE = ("ridge", "svr", "kernel_ridge")  # one scaler of a fold serves all values
 every = pytest.mark.parametrize("name", FAMILIES)
 
 
@@ -81,12 +91,12 @@ def shown(monkeypatch):
 
 @every
 def test_what_scales_a_fold_s_part_sees_that_part_alone(shown, name):
-    module, step, data, values = FAMILIES[name]
+    family, module, step, data, values = FAMILIES[name]
     seen = shown(module, step)
     x, y = data()
-    module.fit(made(name, **values), x, y, groups=GROUPS)
+    family.fit(made(name, **values), x, y, groups=GROUPS)
     inside = [set(rows) for rows in seen if len(rows) < COUNT]
-    assert len(inside) >= 2 * FOLDS  # for each of two values
+    assert len(inside) >= (1 if name in SHARE else 2) * FOLDS
     outside = [set(range(COUNT)) - rows for rows in inside]
     assert Counter(row for rows in outside for row in rows) == dict.fromkeys(
         range(COUNT), len(inside) // FOLDS
@@ -97,10 +107,10 @@ def test_what_scales_a_fold_s_part_sees_that_part_alone(shown, name):
 
 @every
 def test_near_duplicates_never_stand_on_both_sides_of_a_fold(shown, name):
-    module, step, data, values = FAMILIES[name]
+    family, module, step, data, values = FAMILIES[name]
     seen = shown(module, step)
     x, y = data()
-    module.fit(made(name, **values), x, y, groups=GROUPS)
+    family.fit(made(name, **values), x, y, groups=GROUPS)
     for rows in seen[:-1]:
         inside = {GROUPS[row] for row in rows}
         outside = {GROUPS[row] for row in range(COUNT) if row not in rows}
@@ -134,6 +144,13 @@ def test_svr_is_not_taken_in_by_near_duplicates():
     assert svr.fit(own, x, y, groups=np.arange(80))["c"] == 100.0
 
 
+def test_kernel_ridge_is_not_taken_in_by_near_duplicates():
+    x, y, groups = duplicates(width=2)
+    own = made("kernel_ridge", alphas=[1e-3, 1e4], gammas=[4.0])
+    assert kernel_ridge.fit(own, x, y, groups=groups)["alpha"] == 1e4
+    assert kernel_ridge.fit(own, x, y, groups=np.arange(80))["alpha"] == 1e-3
+
+
 def test_place_ridge_is_not_taken_in_by_near_duplicates():
     x, y, groups = duplicates()
     own = made("place_ridge", alphas=[1e-3, 1e4])
@@ -161,6 +178,22 @@ def test_the_same_rows_are_chosen_by_in_the_same_way_every_time():
     assert found[0].alpha == found[1].alpha
 
 
+def test_choices_that_are_asked_for_together_are_chosen_as_one_by_one():
+    x, y = numbers()
+    alphas = [0.1, 10.0, 1000.0]
+
+    def each(inside, scores, outside):
+        return np.stack([Ridge(alpha).fit(inside, scores).predict(outside) for alpha in alphas])
+
+    found = chosen(make_pipeline(Ridge()), {"ridge__alpha": alphas}, x, y, groups=GROUPS)[-1].alpha
+    assert alphas[least_error(each, x, y, groups=GROUPS)] == found
+
+
+def test_of_equals_the_first_is_chosen():
+    x, y = numbers()
+    assert least_error(lambda inside, scores, outside: np.zeros((3, len(outside))), x, y, groups=GROUPS) == 0
+
+
 def test_no_family_has_a_seed_of_its_own_in_its_code():
     for file in Path(families.__file__).parent.rglob("*.py"):
         assert not re.search(r"random_state\s*=\s*\d|(?<!torch\.)manual_seed\(\d", file.read_text()), (
@@ -170,20 +203,20 @@ def test_no_family_has_a_seed_of_its_own_in_its_code():
 
 @every
 def test_one_value_leaves_nothing_to_choose(shown, name):
-    module, step, data, values = FAMILIES[name]
+    family, module, step, data, values = FAMILIES[name]
     seen = shown(module, step)
     key = next(iter(values))
     x, y = data()
-    module.fit(made(name, **values | {key: [1.0]}), x, y, groups=np.zeros(COUNT, int))
+    family.fit(made(name, **values | {key: [1.0]}), x, y, groups=np.zeros(COUNT, int))
     assert [len(rows) for rows in seen] == [COUNT] * len(seen)
 
 
 @every
 def test_a_single_group_leaves_nothing_to_choose_by(name):
-    module, _, data, values = FAMILIES[name]
+    family, _, _, data, values = FAMILIES[name]
     x, y = data()
     with pytest.raises(TrainingError, match=r"folds of different pictures; received \d+ rows of 1 group"):
-        module.fit(made(name, **values), x, y, groups=np.zeros(COUNT, int))
+        family.fit(made(name, **values), x, y, groups=np.zeros(COUNT, int))
 
 
 def test_few_groups_are_folds_of_one_each():

@@ -17,7 +17,7 @@ from torch import nn
 
 from memorability.core.errors import BackboneError
 from memorability.core.files import read_json
-from memorability.features import backbones, weights
+from memorability.features import architectures, backbones, weights
 
 ARCH = "squeezenet1_1"
 TRANSFORM = {"resize": 40, "crop": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -85,12 +85,36 @@ def test_a_state_dict_of_torch(state, tmp_path, name):
 def test_a_checkpoint_of_a_parallel_training(state, tmp_path):
     parallel = {f"module.{key}": value for key, value in state.items()}
     torch.save({"arch": ARCH, "epoch": 90, "best": 0.5, "state_dict": parallel}, tmp_path / "w.pth.tar")
-    assert same(weights.file_weights(tmp_path / "w.pth.tar"), state)
+    assert same(weights.file_weights(tmp_path / "w.pth.tar"), parallel)
+    assert same(architectures.own_names(ARCH, parallel, "torchvision"), state)
 
 
-def test_only_a_leading_module_is_stripped(tmp_path):
-    torch.save({"net.module.a": torch.ones(1), "module.module.b": torch.ones(1)}, tmp_path / "w.pth")
-    assert sorted(weights.file_weights(tmp_path / "w.pth")) == ["module.b", "net.module.a"]
+@pytest.mark.parametrize("prefix", ["model.", "visual.", "module.model.", "model.visual."])
+def test_a_prefix_of_all_names_is_left_out(state, prefix):
+    found = architectures.own_names(
+        ARCH, {prefix + key: value for key, value in state.items()}, "torchvision"
+    )
+    assert same(found, state)
+
+
+def test_a_prefix_of_some_names_stays(state):
+    some = {"module.features.0.weight": torch.ones(1), **state}
+    assert same(architectures.own_names(ARCH, some, "torchvision"), some)
+
+
+def test_a_prefix_that_the_architecture_has_stays(monkeypatch):
+    net = nn.ModuleDict({"model": nn.Linear(2, 2)})
+    monkeypatch.setattr(architectures, "build", lambda arch, **options: net)
+    assert same(architectures.own_names("own", net.state_dict(), "timm"), net.state_dict())
+
+
+def test_the_hash_of_a_file(state, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file(state, file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert same(weights.file_weights(file, sha256=sha256), state)
+    with pytest.raises(BackboneError, match=f"its SHA-256 is {sha256}, not 0000"):
+        weights.file_weights(file, sha256="0" * 64)
 
 
 class Malicious:
@@ -160,11 +184,13 @@ def test_a_saved_network_gives_the_same_outputs(net, state, tmp_path):
     content = (tmp_path / "b" / "weights.safetensors").read_bytes()
     assert config.pop("sha256")
     assert config == {
+        "library": "torchvision",
         "arch": ARCH,
         "classes": 5,
         "headless": False,
         "source": "file",
-        "transform": {"fit": "squash", **TRANSFORM},
+        "package": None,
+        "transform": {"fit": "squash", "interpolation": "bilinear", **TRANSFORM},
     }
     save(tmp_path / "again", state)
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == content
@@ -181,7 +207,7 @@ def test_other_weights_have_another_hash(state, tmp_path):
 def dense(monkeypatch):
     """A tiny network in densenet161's place, whose batch statistics are not those it starts with."""
 
-    def build(arch, *, classes=1000):
+    def build(arch, *, classes=1000, library="torchvision"):
         return torchvision.models.DenseNet(4, (1, 1), 8, num_classes=classes).eval()
 
     monkeypatch.setattr(backbones, "build", build)
@@ -201,7 +227,7 @@ def test_batch_statistics_are_kept(dense, tmp_path, counts):
 
 
 def test_inception_does_without_its_second_head(monkeypatch, tmp_path):
-    def build(arch, *, classes=1000):
+    def build(arch, *, classes=1000, library="torchvision"):
         layers = {
             "Conv2d_1a": nn.Linear(3, 3),
             "AuxLogits": nn.Linear(3, classes),

@@ -49,8 +49,9 @@ def extractor(folder):
     return cut(folder)
 
 
-def cut(folder, layer=LAYER, pool="mean", dtype="float32", batch_size=4):
-    return Extractor(folder, layer=layer, pool=pool, dtype=dtype, batch_size=batch_size, device="cpu")
+def cut(folder, *layers, pools=("mean",), dtype="float32", batch_size=4, **options):
+    options |= {"dtype": dtype, "batch_size": batch_size, "device": "cpu"}
+    return Extractor(folder, layers=layers or [LAYER], pools=pools, **options)
 
 
 def noise(count, seed=0, side=64):
@@ -80,7 +81,7 @@ def test_pooled_features_equal_the_network_by_hand(folder, extractor):
 
 
 def test_unpooled_features_keep_their_maps(folder):
-    pictures, extractor = noise(2), cut(folder, pool="none")
+    pictures, extractor = noise(2), cut(folder, pools=["none"])
     expected = by_hand(folder, pictures, lambda net, x: net.features[:9](x))
     found = extractor([extractor.prepare(p) for p in pictures])
     assert found.shape == (2, 256, 3, 3)
@@ -89,7 +90,7 @@ def test_unpooled_features_keep_their_maps(folder):
 
 @pytest.mark.parametrize("pool", ["mean", "none"])
 def test_one_pixel_maps_are_flat(resnet, pool):
-    extractor, pictures = cut(resnet, layer="avgpool", pool=pool), noise(2)
+    extractor, pictures = cut(resnet, "avgpool", pools=[pool]), noise(2)
     expected = by_hand(
         resnet, pictures, lambda net, x: torch.nn.Sequential(*list(net.children())[:-1])(x).flatten(1)
     )
@@ -99,14 +100,14 @@ def test_one_pixel_maps_are_flat(resnet, pool):
 
 
 def test_logits_are_a_layer_too(folder):
-    extractor, pictures = cut(folder, layer="flatten"), noise(2)
+    extractor, pictures = cut(folder, "classifier"), noise(2)
     found = extractor([extractor.prepare(p) for p in pictures])
     assert np.allclose(found, by_hand(folder, pictures, lambda net, x: net(x)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", ["layer3", "layer3.1.bn2"])
 def test_a_layer_is_any_module_of_the_network(resnet, layer):
-    pictures, extractor = noise(1), cut(resnet, layer=layer, pool="none")
+    pictures, extractor = noise(1), cut(resnet, layer, pools=["none"])
     seen = []
 
     def watch(net, x):
@@ -117,6 +118,44 @@ def test_a_layer_is_any_module_of_the_network(resnet, layer):
     found = extractor([extractor.prepare(p) for p in pictures])
     assert found.shape == (1, 256, 4, 4)
     assert np.allclose(found, seen[0].detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("views", "count"), [("single", 1), ("mirror", 2), ("five_crop", 5), ("ten_crop", 10)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_features_are_averaged_over_views(folder, tmp_path, views, count, dtype):
+    state = backbones.load(folder, head=True).net.state_dict()
+    transform = TRANSFORM | {"resize": 80}
+    backbones.save(tmp_path / "b", arch=ARCH, state=state, transform=transform, source="file")
+    pictures, extractor = noise(3, side=80), cut(tmp_path / "b", views=views, dtype=dtype)
+    places = [(8, 8)] if count < 5 else [(0, 0), (16, 0), (0, 16), (16, 16), (8, 8)]
+    parts = [[p.crop((left, top, left + 64, top + 64)) for p in pictures] for left, top in places]
+    if views in ("mirror", "ten_crop"):
+        parts += [[part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for part in shown] for shown in parts]
+    assert len(parts) == count
+    whole = cut(folder)
+    each = [whole([whole.prepare(part) for part in shown]) for shown in parts]
+    found = extractor([extractor.prepare(p) for p in pictures])
+    expected = np.mean(each, axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-3 if dtype == "float16" else 1e-5, atol=1e-6)
+    assert found.dtype == dtype
+    if count > 1:
+        assert not np.allclose(found, each[-1], rtol=1e-3)
+
+
+def test_a_mirror_image_has_the_same_features(folder):
+    extractor, (picture,) = cut(folder, views="mirror"), noise(1)
+    turned = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    one, other = (extractor([extractor.prepare(p)]) for p in (picture, turned))
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_parts_of_a_picture_that_is_no_larger(folder):
+    with pytest.raises(
+        BackboneError, match=r"ten_crop are parts of a larger picture, and squeeze has resize and crop of 64"
+    ):
+        cut(folder, views="ten_crop")
 
 
 def test_float16(folder, extractor):
@@ -136,20 +175,20 @@ def too_bright(folder):
 def test_numbers_too_large_for_float16_are_an_error(folder, tmp_path):
     """They would be infinite, and the models that read them of no use."""
     bright = too_bright(save(tmp_path / "bright"))
-    half, whole = (cut(bright, layer="features.0", dtype=dtype) for dtype in ("float16", "float32"))
+    half, whole = (cut(bright, "features.0", dtype=dtype) for dtype in ("float16", "float32"))
     pixels = [half.prepare(picture) for picture in noise(2)]
     too_large = int((np.abs(whole(pixels)) > 65_504).sum())
     assert 0 < too_large < 128
-    text = rf"layer features\.0 of bright, 2 pictures: {too_large} of 128 numbers are not finite as float16"
+    text = rf"layers features\.0 of bright, 2 pictures: {too_large} of 128 numbers are not finite as float16"
     with pytest.raises(DataError, match=text):
         half(pixels)
 
 
 def test_no_number_too_large_is_kept(folder, tmp_path, run):
     bright = too_bright(save(tmp_path / "bright"))
-    half = cut(bright, layer="features.0", dtype="float16")
+    half = cut(bright, "features.0", dtype="float16")
     for _ in range(2):
-        with pytest.raises(DataError, match=r"layer features\.0 of bright"):
+        with pytest.raises(DataError, match=r"layers features\.0 of bright"):
             run(list("ab"), noise(2), by=half)
 
 
@@ -162,15 +201,15 @@ def test_a_result_does_not_depend_on_its_company(extractor):
 
 def test_an_unknown_layer_lists_the_valid_ones(folder):
     with pytest.raises(BackboneError, match=r"'layer9' is not in squeezenet1_1; valid: .*features\.8,"):
-        cut(folder, layer="layer9")
+        cut(folder, "layer9")
 
 
-@pytest.mark.parametrize("layer", ["classifier.1", "flatten"])
+@pytest.mark.parametrize("layer", ["classifier", "classifier.1"])
 def test_headless_weights_have_no_layer_from_the_head_on(tmp_path, layer):
     headless = save(tmp_path / "b", headless=True)
-    assert cut(headless).layer == LAYER
+    assert cut(headless).layers == (LAYER,)
     with pytest.raises(BackboneError, match=f"'{layer}' is not in squeezenet1_1") as error:
-        cut(headless, layer=layer)
+        cut(headless, layer)
     assert "classifier" not in str(error.value).split("valid:")[1]
 
 
@@ -179,7 +218,7 @@ def test_real_weights_of_features_alone(tmp_path):
     state = weights.file_weights(REAL)
     backbones.save(tmp_path / "b", arch=ARCH, state=state, transform=TRANSFORM, source="file")
     assert read_json(tmp_path / "b" / "config.json")["headless"]
-    extractor, pictures = cut(tmp_path / "b", layer="features"), noise(3)
+    extractor, pictures = cut(tmp_path / "b", "features"), noise(3)
     found = extractor([extractor.prepare(p) for p in pictures])
     assert found.shape == (3, 512)
     expected = by_hand(tmp_path / "b", pictures, lambda net, x: net.features(x).mean(dim=(2, 3)))
@@ -194,8 +233,13 @@ def test_namespaces_differ_where_results_may(folder, tmp_path):
     other = save(tmp_path / "squeeze", seed=1)
     made = [
         cut(folder),
-        cut(folder, layer="features.7"),
-        cut(folder, pool="none"),
+        cut(folder, "features.7"),
+        cut(folder, LAYER, "features.7"),
+        cut(folder, "features.7", LAYER),
+        cut(folder, pools=["none"]),
+        cut(folder, pools=["max"]),
+        cut(folder, pools=["mean", "max"]),
+        cut(folder, views="mirror"),
         cut(folder, dtype="float16"),
         cut(folder, batch_size=5),
         cut(other),
@@ -236,6 +280,7 @@ def test_how_pictures_are_fitted_is_part_of_the_namespace(folder, tmp_path):
     for change in (
         {"fit": "squash"},
         {"fit": "shorter_side"},
+        {"interpolation": "bicubic"},
         {"resize": 65},
         {"crop": 60},
         {"mean": [0.5] * 3},
@@ -283,7 +328,7 @@ def test_bits_do_not_depend_on_what_was_computed_before(run):
 
 
 def test_maps_come_out_of_the_cache_in_shape(run, folder):
-    pictures, keys, by = noise(3), list("abc"), cut(folder, pool="none", dtype="float16")
+    pictures, keys, by = noise(3), list("abc"), cut(folder, pools=["none"], dtype="float16")
     first, _ = run(keys, pictures, by=by)
     second, computed = run(keys, pictures, by=by)
     assert computed == 0

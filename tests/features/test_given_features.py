@@ -246,6 +246,6 @@ def test_a_model_is_fitted_on_them(raw, tmp_path):
     assert list(found["id"]) == IDS[::-1]
     truth = [score(n) for n in range(1, 15)][::-1]  # linear in the features, also of the unlabelled ones
     np.testing.assert_allclose(found["prediction"], truth, atol=0.01)
-    assert read_json(paths.model / "config.json")["features"]["given"]["name"] == "C3D"
+    assert read_json(paths.model / "config.json")["features"][0]["given"]["name"] == "C3D"
     with pytest.raises(DataError, match=r"features that came with its data set \(C3D\)"):
         Predictor(paths.model)

@@ -178,17 +178,34 @@ def world(tmp_path_factory):
     for fit in FITS:
         transform = Transform(fit=fit, resize=40, crop=36).model_dump(mode="json")
         backbones.save(root / "models" / fit, arch=ARCH, state=state, transform=transform, source="file")
-        cut = {"layer": "features.8", "backbone": fit}
-        extracted(root, f"features-images-{fit}", of="raw-images", pool="mean", **cut)
-        extracted(root, f"features-videos-{fit}", of="frames", pool="mean", **cut)
-        extracted(root, f"places-{fit}", of="raw-images", pool="none", pixels=WHOLE, **cut)
+        cut = {"layers": ["features.8"], "backbone": fit}
+        extracted(root, f"features-images-{fit}", of="raw-images", **cut)
+        extracted(root, f"features-videos-{fit}", of="frames", **cut)
+        more = {
+            "layers": ["features.3", "features.8"],
+            "pools": ["sd", "gem"],
+            "views": "mirror",
+            "backbone": fit,
+        }
+        extracted(root, f"more-images-{fit}", of="raw-images", **more)
+        extracted(root, f"more-videos-{fit}", of="frames", **more | {"views": "ten_crop"})
+        extracted(root, f"places-{fit}", of="raw-images", pools=["none"], pixels=WHOLE, **cut)
     for track in ("images", "videos"):
         predicted(root, track)
     return World(root)
 
 
 def settings(track, fit):
-    own = {"fit": fit, "resize": 30, "crop": 24, "side": WHOLE, "members": ("bright",), "backbone": "bright"}
+    own = {
+        "fit": fit,
+        "interpolation": "bilinear",
+        "resize": 30,
+        "crop": 24,
+        "side": WHOLE,
+        "features": (),
+        "members": ("bright",),
+        "backbone": "bright",
+    }
     return SimpleNamespace(family="x", track=track, **own)
 
 
@@ -227,6 +244,50 @@ def test_rows_and_files_give_equal_arrays(world, name, track, fit):
         np.testing.assert_array_equal(lengths, rows.lengths)
     if name != "nothing":
         assert len({row.tobytes() for row in x}) == len(x)  # no two files look alike
+
+
+def several(track, fit, *names):
+    own = settings(track, fit)
+    own.features = tuple(f"{name}-{track}-{fit}" for name in names)
+    return own
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("track", ["images", "videos"])
+def test_several_features_side_by_side(world, track, fit):
+    kind, own = KINDS["features"], several(track, fit, "more", "features")
+    rows = kind.rows(own, world.table(track), where(world, world.root))
+    single = [
+        kind.rows(settings(track, fit), world.table(track), where(world, world.root / name)).x
+        for name in own.features
+    ]
+    assert rows.shape == (2 * (128 + 256) + 256,)
+    np.testing.assert_array_equal(rows.x, np.concatenate(single, axis=1))
+    config = json.loads(json.dumps(rows.origin))
+    assert [one["views"] for one in config["features"]] == [
+        "mirror" if track == "images" else "ten_crop",
+        "single",
+    ]
+    source = kind.files(own, config, where(world))
+    x, lengths = source.read(world.items(track))
+    np.testing.assert_array_equal(x, rows.x)
+    assert (x.dtype, lengths) == (rows.x.dtype, None)
+    assert source.samplings == ({SAMPLING} if track == "videos" else set())
+
+
+def test_one_of_the_features_came_with_the_data(world, config):
+    config["features"].append({"given": {"name": "C3D"}})
+    with pytest.raises(GivenFeaturesError, match=r"came with its data set \(C3D\)"):
+        KINDS["features"].files(settings("videos", "squash"), config, where(world))
+
+
+@pytest.mark.parametrize("name", ["sequences", "places"])
+def test_what_reads_one_artifact_alone(world, name):
+    own = several("images", "squash", "more", "features")
+    with pytest.raises(
+        ParamsError, match=r"family x reads one artifact of features; received more-images-squash, f"
+    ):
+        KINDS[name].rows(own, world.table("images"), where(world, world.root))
 
 
 @pytest.mark.parametrize(("name", "track"), CASES)
@@ -304,7 +365,7 @@ def test_what_holds_no_features_is_named(world, name):
 
 def test_places_are_features_of_each_place_of_whole_pictures(world):
     with pytest.raises(
-        ParamsError, match=r"\[N, D, h, w\]; .*features-images-squash has \(5, 256\): set pool: none"
+        ParamsError, match=r"\[N, D, h, w\]; .*features-images-squash has \(5, 256\): set pools: \[none\]"
     ):
         KINDS["places"].rows(
             settings("images", "squash"),
@@ -340,7 +401,7 @@ def test_frames_are_scored_by_a_model_alone(world):
 @pytest.fixture
 def config(world):
     return json.loads(
-        json.dumps({"features": read_json(world.root / "features-videos-squash" / stored.CONFIG)})
+        json.dumps({"features": [read_json(world.root / "features-videos-squash" / stored.CONFIG)]})
     )
 
 
@@ -353,7 +414,7 @@ def refused(world, config, name="features"):
 def test_features_that_came_with_the_data_cannot_be_computed(world):
     with pytest.raises(GivenFeaturesError, match=r"came with its data set \(C3D\); they cannot be computed"):
         KINDS["features"].files(
-            settings("videos", "squash"), {"features": {"given": {"name": "C3D"}}}, where(world)
+            settings("videos", "squash"), {"features": [{"given": {"name": "C3D"}}]}, where(world)
         )
 
 
@@ -366,31 +427,45 @@ def test_a_config_that_says_nothing_of_its_inputs_is_named(world, name, broken):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[("layer", None), ("pool", "max"), ("dtype", "int8"), ("batch_size", 0), ("batch_size", 10**9)],
+        *[
+            ("layers", None),
+            ("layers", []),
+            ("layers", [""]),
+            ("pools", ["all"]),
+            ("views", "two"),
+            ("dtype", "int8"),
+            ("batch_size", 0),
+            ("batch_size", 10**9),
+        ],
         *[
             ("pixels", -1),
             ("backbone", "squash"),
-            ("backbone", {"name": "../x", "sha256": ""}),
+            ("backbone", {"name": "../x", "sha256": "", "arch": "x", "transform": {}}),
             ("frames", {}),
         ],
     ],
 )
 def test_a_damaged_description_of_features_is_named(world, config, key, value):
-    config["features"][key] = value
-    assert f"config.json: features.{key}" in refused(world, config)
+    config["features"][0][key] = value
+    assert f"config.json: features.0.{key}" in refused(world, config)
 
 
 @pytest.mark.parametrize("change", [{"method": "all"}, {"fps": 0}, {"count": 10**9}, {"quality": "best"}])
 def test_a_damaged_description_of_frames_is_named(world, config, change):
-    config["features"]["frames"] |= change
-    assert f"config.json: features.frames.{next(iter(change))}" in refused(world, config)
-    assert f"config.json: frames.{next(iter(change))}" in refused(world, config["features"], "frames")
+    config["features"][0]["frames"] |= change
+    assert f"config.json: features.0.frames.{next(iter(change))}" in refused(world, config)
+    assert f"config.json: frames.{next(iter(change))}" in refused(world, config["features"][0], "frames")
 
 
 def test_a_backbone_that_is_not_here_or_another_one_is_named(world, config):
-    config["features"]["backbone"]["sha256"] = "0" * 64
+    config["features"][0]["backbone"]["sha256"] = "0" * 64
     assert "squash: not the weights this model was trained with" in refused(world, config)
-    config["features"]["backbone"]["name"] = "gone"
+    config["features"][0]["backbone"]["sha256"] = read_json(world.root / "models/squash/config.json")[
+        "sha256"
+    ]
+    config["features"][0]["backbone"]["transform"]["crop"] = 35
+    assert "squash: not the transform this model was trained with" in refused(world, config)
+    config["features"][0]["backbone"]["name"] = "gone"
     assert "gone: the backbone of this model is not here" in refused(world, config)
 
 

@@ -34,7 +34,7 @@ def clips(tmp_path):
 def write(folder, values, table):
     np.save(folder / stored.VALUES, values)
     pd.DataFrame(table).to_csv(folder / stored.IDS, index=False)
-    write_json(folder / stored.CONFIG, {"layer": "x"})
+    write_json(folder / stored.CONFIG, {"layers": ["x"]})
 
 
 def read(folder, ids):
@@ -45,7 +45,7 @@ def test_rows_in_the_order_of_ids(values, tmp_path):
     found = read(tmp_path, "dac")
     assert np.array_equal(found.values, values[[3, 0, 2]])
     assert found.lengths is None
-    assert found.config == {"layer": "x"}
+    assert found.config == {"layers": ["x"]}
 
 
 def test_rows_in_file_order_stay_mapped(values, tmp_path):

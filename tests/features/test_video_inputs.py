@@ -169,7 +169,7 @@ def extractor(tmp_path_factory):
     torch.manual_seed(0)
     state = backbones.build("squeezenet1_1", classes=4).state_dict()
     backbones.save(folder, arch="squeezenet1_1", state=state, transform=TRANSFORM, source="file")
-    cut = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 4}
+    cut = {"layers": ["features.8"], "pools": ["mean"], "dtype": "float32", "batch_size": 4}
     return Extractor(folder, **cut, device="cpu")
 
 
@@ -205,7 +205,7 @@ def test_features_of_frames_are_those_of_each_alone(frames, extractor, tmp_path)
                 assert not found[row, t].any()
     config = read_json(tmp_path / "features" / stored.CONFIG)
     assert config["frames"] == listed.frames
-    assert config["layer"] == "features.8"
+    assert config["layers"] == ["features.8"]
 
 
 def test_frames_that_are_known_are_not_computed_again(frames, extractor, tmp_path, monkeypatch):

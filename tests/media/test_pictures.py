@@ -1,6 +1,7 @@
 import contextlib
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_errors_of_any_kind_while_decoding_are_named(monkeypatch, error):
     def broken(picture):
         raise error("odd")
 
-    monkeypatch.setattr(pictures, "_upright", broken)
+    monkeypatch.setattr(pictures, "_as_rgb", broken)
     expected = MemoryError if error is MemoryError else DataError  # that is no matter of the picture
     with pytest.raises(expected, match="odd"):
         pictures.decode(JPEG)
@@ -168,6 +169,19 @@ def test_an_empty_file_is_said_to_be_empty():
         pictures.decode(b"")
 
 
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_pictures_of_telephones_are_named(brand):
+    content = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(200)
+    with pytest.raises(DataError, match=r"^a\.heic: a HEIC picture, .*save it as JPEG or PNG"):
+        pictures.decode(content, name="a.heic")
+
+
+def test_no_program_is_run_to_draw_a_picture():
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    with pytest.raises(DataError, match="an EPS file, which is a program that draws"):
+        pictures.decode(eps)
+
+
 # Bounds
 
 
@@ -185,7 +199,7 @@ def claimed(width, height, kind="PNG"):
 @pytest.mark.parametrize("size", [(13_300, 13_300), (50_000_001, 1), (7_072, 7_072)])
 def test_too_many_pixels_are_refused_before_any_is_decoded(size, monkeypatch):
     content = claimed(*size)
-    monkeypatch.setattr(pictures, "_upright", lambda picture: pytest.fail("decoded"))
+    monkeypatch.setattr(pictures, "_as_rgb", lambda picture: pytest.fail("decoded"))
     said = rf"^bomb: {size[0]:,} x {size[1]:,} pixels; valid: up to 50,000,000$"
     with pytest.raises(DataError, match=said):
         pictures.decode(content, name="bomb", known=True)
@@ -206,10 +220,13 @@ def test_a_large_jpeg_comes_at_half_its_size(monkeypatch):
     assert pictures.decode(encoded(PICTURE, "JPEG")).size == (80, 60)
 
 
-def test_pillows_own_bound_is_named_too(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match="bomb"):
-        pictures.decode(encoded(noise(64, 48)), name="bomb")
+@pytest.mark.parametrize("size", [(10_000, 9_000), (13_300, 13_300), (20_000, 20_000)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_pillow_does_not_warn_of_what_this_allows_or_refuses_itself(kind, size):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError, match=r"damaged|cannot be decoded|pixels; valid"):
+            pictures.decode(claimed(*size, kind))
 
 
 def test_files_are_read_within_bounds(tmp_path, monkeypatch):
@@ -280,6 +297,45 @@ def test_deep_pictures_of_fewer_bits_are_refused(kind, factor):
         pictures.decode(DEEP[kind](EIGHT_BITS * factor), name="x")
 
 
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_deep_pictures_of_named_bits_are_scaled_by_them(kind, bits):
+    values = np.minimum(EIGHT_BITS << (bits - 8), 2**bits - 1)
+    found = pixels(pictures.decode(DEEP[kind](values), bits=bits))
+    np.testing.assert_array_equal(
+        found, EIGHT_BITS if "rgb" in kind else EIGHT_BITS[..., :1].repeat(3, axis=2)
+    )
+    dark = pixels(pictures.decode(DEEP[kind](values // 8), bits=bits))
+    np.testing.assert_array_equal(dark, found // 8)
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_values_beyond_the_named_bits_are_refused(kind):
+    with pytest.raises(DataError, match=r"^x: values up to 4,096, which are more than those of `bits: 12`$"):
+        pictures.decode(DEEP[kind](np.full((4, 4, 3), 4096, np.uint16)), name="x", bits=12)
+
+
+def test_bits_are_of_deep_pictures_alone():
+    np.testing.assert_array_equal(pixels(pictures.decode(encoded(PICTURE), bits=12)), pixels(PICTURE))
+
+
+def test_what_is_transparent_in_a_deep_picture_is_on_white():
+    values = np.dstack([EIGHT_BITS * 16, np.full((60, 80), 65535)])
+    values[:, 40:, 3] = 0
+    found = pixels(pictures.decode(png_of_16_bits(values), bits=12))
+    np.testing.assert_array_equal(found[:, :40], EIGHT_BITS[:, :40])
+    assert (found[:, 40:] == 255).all()
+
+
+def test_a_deep_picture_is_turned_as_exif_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(EIGHT_BITS[..., 0] * 16), "TIFF", exif=exif)
+    for bits in (12, 16):
+        found = pixels(pictures.decode(content, bits=bits))[..., 0]
+        np.testing.assert_array_equal(found, np.rot90(EIGHT_BITS[..., 0], -1) >> (bits - 12))
+
+
 def test_a_header_that_tells_the_range_is_believed():
     for values in (EIGHT_BITS * 16, EIGHT_BITS[..., :1] * 16):
         found = pixels(pictures.decode(ppm_of_16_bits(values, most=4095)))
@@ -325,6 +381,27 @@ def test_shorter_side_is_that_of_torchvision(size, resize, crop):
     expected = v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(crop), v2.PILToTensor()])(picture)
     found = pictures.prepared(picture, fit="shorter_side", resize=resize, crop=crop)
     np.testing.assert_array_equal(found, expected.numpy())
+
+
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("fit", ["squash", "shorter_side"])
+def test_pixels_are_interpolated_as_asked(kind, fit):
+    picture = noise(60, 60)
+    found = pictures.prepared(picture, fit=fit, resize=40, crop=36, interpolation=kind)
+    expected = np.asarray(picture.resize((40, 40), Image.Resampling[kind.upper()]))[2:38, 2:38]
+    np.testing.assert_array_equal(found, expected.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(("fit", "size"), [("squash", (40, 40)), ("shorter_side", (60, 40))])
+def test_five_crops_are_the_corners_and_the_middle(fit, size):
+    picture, (width, height) = noise(90, 60), size
+    found = pictures.five_crops(picture, fit=fit, resize=40, crop=30)
+    whole = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    right, bottom = width - 30, height - 30
+    assert found.shape == (5, 3, 30, 30)
+    for part, (left, top) in zip(found, [(0, 0), (right, 0), (0, bottom), (right, bottom)], strict=False):
+        np.testing.assert_array_equal(part, whole[:, top : top + 30, left : left + 30])
+    np.testing.assert_array_equal(found[4], pictures.prepared(picture, fit=fit, resize=40, crop=30))
 
 
 def test_shape_and_type_of_what_is_prepared():

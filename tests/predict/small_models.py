@@ -29,7 +29,7 @@ def backbone_config(**changes):
     return made | {"transform": Transform().model_dump(mode="json")} | changes
 
 
-def save(project, name, family, track="images", **config):
+def save(project, name, family, track="images", *, evidence=None, **config):
     """A model of few numbers."""
     params = families.load(family).Params
     own = config.pop("settings", {}) | (NETWORK if family == "memnet" else {})
@@ -45,7 +45,7 @@ def save(project, name, family, track="images", **config):
     elif family == "caption_ridge":
         arrays = TITLES | {"bias": np.array(0.5), "alpha": np.array(1.0)}
     config = {"settings": settings.model_dump(mode="json"), **config}
-    artifacts.save(project.models / name, config=config, arrays=arrays)
+    artifacts.save(project.models / name, config=config, arrays=arrays, evidence=evidence)
 
 
 def board(project, track, target, **models):

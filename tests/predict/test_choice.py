@@ -107,7 +107,7 @@ def of_clips(project):
     save(project, "averages", "frame_average", "videos", settings={"backbone": "one"})
     save(project, "titles", "caption_ridge", "videos")
     save(project, "later", "frame_average", "videos", settings={"backbone": "one", "target": "long_term"})
-    given = {"given": {"name": "C3D"}}
+    given = [{"given": {"name": "C3D"}}]
     save(project, "given", "ridge", "videos", features=given)
     board(project, "videos", "short_term", later=0.9, given=0.8, titles=0.7, averages=0.6)
     return project
@@ -161,7 +161,7 @@ def test_a_model_of_drawings_says_that_its_scores_mean_nothing_for_photographs(p
 def test_a_backbone_of_drawings_is_warned_of(project):
     config = read_json(project.models / "one" / "config.json")
     demo = backbone_config(source="demo")
-    for origin in ({"backbone": demo}, {"features": {"backbone": demo}}):
+    for origin in ({"backbone": demo}, {"features": [{"backbone": demo}]}):
         write_json(project.models / "one" / "config.json", config | origin)
         (warning,) = named("one", project)[1].warnings
         assert warning.startswith("one sees through a backbone that was trained on the demo's drawings")

@@ -72,9 +72,7 @@ def trained(tmp_path_factory):
     """Ridge and SVR on features, with the backbone beside them, and their scores by hand."""
     root = tmp_path_factory.mktemp("trained")
     folder = backbone(root / "models" / "squeeze")
-    extractor = Extractor(
-        folder, layer="features.8", pool="mean", dtype="float32", batch_size=3, device="cpu"
-    )
+    extractor = Extractor(folder, layers=["features.8"], dtype="float32", batch_size=3, device="cpu")
     files = sorted(p for p in draw(root / "pictures").rglob("*") if p.is_file())
     opened = [Image.open(file).convert("RGB") for file in files]
     x = np.concatenate([extractor([extractor.prepare(picture)]) for picture in opened])
@@ -84,7 +82,7 @@ def trained(tmp_path_factory):
         name = family.__name__.rpartition(".")[2]
         settings = checked(family.Params, {"family": name, **HEAD, **own}, at="x")
         state = family.fit(settings, x, y, groups=np.arange(len(x)))
-        save(root / "models" / name, family, state, settings=own, features=extractor.describe())
+        save(root / "models" / name, family, state, settings=own, features=[extractor.describe()])
         expected[name] = family.predict(settings, state, x)
     return root, expected
 

@@ -36,7 +36,7 @@ from memorability.training import artifacts
 
 SAMPLING = video.Sampling("fps", fps=0.5, count=5)  # of 8 s four frames, and of the shorter clips fewer
 TRANSFORM = {"fit": "squash", "resize": 36, "crop": 36, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-CUT = {"layer": "features.8", "pool": "mean", "dtype": "float32", "batch_size": 8}
+CUT = {"layers": ["features.8"], "pools": ["mean"], "dtype": "float32", "batch_size": 8}
 TRAINED = {"lr": 0.003, "epochs": 3, "batch_size": 6, "hidden": 16, "dropout": 0.0}
 MEMBERS = ("ridge", "caption_ridge", "time_distributed")
 # Family -> what it reads, and its settings.
@@ -71,9 +71,9 @@ def quick():
     def decoded(url, sampling, *, name):
         return sample(url, sampling, name=name)
 
-    def small(arch, *, classes=1000):
+    def small(arch, *, classes=1000, **options):
         if arch != conv3d.ARCH:
-            return build(arch, classes=classes)
+            return build(arch, classes=classes, **options)
         layers = nn.Conv3d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten()
         return nn.Sequential(*layers, nn.Linear(8, classes)).eval()
 
@@ -157,7 +157,7 @@ def image_model(folder, extractor):
     head = {"family": "ridge", "track": "images", "target": "score", "input": "x", "backbone": "none"}
     weight = np.random.default_rng(0).normal(0, 0.05, extractor.shape[0])
     arrays = {"weight": weight, "bias": np.array(0.5), "alpha": np.array(1.0)}
-    config = {"settings": head | {"alphas": [1.0]}, "features": extractor.describe()}
+    config = {"settings": head | {"alphas": [1.0]}, "features": [extractor.describe()]}
     artifacts.save(folder, config=config, arrays=arrays)
 
 
@@ -487,7 +487,9 @@ def test_with_a_title_the_best_model_is_taken(world):
     assert item["model"] == "ensemble"
     assert item["score"] == pytest.approx(world.table("ensemble")["prediction"][0], abs=1e-4)
     assert item["val_spearman"] == 0.9
-    assert set(item) == {"path", "score", "model", "trained_on", "val_spearman", "fitted_on_val", "warnings"}
+    told = {"model", "trained_on", "val_spearman", "fitted_on_val", "warnings"}
+    assert set(item) == {"path", "score", "interval", "confidence", "seen", *told}
+    assert item["interval"] is None  # of a model that was fitted on validation
 
 
 @pytest.mark.usefixtures("here")
@@ -564,4 +566,4 @@ def test_the_config_names_how_frames_were_taken(world, predictor):
         predictor(family)
         assert read_json(world.root / "models" / family / "config.json")["frames"] == described
     predictor("ridge")
-    assert read_json(world.root / "models" / "ridge" / "config.json")["features"]["frames"] == described
+    assert read_json(world.root / "models" / "ridge" / "config.json")["features"][0]["frames"] == described

@@ -15,7 +15,7 @@ from memorability.features.extractor import Extractor
 from memorability.training import artifacts
 
 CLIENTS = ("requests", "urllib3", "httpx", "aiohttp", "huggingface_hub")
-OF_TRAINING = ("lightning", "lightning_fabric", "dvclive", "torchmetrics", "matplotlib", "diffusers")
+OF_TRAINING = ("lightning", "lightning_fabric", "torchmetrics", "matplotlib", "diffusers")
 SCORE = """
 import sys
 from memorability.predict.predictor import Predictor
@@ -35,7 +35,7 @@ def models(tmp_path_factory):
     extractor = Extractor(root / "small", **worlds.CUT, device="cpu")
     head = {"track": "images", "target": "score", "input": "x", "backbone": "none"}
     arrays = {"weight": np.zeros(extractor.shape[0]), "bias": np.array(0.5), "alpha": np.array(1.0)}
-    config = {"settings": {"family": "ridge", **head}, "features": extractor.describe()}
+    config = {"settings": {"family": "ridge", **head}, "features": [extractor.describe()]}
     artifacts.save(root / "ridge", config=config, arrays=arrays)
     settings = worlds.made("memnet")
     torch.manual_seed(0)

@@ -72,7 +72,7 @@ def make(root, *, channels):
     tables.write(splits.split(index, worlds.SPLIT)[0], root / "split.csv")
     world = World(root, index, tables.read(root / "split.csv"))
     worlds.backbone(world.backbone)
-    extractor = Extractor(world.backbone, **{**worlds.CUT, "pool": "none"}, pixels=64, device="cpu")
+    extractor = Extractor(world.backbone, **{**worlds.CUT, "pools": ["none"]}, pixels=64, device="cpu")
     (root / "features").mkdir()
     index[["id"]].to_csv(root / "features" / "ids.csv", index=False)
     pictures, out = Pictures(index, root / "raw"), {"out": root / "features", "cache_root": root / "cache"}
@@ -352,11 +352,11 @@ def test_what_cannot_be_mapped_comes_after_what_can(here):
     assert files(here / "out") == ["a.png", "b.png", "more/c.png"]
 
 
-@pytest.mark.parametrize("name", ["map.jpg", "map", "map.overlay.tiff"])
-def test_the_map_of_one_picture_is_a_png(here, name):
+@pytest.mark.parametrize("name", ["map.jpg", "map", "map.png.gz"])
+def test_the_file_of_a_map_has_a_valid_ending(here, name):
     text = refused(run("photo.jpg", "-o", name))
-    assert f"-o {name}: the map of one picture is a .png file" in text
-    assert "valid: NAME.png" in text
+    assert f"-o {name}: a map is not written to a file of ending" in text
+    assert "valid: NAME.png, NAME.npy, NAME.tif, NAME.tiff, or a folder that exists" in text
     assert not (here / name).exists()
 
 

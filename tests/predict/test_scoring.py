@@ -193,7 +193,7 @@ def test_rows_for_json_say_what_the_model_is_worth(project, folder):
         "warnings": [],
     }
     assert rows[0].items() >= told.items()
-    assert rows[0].keys() == {"path", "score", *told}
+    assert rows[0].keys() == {"path", "score", "interval", "confidence", "seen", *told}
 
 
 def test_warnings_and_what_was_left_out_come_beside(project, folder):

@@ -14,8 +14,8 @@ from memorability.data.datasets import demo
 from memorability.features import backbones, encoders
 from memorability.features.settings import Transform
 from memorability.training import checkpoint, demo_backbone
+from memorability.training.backbone_settings import DemoTraining
 from memorability.training.demo_backbone import LABELS, STREAM
-from memorability.training.settings import DemoTraining
 
 ARCH = "squeezenet1_1"
 TRANSFORM = Transform(resize=36, crop=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))

@@ -13,12 +13,13 @@ from worlds import ARCH, COMPUTE, SCORES, TRANSFORM, made
 
 from memorability.core import states
 from memorability.core.errors import BackboneError, DataError, ParamsError, StateError, TrainingError
+from memorability.data.known import Known, across
 from memorability.evaluation import scores
 from memorability.families import memnet, ridge
 from memorability.features import backbones
 from memorability.features.inputs import Pictures
 from memorability.predict.predictor import Predictor
-from memorability.training import loop
+from memorability.training import artifacts, loop
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,38 @@ def test_a_closed_form_is_told_the_groups_of_what_it_is_fitted_on(world, monkeyp
     rows = world.rows.assign(group=np.arange(len(world.rows))[::-1] // 3)
     world.fit("ridge", "groups", rows=rows)
     assert np.array_equal(told[0], rows["group"][rows["split"] == "train"])
+
+
+# Evidence.
+
+
+@every
+def test_evidence_is_of_validation_and_of_what_was_seen(world, fitted, family):
+    """Residuals follow from the table of predictions; the hashes are those of train and val."""
+    table, evidence = fitted(family).table, artifacts.evidence(fitted(family).where.model)
+    val = table[table["split"] == "val"]
+    assert evidence.residuals == pytest.approx((val["score"] - val["prediction"]).to_numpy(float), abs=1e-6)
+    seen = Known(evidence.phashes, evidence.contents)
+    assert seen.holds(world.rows[world.rows["split"] != "test"]).all()
+    assert not seen.holds(world.rows[world.rows["split"] == "test"]).any()
+
+
+def test_what_a_model_has_seen_is_what_its_report_counts(world, fitted):
+    """Of a published split, in which a test picture is a copy of one in train."""
+    rows, first = world.rows.copy(), {}
+    first = {split: rows.index[rows["split"] == split][0] for split in ("train", "test")}
+    rows.loc[first["test"], ["phash", "content"]] = rows.loc[first["train"], ["phash", "content"]].to_numpy()
+    evidence = artifacts.evidence(world.fit("mean", "twins", rows=rows).where.model)
+    test = rows[rows["split"] == "test"]
+    found = test["id"][Known(evidence.phashes, evidence.contents).holds(test)]
+    assert set(found) == across(rows) == {rows["id"][first["test"]]}
+
+
+def test_no_row_to_validate_on_leaves_no_residual(world):
+    rows = world.rows[world.rows["split"] != "val"]
+    evidence = artifacts.evidence(world.fit("mean", "no-val", rows=rows).where.model)
+    assert len(evidence.residuals) == 0
+    assert len(evidence.phashes) + len(evidence.contents) > 0
 
 
 # Seeds.

@@ -273,6 +273,15 @@ def test_every_epoch_s_order_and_every_step_has_a_stream_of_its_own(tmp_path, mo
     assert not {*orders, *steps} & {*other[0], *other[1]}
 
 
+def test_every_process_draws_numbers_of_its_own_in_the_order_of_all(tmp_path, monkeypatch):
+    """With one dropout for all, of several processes every one would mask the same places."""
+    orders, steps = seeds(tmp_path / "first", monkeypatch)
+    monkeypatch.setattr(loop.runtime, "rank", lambda: 1)
+    other = seeds(tmp_path / "second", monkeypatch)
+    assert other[0] == orders
+    assert not {*steps} & {*other[1]}
+
+
 def test_every_step_draws_other_numbers(tmp_path):
     drawn = []
 
@@ -532,6 +541,17 @@ def test_a_run_stopped_while_it_predicts_repeats_no_step(tmp_path, whole, at):
     again = family(step=counted.step)
     assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
     assert len(steps) == 4 * 5
+
+
+def test_what_fails_after_the_last_epoch_costs_no_step(tmp_path, whole):
+    """The state is saved there whether or not the minute is over."""
+    failing = family(predict=stopping(9, lambda settings, net, batch: net(batch["x"]).squeeze(1)))
+    with pytest.raises(Stop):
+        train(tmp_path, by=failing, net=linear(0.5), schedule="cosine")
+    steps = []
+    again = family(step=lambda *args: steps.append(1) or step(*args))
+    assert same(train(tmp_path, by=again, net=linear(0.5), schedule="cosine"), whole)
+    assert not steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -15,12 +15,13 @@ from memorability import families
 from memorability.core import states
 from memorability.core.errors import ParamsError, TrainingError
 from memorability.data import true_maps
+from memorability.data.known import Known
 from memorability.evaluation import maps as judge
 from memorability.families import mean, unet, wgan
 from memorability.features import backbones
 from memorability.features.inputs import Pictures
 from memorability.media.pictures import prepared
-from memorability.training import loop
+from memorability.training import artifacts, loop
 
 LOSSES = {
     "unet": {"loss", "l1"},
@@ -92,6 +93,15 @@ def test_the_model_says_what_it_was_made_of(fitted, family):
     assert (config.features is not None) == (family == "place_ridge")
     assert all(np.isfinite(values).all() for values in fitted(family).arrays.values())
     assert not fitted(family).where.state.exists()
+
+
+@pytest.mark.parametrize("family", ["mean", "unet"])
+def test_the_evidence_of_a_map_model_is_what_it_has_seen(world, fitted, family):
+    evidence = artifacts.evidence(fitted(family).where.model)
+    assert len(evidence.residuals) == 0
+    seen = Known(evidence.phashes, evidence.contents).holds(world.rows)
+    assert seen[world.rows["split"] != "test"].all()
+    assert len(evidence.phashes) + len(evidence.contents) <= len(world.rows)
 
 
 @gradient

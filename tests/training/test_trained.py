@@ -15,6 +15,7 @@ from memorability.core.errors import BackboneError, DataError
 from memorability.core.files import digest, write_json
 from memorability.features.inputs import Pictures
 from memorability.predict.predictor import Predictor
+from memorability.training import artifacts
 
 RANKER = {"hidden": 8, "second": 4, "epochs": 1, "batch_size": 8}
 MEMBERS = ("memnet", "ridge")
@@ -66,6 +67,16 @@ def test_a_model_that_nobody_has_touched(world, model, name):
         assert 0 <= score(world, model(name)) <= 1
     else:
         assert score(world, model(name)) == pytest.approx(table["prediction"][0], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["memnet", "resmem", "ridge", "pairwise_ranker", "ensemble"])
+def test_the_evidence_of_a_model(world, name):
+    """Whatever is fitted on validation has no residuals of it."""
+    evidence, split = artifacts.evidence(world.root / "models" / name), world.rows["split"]
+    assert len(evidence.residuals) == (
+        0 if name in ("pairwise_ranker", "ensemble") else (split == "val").sum()
+    )
+    assert len(evidence.phashes) + len(evidence.contents) >= (split != "test").sum() - 1  # some may be twins
 
 
 # Weights.
@@ -188,7 +199,7 @@ def changed(config, path, value):
     *outer, last = path.split(".")
     inner = config
     for key in outer:
-        inner = inner[key]
+        inner = inner[int(key) if isinstance(inner, list) else key]
     if value is REMOVED:
         del inner[last]
     else:
@@ -233,15 +244,17 @@ def changed(config, path, value):
         ("ridge", "features", None),
         ("ridge", "features", []),
         ("ridge", "features", {}),
-        ("ridge", "features.backbone", REMOVED),
-        ("ridge", "features.backbone", "small"),
-        ("ridge", "features.backbone.name", 3),
-        ("ridge", "features.backbone.name", "nowhere"),
-        ("ridge", "features.backbone.sha256", "0" * 64),
-        ("ridge", "features.batch_size", 0),
-        ("ridge", "features.batch_size", "x"),
-        ("ridge", "features.dtype", "float128"),
-        ("ridge", "features.layer", "features.0"),
+        ("ridge", "features.0.backbone", REMOVED),
+        ("ridge", "features.0.backbone", "small"),
+        ("ridge", "features.0.backbone.name", 3),
+        ("ridge", "features.0.backbone.name", "nowhere"),
+        ("ridge", "features.0.backbone.sha256", "0" * 64),
+        ("ridge", "features.0.batch_size", 0),
+        ("ridge", "features.0.batch_size", "x"),
+        ("ridge", "features.0.dtype", "float128"),
+        ("ridge", "features.0.layers", ["features.0"]),
+        ("ridge", "features.0.layers", []),
+        ("ridge", "features", ["small"]),
         ("pairwise_ranker", "shape", []),
         ("pairwise_ranker", "shape", [1, 7]),
         ("pairwise_ranker", "calibration", None),
@@ -267,7 +280,7 @@ def test_configs_that_were_changed(world, model, name, path, value):
 def test_a_layer_that_a_backbone_does_not_have(world, model):
     folder = model("ridge")
     config = json.loads((folder / "config.json").read_text())
-    write_json(folder / "config.json", changed(config, "features.layer", "nowhere"))
+    write_json(folder / "config.json", changed(config, "features.0.layers", ["nowhere"]))
     with pytest.raises(BackboneError, match="layer 'nowhere' is not in squeezenet1_1"):
         score(world, folder)
 

@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,8 @@ import psutil
 from memorability.core.errors import DataError, StorageError
 
 SPARE = 2**20  # bytes; libraries that hide the error of a full disk leave about this little
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP)
 
 
 @contextmanager
@@ -30,13 +32,13 @@ def staged(path: Path) -> Iterator[Path]:
     removed by the next one that writes the same path.
 
     Raises:
-        StorageError: the disk is full, or a quota is used up.
+        StorageError: the disk is full, a quota is used up, or nothing may be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    _remove_abandoned(path)
-    try:
-        with full_disk_named(path, then="nothing was changed"):
+    scratch = _scratch(path)
+    with unwritable_named(path, then="nothing was changed"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(path)
             yield scratch
             if not scratch.exists():
                 raise FileNotFoundError(f"nothing was written for {path}")
@@ -48,36 +50,57 @@ def staged(path: Path) -> Iterator[Path]:
                 _remove(old)
             else:
                 scratch.replace(path)
-    finally:
-        _remove(scratch)
+        finally:
+            with suppress(OSError):  # such as of a folder in whose place a file is: the error says so
+                _remove(scratch)
 
 
 @contextmanager
-def full_disk_named(path: Path, *, then: str) -> Iterator[None]:
-    """Turns errors of a full disk while `path` is written into a StorageError that says what `then` holds."""
+def unwritable_named(path: Path, *, then: str) -> Iterator[None]:
+    """Turns errors of writing `path` into a StorageError that says what `then` holds.
+
+    Those of a disk that is full, and of a folder that may not be written, is a file or is read-only.
+    """
     try:
         yield
+    except StorageError:  # of a part of it, which says itself what came of that
+        raise
     except Exception as error:
         if _disk_is_full(error, path.parent):
             raise StorageError(f"{path}: cannot be written, the disk is full; {then}") from error
+        if isinstance(error, OSError) and error.errno in REFUSED and _is_of(error, path):
+            raise StorageError(f"{path}: cannot be written ({error}); {then}") from error
         raise
+
+
+def _is_of(error: OSError, path: Path) -> bool:
+    """Whether the file that an error is about is to become a part of `path`, or a folder that it is to lie in."""
+    if error.filename is None:
+        return False
+    failed = Path(os.fsdecode(error.filename))
+    return any(failed.is_relative_to(part) for part in (path, _scratch(path))) or path.is_relative_to(failed)
+
+
+def _scratch(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _remove_abandoned(path: Path) -> None:
     for scratch in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         number = scratch.name[len(path.name) + 2 : -len(".part")]
         if number.isdigit() and (int(number) == os.getpid() or not psutil.pid_exists(int(number))):
-            _remove(scratch)
+            with suppress(OSError):  # another user's
+                _remove(scratch)
 
 
 def _disk_is_full(error: BaseException | None, folder: Path) -> bool:
     """Whether an error comes from a disk, quota or file size that is used up, whatever library wrote."""
     while error is not None:
         number = error.errno if isinstance(error, OSError) else _number_of_rust(error)
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if number in FULL:
             return True
         error = error.__cause__ or error.__context__
-    return shutil.disk_usage(folder).free < SPARE
+    return folder.is_dir() and shutil.disk_usage(folder).free < SPARE
 
 
 def _number_of_rust(error: BaseException) -> int | None:
@@ -161,7 +184,14 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
 
 
 def cache_root() -> Path:
-    """The user's cache: `$MEMORABILITY_CACHE`, `$XDG_CACHE_HOME/memorability` or `~/.cache/memorability`."""
+    """The user's cache: `$MEMORABILITY_CACHE`, `$XDG_CACHE_HOME/memorability` or `~/.cache/memorability`.
+
+    Raises:
+        StorageError: none of the three is known, as in a container whose user has no home.
+    """
     if named := os.environ.get("MEMORABILITY_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memorability"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memorability"
+    except RuntimeError as error:
+        raise StorageError("the user has no home folder; name a folder in MEMORABILITY_CACHE") from error

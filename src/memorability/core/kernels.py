@@ -64,6 +64,8 @@ def _chosen(params: Path) -> Kernels:
     value included, is said by `memorability.params.load`.
     """
     try:
+        if not params.is_file():  # a pipe would be waited for
+            return "pinned"
         with params.open(encoding="utf-8-sig") as stream:
             values = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return "native" if values["kernels"] == "native" else "pinned"

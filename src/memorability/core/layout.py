@@ -22,6 +22,9 @@ METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figur
 PLOTS_PAGE = Path("plots/page.html")  # .dvc/config names it
 STATES = Path(".states")  # outside DVC, which deletes the outputs of a stage that was stopped
 TIMES = Path("logs/times.csv")
+RELEASED = Path(__file__).parents[1] / "released" / "photos"  # in the package: the model that comes with it
+RELEASES = Path("released")  # models in the form in which they are handed out
+CARDS = Path("profiles")  # NAME.card.md: what a released model's card begins with
 
 
 @dataclass(frozen=True)

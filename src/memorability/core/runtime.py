@@ -6,6 +6,7 @@ import csv
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -86,16 +87,22 @@ def processor() -> str:
 
 @contextmanager
 def timed(stage: str, log: Path) -> Iterator[None]:
-    """Appends the wall time of the block to a CSV, apart from the metrics, which must reproduce."""
+    """Appends the wall time of the block to a CSV, apart from the metrics, which must reproduce.
+
+    A log that cannot be written is a warning: the block has done its work.
+    """
     start = time.perf_counter()
     yield
     if rank() > 0:
         return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    new = not log.exists()
-    with log.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        if new:
-            writer.writerow(("finished", "stage", "seconds", "processor"))
-        finished = time.strftime("%Y-%m-%dT%H:%M:%S")
-        writer.writerow((finished, stage, round(time.perf_counter() - start, 2), processor()))
+    finished, seconds = time.strftime("%Y-%m-%dT%H:%M:%S"), round(time.perf_counter() - start, 2)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        new = not log.exists()
+        with log.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            if new:
+                writer.writerow(("finished", "stage", "seconds", "processor"))
+            writer.writerow((finished, stage, seconds, processor()))
+    except OSError as error:
+        print(f"warning: {log}: the {seconds} s of {stage} are not logged ({error})", file=sys.stderr)

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -24,11 +25,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from memorability.core import kernels
-from memorability.core.errors import StateError
-from memorability.core.files import digest, staged, write_text
+from memorability.core.errors import StateError, StorageError
+from memorability.core.files import digest, staged, unwritable_named, write_text
 
 KEY = "key.txt"
 SEAL = hashlib.sha256().digest_size  # bytes at the end of a file that is kept
+SEALS = "sealed.json"  # in a folder that is kept
 
 
 def key(*parts: str) -> str:
@@ -58,21 +60,31 @@ def unfinished(folder: Path, *parts: str) -> Iterator[Path]:
 
     Raises:
         StateError: another process is at the same piece of work.
+        StorageError: the folder cannot be made.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         held = lock.acquire(timeout=0)
     except Timeout as error:
         raise StateError(f"{folder}: another process is at this; wait for its end, or stop it") from error
+    except (OSError, NotImplementedError) as error:  # the latter of a file system without locks
+        raise StorageError(f"{folder}: unfinished work cannot be kept there ({error})") from error
     with held:
         named = key(*parts)
         if not _is_of(folder, named):
-            _remove(folder)
-            folder.mkdir()
+            with unwritable_named(folder, then="the work has not begun"):
+                _remove(folder)
+                folder.mkdir()
             write_text(folder / KEY, named)
         yield folder
-        _remove(folder)
+        try:
+            _remove(folder)
+        except OSError as error:  # the work is done all the same
+            print(
+                f"warning: {folder}: what is left of finished work cannot be removed ({error})",
+                file=sys.stderr,
+            )
 
 
 def _is_of(folder: Path, named: str) -> bool:
@@ -131,6 +143,30 @@ def _whole(path: Path) -> bool:
             total.update(part)
             left -= len(part)
         return left == 0 and stream.read() == total.digest()
+
+
+def seal(folder: Path) -> None:
+    """Keeps a finished folder as `keeping` does a file: by a list of its files with the SHA-256 of each."""
+    listed = json.dumps(_listed(folder))
+    with keeping(folder / SEALS) as scratch:
+        scratch.write_text(listed, encoding="utf-8")
+
+
+def sealed(folder: Path) -> bool:
+    """Whether `seal` has left the folder here, whole. One that has changed since is removed, and said in a line."""
+    if not kept(folder / SEALS):
+        return False
+    if json.loads((folder / SEALS).read_bytes()[:-SEAL]) == _listed(folder):
+        return True
+    _remove(folder)
+    _say(folder)
+    return False
+
+
+def _listed(folder: Path) -> list[list[str]]:
+    """The folder's name, then the path and the SHA-256 of each of its files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEALS)
+    return [["folder", folder.name], *([str(path.relative_to(folder)), digest(path)] for path in files)]
 
 
 def line(record: dict[str, Any]) -> str:

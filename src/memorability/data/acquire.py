@@ -15,7 +15,7 @@ import pandas as pd
 
 from memorability.core import states
 from memorability.core.errors import DataError, listing
-from memorability.core.files import staged_folder
+from memorability.core.files import staged_folder, unwritable_named
 from memorability.data import datasets, packing, tables
 from memorability.data.shards import Span
 
@@ -26,7 +26,7 @@ EXAMINE: Final = {"images": packing.picture, "videos": packing.clip, "maps": pac
 def acquire(
     track: str, sources: dict[str, Any], out: Path, *, work: Path, store: Path, seed: int, threads: int
 ) -> pd.DataFrame:
-    """Packs every picture or clip of the named data sets into `out`, bytes unchanged.
+    """Packs every picture or clip of the named data sets into `out`, bytes unchanged (but for deep pictures of `bits`).
 
     `out` receives the shards and `index.csv` (one row a file, see `memorability.data.tables`); where a data
     set has maps, `maps.csv` with where their bytes lie; where one comes with files of features,
@@ -41,15 +41,20 @@ def acquire(
         store: where downloaded files are kept.
 
     Raises:
-        DataError: no file of a data set is where its table says; in track maps, no data set has maps, or some
+        DataError: a data set has no rows, or no file of it is where its table says; in track maps, no data set has maps, or some
             have maps of 1 channel and others of 3.
     """
     wanted = json.dumps({name: settings.model_dump(mode="json") for name, settings in sources.items()})
-    with states.unfinished(work, track, wanted, repr(seed)) as folder:
+    with (
+        states.unfinished(work, track, wanted, repr(seed)) as folder,
+        unwritable_named(folder, then="what is done is kept for the next run"),
+    ):
         read = [
             datasets.read(name, settings, work=folder / name, store=store, seed=seed)
             for name, settings in sources.items()
         ]
+        if empty := [name for name, found in zip(sources, read, strict=True) if found.empty]:
+            raise DataError(f"data set {', '.join(empty)}: no rows; its table names no file")
         rows = pd.concat(read, ignore_index=True)
         _warn_of_missing(rows)
         channels = _channels(rows) if track == "maps" else None
@@ -58,14 +63,16 @@ def acquire(
         # A row that an adapter finds a problem in is not packed.
         sound = rows[rows["problem"].isna()] if "problem" in rows else rows
         kind = "clips" if track == "videos" else "pictures"
-        files = packing.pack(sound["id"], sound["file"], EXAMINE[track], packed, kind, threads=threads)
+        examine = packing.with_bits(EXAMINE[track], sources, rows)
+        files = packing.pack(sound["id"], sound["file"], examine, packed, kind, threads=threads)
         files.index = sound.index
         found = files.pop("problem")
         rows["problem"] = rows["problem"].fillna(found) if "problem" in rows else found
         beside = {name: _beside(others, name, packed, threads) for name, others in _others(rows)}
         rows = rows.join(files)
         if channels is not None:
-            rows, beside["maps"] = _with_maps(rows, packed, channels=channels, threads=threads)
+            examine = packing.with_bits(partial(packing.map_of_picture, channels=channels), sources, rows)
+            rows, beside["maps"] = _with_maps(rows, packed, examine, channels=channels, threads=threads)
         index = rows.reindex(columns=tables.raw(track))
         with staged_folder(out) as part:
             for shard in packed.glob("*.tar"):
@@ -111,7 +118,7 @@ def _beside(files: pd.DataFrame, name: str, folder: Path, threads: int) -> pd.Da
 
 
 def _with_maps(
-    rows: pd.DataFrame, folder: Path, *, channels: int, threads: int
+    rows: pd.DataFrame, folder: Path, examine: packing.Examine, *, channels: int, threads: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Packs the maps of pictures without a problem; returns the rows with `map`, and where the maps lie.
 
@@ -119,7 +126,6 @@ def _with_maps(
     was stopped went on with another picture.
     """
     paired = rows[rows["map_file"].notna() & rows["problem"].isna()]
-    examine = partial(packing.map_of_picture, channels=channels)
     files = packing.pack(paired["id"], paired["map_file"], examine, folder, "maps", threads=threads)
     files.index = paired.index
     problem = files["problem"].fillna(_other_shape(files, paired))

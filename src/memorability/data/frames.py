@@ -15,7 +15,7 @@ from memorability.core.files import digest, write_json
 from memorability.core.parallel import map_ahead
 from memorability.core.progress import bar
 from memorability.data import tables
-from memorability.data.shards import ShardWriter
+from memorability.data.shards import ShardReader, ShardWriter, Span
 from memorability.media import video
 from memorability.media.hashes import content_description, perceptual_hash
 from memorability.media.pictures import decode
@@ -93,6 +93,7 @@ def _taken(
     """What comes of each row, in order; clips that are decoded are put in the store as they come."""
 
     listed: list[Any] = list(rows.itertuples())
+    shards = ShardReader(raw)
 
     def look_up() -> Iterator[tuple[Any, bytes | None]]:
         for row in listed:  # in this thread alone, as the store wants it
@@ -102,6 +103,8 @@ def _taken(
         row, stored = item
         if not pd.isna(row.problem):
             return Taken(None, {}, False)
+        if stored is None:  # what is stored is believed by every later run: so only of the bytes of the index
+            shards.check(Span(row.shard, row.offset, row.size, row.sha256), name=row.id)
         try:
             if stored is not None:
                 return _described(video.unpack(stored), new=False)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
+from PIL import Image
 
 from memorability.core import states
 from memorability.core.errors import DataError
-from memorability.core.files import full_disk_named, read_bytes, write_text
+from memorability.core.files import read_bytes, unwritable_named, write_text
 from memorability.core.parallel import map_ahead
 from memorability.core.progress import bar
 from memorability.data.shards import ShardReader, ShardWriter, Span
+from memorability.media.deep import Bits, is_deep
 from memorability.media.hashes import content_description, perceptual_hash
 from memorability.media.maps import decode_map
 from memorability.media.pictures import MOST_BYTES, decode
 
 MOST_BYTES_OF_CLIP: Final = 2**30  # a clip is in memory as a whole while it is packed
+NO_BITS: Final[Mapping[Path, Bits]] = MappingProxyType({})
 _COLUMNS: Final = ["width", "height", "phash", "content", *Span._fields, "problem"]
 _WHOLE: Final = ("width", "height", "offset", "size")
 _TYPES: Final = {name: "Int64" if name in _WHOLE else "string" for name in _COLUMNS}
@@ -36,29 +42,55 @@ def clip(file: Path) -> Examined:
     return _content(file, MOST_BYTES_OF_CLIP)
 
 
-def picture(file: Path) -> Examined:
+def picture(file: Path, *, bits: Mapping[Path, Bits] = NO_BITS) -> Examined:
     content, facts = _content(file, MOST_BYTES)
     if content is None:
         return Examined(None, facts)
     try:
-        decoded = decode(content)
+        decoded = decode(content, bits=bits.get(file))
     except DataError as error:
         return Examined(None, {"problem": str(error)})
     size = {"width": decoded.width, "height": decoded.height}
-    return Examined(
-        content, size | {"phash": perceptual_hash(decoded), "content": content_description(decoded)}
-    )
+    facts = size | {"phash": perceptual_hash(decoded), "content": content_description(decoded)}
+    return Examined(_readable(content, decoded, bits.get(file)), facts)
 
 
-def map_of_picture(file: Path, *, channels: int) -> Examined:
+def map_of_picture(file: Path, *, channels: int, bits: Mapping[Path, Bits] = NO_BITS) -> Examined:
     content, facts = _content(file, MOST_BYTES)
     try:
         if content is None:
             raise DataError(f"map {file.name}: {facts['problem']}")
-        decoded = decode_map(content, channels=channels, name=f"map {file.name}")
+        decoded = decode_map(content, channels=channels, name=f"map {file.name}", bits=bits.get(file))
     except DataError as error:
         return Examined(None, {"problem": str(error)})
-    return Examined(content, {"width": decoded.width, "height": decoded.height})
+    size = {"width": decoded.width, "height": decoded.height}
+    return Examined(_readable(content, decoded, bits.get(file)), size)
+
+
+def with_bits(examine: Callable[..., Examined], sources: dict[str, Any], rows: pd.DataFrame) -> Examine:
+    """`examine`, told of what bits the values of each data set's deep pictures are, where that is known."""
+    named = {name: bits for name, settings in sources.items() if (bits := getattr(settings, "bits", None))}
+    known = rows[rows["dataset"].isin(named)]
+    columns = [column for column in ("file", "map_file") if column in known]
+    bits = {
+        Path(file): named[name]
+        for column in columns
+        for name, file in zip(known["dataset"], known[column], strict=True)
+        if not pd.isna(file)
+    }
+    return partial(examine, bits=bits) if bits else examine
+
+
+def _readable(content: bytes, decoded: Image.Image, bits: Bits | None) -> bytes:
+    """What is packed: the file as it is or, where it takes `bits` to read it, which readers do not have, as PNG."""
+    if bits is None:
+        return content
+    with Image.open(io.BytesIO(content)) as picture:
+        if not is_deep(picture, content):
+            return content
+    stream = io.BytesIO()
+    decoded.save(stream, "PNG")
+    return stream.getvalue()
 
 
 def whole(file: Path) -> Examined:
@@ -96,7 +128,7 @@ def pack(
 
     results = map_ahead(examined, left, threads=threads, ahead=threads if examine is clip else 4 * threads)
     with (
-        full_disk_named(folder, then="what is packed is kept for the next run"),
+        unwritable_named(folder, then="what is packed is kept for the next run"),
         ShardWriter(folder, prefix=prefix, after=packed[-1] if packed else None) as shards,
         journal.open("a", encoding="utf-8", buffering=1) as lines,  # a line at a time
         bar(results, total=len(wanted), initial=len(done), of=f"acquire {prefix}", unit="file") as progress,

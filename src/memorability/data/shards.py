@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from memorability.core.errors import DataError
+
+PART = 2**24  # bytes that are read at a time
+MEND = "get the shard again (dvc checkout --force), or run the stage that makes it"
 
 
 class Span(NamedTuple):
@@ -117,22 +121,46 @@ class ShardReader:
         """The member's bytes.
 
         Raises:
-            DataError: they are not those that the index was made of; the message begins with `name`.
+            DataError: they cannot be read, or are not those that the index was made of; the message begins with `name`.
         """
-        file = self._files.get(span.shard)
+        content = b"".join(self._parts(span, name))
+        self._check(span, hashlib.sha256(content), name)
+        return content
+
+    def check(self, span: Span, *, name: str = "a member") -> None:
+        """As `read`, of a member that is too large to be in memory and is read by something else."""
+        total = hashlib.sha256()
+        for part in self._parts(span, name):
+            total.update(part)
+        self._check(span, total, name)
+
+    def _parts(self, span: Span, name: str) -> Iterator[bytes]:
+        try:
+            file = self._opened(span.shard)
+            place, end = span.offset, span.offset + span.size
+            while place < end and (part := os.pread(file, min(PART, end - place), place)):
+                place += len(part)
+                yield part
+        except (OSError, ValueError) as error:  # the latter of a place that no file has
+            raise DataError(
+                f"{name}: {self._folder / span.shard}: cannot be read ({error}); {MEND}"
+            ) from error
+
+    def _opened(self, shard: str) -> int:
+        file = self._files.get(shard)
         if file is None:
-            opened = os.open(self._folder / span.shard, os.O_RDONLY)
-            file = self._files.setdefault(span.shard, opened)
+            opened = os.open(self._folder / shard, os.O_RDONLY)
+            file = self._files.setdefault(shard, opened)
             if file != opened:  # another thread was faster
                 os.close(opened)
-        content = os.pread(file, span.size, span.offset)
-        if hashlib.sha256(content).hexdigest() != span.sha256:
+        return file
+
+    def _check(self, span: Span, found: hashlib._Hash, name: str) -> None:
+        if found.hexdigest() != span.sha256:
             raise DataError(
                 f"{name}: {self._folder / span.shard} is damaged: its bytes from {span.offset:,} on are not those "
-                "that its index was made of; get the shard again (dvc checkout --force), or run the stage that "
-                "makes it"
+                f"that its index was made of; {MEND}"
             )
-        return content
 
     def __del__(self) -> None:
         for file in getattr(self, "_files", {}).values():

@@ -141,8 +141,11 @@ def read(path: Path, *, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table; run the stage that makes it (dvc repro)")
-    content = path.read_bytes()
-    _check_seal(path, content)
+    try:
+        content = path.read_bytes()
+        _check_seal(path, content)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
     try:
         head = pd.read_csv(io.BytesIO(content), nrows=0).columns
         types = {name: "string" for name in (*_TEXT, *_ONLY_BEFORE_SPLIT) if name in head}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from memorability.evaluation import Column, Measured
 from memorability.evaluation.comparisons import against, better_than
-from memorability.evaluation.leaderboard import OF_DATASET
+from memorability.evaluation.leaderboard import OF_DATASET, SEEN
 from memorability.evaluation.protocols import Board, Judge
 from memorability.evaluation.statistics import LEVEL, SMALLEST
 
@@ -40,6 +40,8 @@ def text(
     """
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     columns, signs = board.columns(table), _signs(table, pairs, board, baselines)
+    if SEEN in table:
+        columns = [*columns, Column("seen", (SEEN,), ",.0f")]
     named = [
         f"{row['model']} ({row['seeds']:.0f} seeds)" if row["seeds"] > 1 else str(row["model"])
         for row in rows
@@ -135,6 +137,11 @@ def _legend(
     ]:
         lines.append(
             f"{ON_VAL} fitted on validation too, where it therefore looks better than it is: {', '.join(fitted)}."
+        )
+    if SEEN in table:
+        lines.append(
+            "seen: test items of which the model was fitted or selected on a near-duplicate, as the published split has it; "
+            "they flatter it."
         )
     return lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -16,14 +15,14 @@ from memorability.core.errors import DataError
 from memorability.core.files import write_json, write_text
 from memorability.core.progress import bar
 from memorability.data import tables
+from memorability.data.known import across
 from memorability.data.tables import Track
 from memorability.evaluation import Judged, board_of, figures_of, judge, leaderboard
-from memorability.evaluation.board_text import across_targets
 from memorability.evaluation.leaderboard import Line
 from memorability.evaluation.plot_tables import PlotTables
-from memorability.evaluation.reports import agreement, report
+from memorability.evaluation.reports import agreement, evidence, report
 from memorability.evaluation.settings import Evaluate
-from memorability.evaluation.standings import Standings, alike, standings
+from memorability.evaluation.standings import Standings, alike, standings, twins
 
 HISTORY = "history.csv"  # in the folder of a model's predictions: of its training, a line an epoch
 SEED = "training_seed"  # the key of a model's block that its training is seeded by
@@ -102,20 +101,24 @@ class Evaluation:
             raise DataError(f"{self.track}: no model to judge; the params name none of this track")
         reports: dict[str, dict[str, Any]] = {name: {} for name in contenders}
         plots = PlotTables(self.track)
+        trained_on = {contender.target for contender in contenders.values()}
+        seen = {target: across(judge(self.track).for_target(table, target)) for target in trained_on}
         on: dict[str, Standings] = {}
         with drawing(self.threads) as draw:
             for target in tables.targets(table):
                 rows = judge(self.track).for_target(table, target)
                 if not (rows["split"] == "test").any():
                     raise DataError(f"{self.track}: no test row; split.{self.track}.test must leave some")
-                on[target] = self._target(target, contenders, rows, reports, plots, draw)
+                on[target] = self._target(target, contenders, rows, reports, plots, draw, seen)
         for name, by_target in reports.items():
             write_json(self.to.metrics / f"{name}.json", by_target)
         if self.to.plots is not None:
             plots.write(self.to.plots)
         boards = {target: standing.text for target, standing in on.items()}
-        if twins := self._twins(contenders, on):
-            boards["across targets"] = twins
+        blocks = {name: contender.settings for name, contender in contenders.items()}
+        if words := twins(self.track, on, blocks):
+            write_text(self.to.metrics / "across_targets.txt", words + "\n")
+            boards["across targets"] = words
         return self._summary(contenders, on), "\n\n".join(
             f"{self.track}, {name}\n{words}" for name, words in boards.items()
         )
@@ -128,19 +131,18 @@ class Evaluation:
         reports: dict[str, dict[str, Any]],
         plots: PlotTables,
         draw: Draw,
+        seen: Mapping[str, frozenset[str]],
     ) -> Standings:
         """Judges the models on one target, adds what comes to `reports` and `plots`, and writes the rest."""
-        figures, people = (
-            figures_of(self.track),
-            agreement(judge(self.track), rows, settings=self.settings, seed=self.seed),
-        )
+        figures = figures_of(self.track)
+        people = agreement(judge(self.track), rows, settings=self.settings, seed=self.seed)
         lines, histories, excerpts = {}, {}, {}
         for name, contender in bar(contenders.items(), of=f"models on {target}", unit="model"):
             judged = judge(self.track).read(
                 contender.predictions, rows, raw=self.raw, settings=self.settings, threads=self.threads
             )
             histories[name], test = tables.read(contender.predictions / HISTORY), judged.of_split("test")
-            line = lines[name] = self._line(contender, judged, histories[name])
+            line = lines[name] = self._line(contender, judged, histories[name], seen[contender.target])
             reports[name][target] = line.report
             excerpts[name] = figures.excerpt(test, seed=self.seed)
             if target in (contender.target, "map") and line.test is not None:
@@ -158,7 +160,9 @@ class Evaluation:
         draw(figures.draw_models, standing.table, excerpts, histories, people=of_test, raw=self.raw, to=to)
         return standing
 
-    def _line(self, contender: Contender, judged: Judged, history: pd.DataFrame) -> Line:
+    def _line(
+        self, contender: Contender, judged: Judged, history: pd.DataFrame, seen: frozenset[str]
+    ) -> Line:
         written, test = report(
             judge(self.track),
             judged,
@@ -169,6 +173,8 @@ class Evaluation:
             threads=self.threads,
         )
         on_val = "all" if contender.on_val else "" if judged.ranking is None else "scores"
+        if test is not None:
+            written["test"] |= evidence(judge(self.track), judged, seen=seen, fitted_on_val=bool(on_val))
         return Line(contender.family, contender.target, written, test, on_val)
 
     def _summary(
@@ -183,18 +189,6 @@ class Evaluation:
                     )
         people = {target: standing.people["attainable"] for target, standing in on.items() if standing.people}
         return summary | ({"attainable_spearman": people} if people else {})
-
-    def _twins(self, contenders: Mapping[str, Contender], on: Mapping[str, Standings]) -> str | None:
-        """Models that differ in their target alone, on all targets; None if there are none."""
-        shown = set(next(iter(on.values())).table["model"])
-        blocks = {name: contender.settings for name, contender in contenders.items() if name in shown}
-        twins = [pair for group in alike(blocks, "target") for pair in itertools.combinations(group, 2)]
-        if not twins or len(on) < 2:
-            return None
-        by_target = {target: (standing.table, standing.pairs) for target, standing in on.items()}
-        words = across_targets(by_target, twins, measure=judge(self.track).COMPARED[0])
-        write_text(self.to.metrics / "across_targets.txt", words + "\n")
-        return words
 
     def _figures(self, name: str) -> Path:
         folder = self.to.figures / name

@@ -30,7 +30,7 @@ class Features(nn.Module):
         super().__init__()
         network = backbones.load(backbone, head=False)
         self.crop = int(network.config["transform"]["crop"])
-        self.trunk, _ = encoders.trunk(network)
+        self.trunk, _ = encoders.trunk(network, side=self.crop)
 
     def forward(self, values: Tensor) -> Tensor:
         pictures = values.expand(-1, 3, -1, -1)

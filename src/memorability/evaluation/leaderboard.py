@@ -14,6 +14,7 @@ from memorability.evaluation.reports import BY_DATASET, rounded
 from memorability.evaluation.statistics import interval
 
 OF_DATASET = ".test_"  # in columns such as lamem.test_spearman
+SEEN = "test_seen"  # items that a model has seen a near-duplicate of; a column only where some model has
 TEXTS = ("model", "trained_on", "fitted_on_val")
 
 
@@ -80,6 +81,8 @@ def table(lines: Mapping[str, Line], judge: Judge, board: Board) -> pd.DataFrame
     made = pd.DataFrame(rows)
     numbers = list(made.columns.drop(list(TEXTS)))
     made[numbers] = made[numbers].astype(float)
+    if not (made[SEEN] > 0).any():
+        made = made.drop(columns=SEEN)
     keys = [f"val_{measure}" for measure in judge.COMPARED]
     rising = [not judge.MEASURES[measure].higher_is_better for measure in judge.COMPARED]
     return made.sort_values(keys, ascending=rising, na_position="last", kind="stable").reset_index(drop=True)
@@ -90,7 +93,7 @@ def _row(
 ) -> dict[str, Any]:
     val, test = line.report.get("val", {}), line.report.get("test", {})
     row: dict[str, Any] = {"model": name, "trained_on": line.trained_on, "fitted_on_val": line.fitted_on_val}
-    row |= {"seeds": line.seeds, "val_n": val.get("n"), "test_n": test.get("n")}
+    row |= {"seeds": line.seeds, "val_n": val.get("n"), "test_n": test.get("n"), SEEN: test.get("seen")}
     row |= {f"val_{measure}": val.get(measure) for measure in judge.COMPARED}
     row |= {f"test_{measure}": test.get(measure) for measure in reported}
     row |= {f"test_{name}_{end}": test.get(f"{name}_{end}") for name in intervals for end in ("low", "high")}

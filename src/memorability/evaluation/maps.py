@@ -185,6 +185,11 @@ def describe(judged: Judged, items: pd.DataFrame) -> dict[str, Any]:
     return described
 
 
+def coverage(judged: Judged) -> dict[str, Any]:
+    """None: a map has no interval."""
+    return {}
+
+
 def signs(report: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
     """`collapse` of a model trained by gradients."""
     return {"collapse": collapse(history, report.get("val", {}).get("variety"))} if len(history) > 1 else {}

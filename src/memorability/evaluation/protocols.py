@@ -60,6 +60,9 @@ class Judge(Protocol):
     ) -> dict[str, float]:
         """Measures that a network of the folder `models` computes, by name; empty where the settings name none."""
 
+    def coverage(self, judged: Judged) -> dict[str, Any]:
+        """How often intervals on test rows, made of the residuals of the validation rows, hold the truth."""
+
     def signs(self, report: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
         """Parts of a report that are no split's: what its training looks like."""
 

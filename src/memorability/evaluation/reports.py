@@ -73,6 +73,20 @@ def measure(
     return rounded(numbers | judge.describe(judged, resampled.items)), resampled
 
 
+def evidence(judge: Judge, judged: Judged, *, seen: frozenset[str], fitted_on_val: bool) -> dict[str, Any]:
+    """How far the test numbers, and intervals around single scores, may be believed.
+
+    Args:
+        seen: ids of which the model was fitted or selected on a near-duplicate.
+
+    Returns:
+        `seen`: how many test items are among these; `intervals`: `Judge.coverage`, of models not fitted on validation.
+    """
+    covered = {} if fitted_on_val else judge.coverage(judged)
+    count = int(judged.of_split("test").rows["id"].isin(seen).sum())
+    return {"seen": count} | ({"intervals": covered} if covered else {})
+
+
 def agreement(judge: Judge, rows: pd.DataFrame, *, settings: Evaluate, seed: int) -> dict[str, Any]:
     """How far people agree on each split of the rows of `Judge.for_target`, and on each data set of several."""
 

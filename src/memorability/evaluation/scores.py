@@ -21,6 +21,7 @@ from memorability.evaluation import (
     Measured,
     Resampled,
     Truth,
+    conformal,
     people,
     predictions,
     score_measures,
@@ -124,6 +125,11 @@ def describe(judged: Judged, items: pd.DataFrame) -> dict[str, Any]:
         described["spearman_within_category"] = score_measures.within_category(judged.truth, ranked, category)
     extremes = score_measures.extremes(judged.truth, ranked)
     return described | extremes | score_measures.spread(judged.truth, judged.prediction)
+
+
+def coverage(judged: Judged) -> dict[str, Any]:
+    """Of intervals on test rows that the residuals of the validation rows make (`conformal.coverage`)."""
+    return conformal.coverage(judged.of_split("val"), judged.of_split("test"))
 
 
 def signs(report: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:

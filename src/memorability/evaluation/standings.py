@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from memorability.core.files import write_text
 from memorability.data import tables
 from memorability.data.tables import Track
 from memorability.evaluation import Measured, board_of, judge, leaderboard
-from memorability.evaluation.board_text import text
+from memorability.evaluation.board_text import across_targets, text
 from memorability.evaluation.comparisons import comparisons
 from memorability.evaluation.leaderboard import Line
 from memorability.evaluation.statistics import SMALLEST
@@ -86,6 +87,21 @@ def standings(
     words = text(table, pairs, reports, people, judge=kind, board=board, baselines=baselines, repeats=repeats)
     items = board.single_items({name: test.items for name, test in tests.items()})
     return Standings(table, models, pairs, words, people, items)
+
+
+def twins(track: Track, on: Mapping[str, Standings], settings: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Models that differ in their target alone, on all targets, in words; None if there are none.
+
+    Args:
+        on: the standings by target; settings: every model's block of the params.
+    """
+    shown = set(next(iter(on.values())).table["model"])
+    blocks = {name: block for name, block in settings.items() if name in shown}
+    pairs = [pair for group in alike(blocks, "target") for pair in itertools.combinations(group, 2)]
+    if not pairs or len(on) < 2:
+        return None
+    by_target = {target: (standing.table, standing.pairs) for target, standing in on.items()}
+    return across_targets(by_target, pairs, measure=judge(track).COMPARED[0])
 
 
 def _baselines(lines: Mapping[str, Line], target: str, families: Sequence[str]) -> dict[str, str]:

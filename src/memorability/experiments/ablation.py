@@ -21,7 +21,7 @@ from memorability.core.settings import Block, Name, checked
 from memorability.core.yaml import read_yaml
 from memorability.data import tables
 from memorability.evaluation.evaluate import Contender, Evaluation, Folders
-from memorability.experiments.crossval import origins
+from memorability.experiments.folds import origins
 from memorability.experiments.train import compute_of, train
 from memorability.params import OVERRIDES, Params
 from memorability.training.settings import Model
@@ -84,9 +84,9 @@ def run(params: Params, ablation: str) -> str:
         layout.STATES / f"ablate-{ablation}", *settings, *made_of, table.to_csv(), repr(compute)
     ) as folder:
         for name, variant in bar(asked.items(), of=f"variants of {ablation}", unit="variant"):
-            if not (folder / name / "done").is_file():
+            if not states.sealed(folder / name):
                 train(variant, table, _paths(folder, name, variant), compute)
-                (folder / name / "done").touch()
+                states.seal(folder / name)
         return _compared(params, ablation, asked, table, folder)
 
 

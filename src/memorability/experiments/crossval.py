@@ -1,160 +1,115 @@
-"""Cross-validation: every fold predicted by a model that never saw it, over several fold seeds; for any track."""
+"""Cross-validation of a model of a project: every item predicted by a model that never saw it; for any track."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from memorability import families
-from memorability.core import layout, states
+from memorability.core import layout
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.layout import ModelPaths
-from memorability.core.progress import bar
-from memorability.data import splits, tables
-from memorability.data.settings import Split
-from memorability.evaluation import Judged, judge, together
+from memorability.data import tables
+from memorability.evaluation import Judged, judge
 from memorability.evaluation.reports import agreement, measure
 from memorability.evaluation.settings import Evaluate
-from memorability.experiments.train import compute_of, train
+from memorability.experiments import folds as outer
+from memorability.experiments import gains, stacking
+from memorability.experiments.folds import By, Fold, by_seed
+from memorability.experiments.train import compute_of
+from memorability.families import ensemble
 from memorability.params import Params
-from memorability.training.contract import ClosedForm
-from memorability.training.fitting import Compute
 from memorability.training.settings import Model
 
 POOLED = "pooled"
 
 
-class Fold(NamedTuple):
-    """The rows of one fold, with their truth and the predictions of a model that was trained on the others."""
+def run(
+    params: Params, name: str, *, folds: int, seeds: int, by: By = "fold", against: str | None = None
+) -> str:
+    """Cross-validates the model or ensemble `name` of a project; returns what came, for a terminal.
 
-    seed: int
-    number: int
-    judged: Judged
-
-
-def run(params: Params, name: str, *, folds: int, seeds: int) -> str:
-    """Cross-validates the model `name` of a project; returns what came, for a terminal.
-
-    Writes metrics/crossval/NAME.csv (the measures of each fold, and of all folds of a fold seed pooled) and, of scores,
-    NAME.predictions.csv (every id with its out-of-fold predictions, one column a fold seed).
-    """
-    settings, split = params.model(name), params.split[params.head(name).track]
-    paths = layout.model_paths(
-        name, track=settings.track, input=settings.input, ensemble=params.is_ensemble(name)
-    )
-    rows = tables.read(Path(split.input) / "index.csv")
-    state = layout.STATES / f"crossval-{name}"
-    evaluate = params.evaluate[settings.track]
-    tested = cross_validate(
-        settings, rows, paths, compute_of(params),
-        split=split, folds=folds, seeds=seeds, state=state, evaluate=evaluate,
-    )  # fmt: skip
-    measured, to = measures(tested, settings.track), layout.METRICS / "crossval"
-    tables.write(measured.round(6), to / f"{name}.csv")
-    if settings.track != "maps":
-        tables.write(predictions(tested), to / f"{name}.predictions.csv")
-    return "\n".join([text(name, measured), *_intervals(tested, settings, evaluate, seed=params.seed)])
-
-
-def cross_validate(
-    settings: Model,
-    rows: pd.DataFrame,
-    paths: ModelPaths,
-    compute: Compute,
-    *,
-    split: Split,
-    folds: int,
-    seeds: int,
-    state: Path,
-    evaluate: Evaluate,
-) -> list[Fold]:
-    """Fits one model a fold, each tested on its fold alone.
-
-    The folds are drawn anew under each of the fold seeds 0 to `seeds` - 1; with split method
-    `published` they are the published splits instead. A finished fold is kept until all are, so a run
-    that was stopped goes on.
+    Writes metrics/crossval/NAME.csv (the measures of each fold, and of all folds of a fold seed pooled); of scores,
+    NAME.predictions.csv (every id with its out-of-fold predictions, one column a fold seed); of ensembles,
+    NAME.weights.csv. By category NAME is NAME.by_category.
 
     Args:
-        rows: the index that the track's split reads.
-        paths: what the model reads; what it writes goes into `state`, a folder for unfinished work.
-        split: its val share validates within the other folds, of models that select by it; near-duplicates stay
-            together.
+        against: another model that was cross-validated in the same way, to be compared with, pair by pair.
+    """
+    theirs = None if against is None else _other(params, name, against, by=by)
+    settings, called, to = params.model(name), _called(name, by), layout.METRICS / "crossval"
+    evaluate = params.evaluate[settings.track]
+    tested, learned = _tested(params, name, settings, folds=folds, seeds=seeds, by=by)
+    measured = measures(tested, settings.track)
+    tables.write(measured.round(6), to / f"{called}.csv")
+    lines = [text(name, measured, by=by), *_intervals(tested, settings, evaluate, seed=params.seed)]
+    if learned is not None:
+        tables.write(learned.round(6), to / f"{called}.weights.csv")
+        lines += _weights(learned)
+    if settings.track != "maps":
+        own = predictions(tested)
+        tables.write(own, to / f"{called}.predictions.csv")
+        if against is not None and theirs is not None:
+            pairs = gains.paired(name, own, against, theirs, settings, evaluate, seed=params.seed)
+            tables.write(pairs, to / f"{called}.against.{against}.csv")
+            lines += gains.text(pairs, own)
+    return "\n".join(lines)
+
+
+def _tested(
+    params: Params, name: str, settings: Model, *, folds: int, seeds: int, by: By
+) -> tuple[list[Fold], pd.DataFrame | None]:
+    """The folds of a model; of an ensemble also its weights in each."""
+    split, compute = params.split[settings.track], compute_of(params)
+    rows = tables.read(Path(split.input) / "index.csv")
+    drawn = outer.draws(rows, split, folds=folds, seeds=seeds, by=by)
+    state = layout.STATES / f"crossval-{_called(name, by)}"
+    if isinstance(settings, ensemble.Params):
+        members = {member: (params.model(member), _paths(params, member)) for member in settings.members}
+        return stacking.cross_validate(
+            settings, members, rows, compute, split=split, drawn=drawn, state=state
+        )
+    tested = outer.cross_validate(
+        *(settings, rows, _paths(params, name), compute),
+        split=split, drawn=drawn, state=state, evaluate=params.evaluate[settings.track],
+    )  # fmt: skip
+    return tested, None
+
+
+def out_of_fold(name: str, *, by: By = "fold") -> pd.DataFrame:
+    """What `run` wrote of the model `name`: id, score, and a column seed_N of predictions for each fold seed.
 
     Raises:
-        ParamsError: under 2 folds or 1 seed; or the model is an ensemble, whose members were fitted on one split and
-            have seen what other folds would judge.
+        DataError: it was not cross-validated so.
     """
-    if getattr(settings, "members", ()):
+    path = layout.METRICS / "crossval" / f"{_called(name, by)}.predictions.csv"
+    if not path.is_file():
+        option = "" if by == "fold" else " --by category"
+        raise DataError(f"{path}: no such table; run memorability crossval {name}{option} first")
+    return tables.read(path, columns=("id", "score", "seed_0"))
+
+
+def _called(name: str, by: By) -> str:
+    return name if by == "fold" else f"{name}.by_category"
+
+
+def _paths(params: Params, name: str) -> ModelPaths:
+    head = params.head(name)
+    return layout.model_paths(name, track=head.track, input=head.input)
+
+
+def _other(params: Params, name: str, other: str, *, by: By) -> pd.DataFrame:
+    """The other model's predictions, asked for before anything is fitted."""
+    one, two = params.head(name), params.head(other)
+    if other == name or (one.track, one.target) != (two.track, two.target) or one.track == "maps":
         raise ParamsError(
-            f"family {settings.family} reads predictions of models that were fitted on one split; they have seen "
-            "what other folds would judge, so it cannot be cross-validated"
+            f"--against {other}: a model of {two.track}, {two.target}; valid: another one of {name}'s own scores "
+            f"({one.track}, {one.target})"
         )
-    if isinstance(families.load(settings.family), ClosedForm):
-        split = split.model_copy(update={"val": 0.0})  # which selects nothing here: it trains instead
-    draws, judging, kept = _draws(rows, split, folds=folds, seeds=seeds), judge(settings.track), list[Fold]()
-    key = (
-        settings.model_dump_json(),
-        draws[0].model_dump_json(),  # what the draws differ in names their folders
-        rows.to_csv(index=False),
-        repr(asdict(compute)),
-        *origins(settings, paths),
-    )
-    with states.unfinished(state, *key) as folder:
-        for drawn in bar(draws, of="folds", unit="fold"):
-            table, _, _ = splits.split(rows, drawn)
-            done = folder / f"{drawn.seed}-{drawn.fold}"
-            if not done.is_dir():
-                part = folder / "predictions"
-                here = replace(paths, model=folder / "model", predictions=part, state=folder / "training")
-                train(settings, table, here, compute)
-                part.rename(done)
-            judged = judging.read(
-                done,
-                judging.for_target(table, settings.target),
-                raw=paths.raw,
-                settings=evaluate,
-                threads=compute.threads,
-            )
-            kept.append(Fold(drawn.seed, drawn.fold, judged.of_split("test")))
-    return kept
-
-
-def origins(settings: Model, paths: ModelPaths) -> list[str]:
-    """What a model's input and backbone say they are made of."""
-    folders = [paths.input, *([] if settings.backbone == "none" else [paths.models / settings.backbone])]
-    files = [folder / "config.json" for folder in folders]
-    return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-
-
-def _draws(rows: pd.DataFrame, split: Split, *, folds: int, seeds: int) -> list[Split]:
-    """The splits to go through, one a fold and seed."""
-    if folds < 2 or seeds < 1:
-        raise ParamsError(f"at least 2 folds and 1 seed, received {folds} and {seeds}")
-    if split.method == "published":
-        counts = rows["split"].dropna().map(lambda names: len(names.split())).groupby(rows["dataset"]).max()
-        if len(set(counts[counts > 1])) > 1:
-            raise DataError(
-                f"the data sets publish different numbers of splits: {counts.to_dict()}; take one"
-            )
-        published = max((len(names.split()) for names in rows["split"].dropna()), default=1)
-        return [split.model_copy(update={"fold": fold}) for fold in range(published)]
-    given = {"method": "folds", "folds": folds}
-    return [
-        split.model_copy(update=given | {"fold": fold, "seed": seed})
-        for seed in range(seeds)
-        for fold in range(folds)
-    ]
-
-
-def by_seed(tested: Sequence[Fold]) -> dict[int, Judged]:
-    """All folds of each fold seed as one."""
-    seeds = dict.fromkeys(fold.seed for fold in tested)
-    return {seed: together([fold.judged for fold in tested if fold.seed == seed]) for seed in seeds}
+    return out_of_fold(other, by=by)
 
 
 def measures(tested: Sequence[Fold], track: tables.Track) -> pd.DataFrame:
@@ -165,7 +120,7 @@ def measures(tested: Sequence[Fold], track: tables.Track) -> pd.DataFrame:
         found = judging.measure(judged.truth, judged.prediction, judged.ranking)
         return {"fold_seed": seed, "fold": fold, "n": len(judged), **found}
 
-    lines = [line(fold.seed, str(fold.number), fold.judged) for fold in tested]
+    lines = [line(fold.seed, fold.name, fold.judged) for fold in tested]
     return pd.DataFrame([*lines, *(line(seed, POOLED, judged) for seed, judged in by_seed(tested).items())])
 
 
@@ -178,6 +133,14 @@ def predictions(tested: Sequence[Fold]) -> pd.DataFrame:
     first = next(iter(by_seed(tested).values()))
     truth = pd.Series(first.truth, index=first.rows["id"].to_numpy(str), name="score")
     return pd.concat([truth, pd.DataFrame(columns)], axis=1).rename_axis("id").sort_index().reset_index()
+
+
+def _weights(learned: pd.DataFrame) -> list[str]:
+    lines = [f"  weights over {len(learned)} folds"]
+    for column in learned.columns.drop(["fold_seed", "fold"]):
+        values = learned[column].to_numpy(float)
+        lines.append(f"    {column:16} mean {values.mean():.3f}  {values.min():.3f} to {values.max():.3f}")
+    return lines
 
 
 def _intervals(tested: Sequence[Fold], settings: Model, evaluate: Evaluate, *, seed: int) -> list[str]:
@@ -206,9 +169,16 @@ def _intervals(tested: Sequence[Fold], settings: Model, evaluate: Evaluate, *, s
     return lines
 
 
-def text(name: str, measured: pd.DataFrame) -> str:
-    """Mean, SD and range of each measure: over single folds, and over the seeds of the pooled ones."""
+def text(name: str, measured: pd.DataFrame, *, by: By = "fold") -> str:
+    """Mean, SD and range of each measure: over single folds, and over the seeds of the pooled ones; by category, each."""
     pooled = measured["fold"] == POOLED
+    if by == "category":
+        names = measured.columns.drop(["fold_seed", "fold", "n"])
+        lines = [name, "  each category predicted by a model of the others"]
+        for line in measured.fillna(np.nan).to_dict("records"):
+            numbers = "  ".join(f"{of} {float(line[of]):.4f}" for of in names)
+            lines.append(f"    {line['fold']:16} n {line['n']:<6} {numbers}")
+        return "\n".join(lines)
     blocks = (
         (f"{(~pooled).sum()} folds, each by itself", measured[~pooled]),
         (f"out-of-fold predictions pooled, {pooled.sum()} fold seeds", measured[pooled]),

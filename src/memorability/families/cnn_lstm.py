@@ -66,7 +66,7 @@ class CNNLSTM(nn.Module):
 def build(settings: Params, *, shape: tuple[int, ...], backbone: backbones.Network | None) -> CNNLSTM:
     if backbone is None:
         raise ParamsError("cnn_lstm needs a backbone; received none")
-    trunk, width = encoders.trunk(backbone)
+    trunk, width = encoders.trunk(backbone, side=settings.crop)
     return CNNLSTM(
         trunk=trunk, width=width, hidden=settings.hidden, dropout=settings.dropout, frozen=settings.frozen
     )

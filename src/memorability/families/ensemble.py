@@ -1,7 +1,7 @@
-"""Late fusion: the weighted mean of other models' predictions, weighted by how well they did on validation.
+"""Late fusion: a weighted sum of other models' predictions, its weights fitted to predictions of rows they did not see.
 
-Its weights are fitted on validation, in which it is then judged too: its validation measures are a
-little optimistic, its test measures are not.
+In the pipeline these are those of validation, in which it is then judged too: its validation measures are a little
+optimistic, its test measures are not. In cross-validation they come from inner folds (`experiments.stacking`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy.optimize import nnls
 
 from memorability.evaluation.score_measures import spearman
 from memorability.training.settings import Model
@@ -21,12 +22,15 @@ FIT_ON = "val"
 class Params(Model):
     """`members`: names of models of the same track, whichever target they were trained on.
 
-    `weights`: by each one's Spearman on validation (none where it is negative), or all equal.
+    `weights`: `spearman`, a mean weighted by each one's Spearman (none where it is negative); `equal`, the plain mean;
+    `least_squares`, the weights of 0 or more and the intercept of least squared error (Breiman, Stacked Regressions,
+    1996). The latter's sum is free: members that regress to the mean are spread out again, and the intercept takes
+    up what that moves.
     """
 
     input: str = ""
     members: tuple[str, ...] = Field(min_length=1)
-    weights: Literal["spearman", "equal"] = "spearman"
+    weights: Literal["spearman", "equal", "least_squares"] = "spearman"
 
     @model_validator(mode="after")
     def _members_once(self) -> Params:
@@ -36,12 +40,17 @@ class Params(Model):
 
 
 def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -> dict[str, np.ndarray]:
-    """Args: x predictions [N, M], y float [N]. Returns: `weight` [M], whose sum is 1."""
+    """Args: x predictions [N, M], y float [N]. Returns: `weight` [M], whose sum is 1 but for `least_squares`, and `bias` []."""
+    if settings.weights == "least_squares":
+        varies = np.ptp(x, axis=0) > 0  # a constant less its mean is not 0 but for rounding
+        weight, _ = nnls((x - x.mean(axis=0)) * varies, y - y.mean())
+        return {"weight": weight, "bias": np.array(y.mean() - x.mean(axis=0) @ weight)}
     weight = np.ones(x.shape[1])
     if settings.weights == "spearman":
         weight = np.array([max(0.0, spearman(y, column) or 0.0) for column in x.T])
-    return {"weight": weight / weight.sum() if weight.any() else np.full(len(weight), 1 / len(weight))}
+    weight = weight / weight.sum() if weight.any() else np.full(len(weight), 1 / len(weight))
+    return {"weight": weight, "bias": np.array(0.0)}
 
 
 def predict(settings: Params, state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    return np.asarray(x @ state["weight"])
+    return np.asarray(x @ state["weight"] + state["bias"])

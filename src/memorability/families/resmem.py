@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memorability.core.errors import ParamsError
+from memorability.features import architectures
 from memorability.features.backbones import Network
 from memorability.training import layers
 from memorability.training.settings import PictureModel
@@ -82,6 +83,7 @@ class ResMem(nn.Module):
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> ResMem:
     if backbone is None:
         raise ParamsError("resmem needs a backbone; received none")
+    architectures.fit_size(backbone.net, backbone.config, side=settings.crop)
     return ResMem(backbone=backbone.net, size=settings.crop, hidden=settings.hidden, dropout=settings.dropout)
 
 

@@ -10,29 +10,38 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from memorability.core.errors import BackboneError
-from memorability.features.backbones import ARCHITECTURES, OF_CLIPS, Network
+from memorability.features import architectures, timm_networks
+from memorability.features.architectures import ARCHITECTURES
+from memorability.features.backbones import Network
 
 
-def trunk(network: Network) -> tuple[nn.Module, int]:
+def trunk(network: Network, *, side: int) -> tuple[nn.Module, int]:
     """The network without its last layer, behind its transform's mean and std, and its width D.
 
-    Input: float [B, 3, H, W] in [0, 1]; output: [B, D].
+    Input: float [B, 3, side, side] in [0, 1]; output: [B, D].
+
+    Raises:
+        BackboneError: the network reads clips, or cannot read pictures of this size.
     """
-    net, arch = network.net, network.config["arch"]
-    if arch in OF_CLIPS:
-        raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
-    if arch == "inception_v3":  # its second head, which its own training alone would use
+    net, config = network.net, network.config
+    architectures.check_of_pictures(config)
+    architectures.fit_size(net, config, side=side)
+    if architectures.is_timm(config):
+        return normalised(net, config), timm_networks.behead(net)
+    if config["arch"] == "inception_v3":  # its second head, which its own training alone would use
         net.aux_logits, net.AuxLogits = False, None  # type: ignore[assignment]
-    last: Any = net.get_submodule(ARCHITECTURES[arch])
+    name = ARCHITECTURES[config["arch"]]
+    last: Any = net.get_submodule(name)
     width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution
-    net.set_submodule(ARCHITECTURES[arch], nn.Identity())
-    return normalised(net, network.config), width
+    net.set_submodule(name, nn.Identity())
+    return normalised(net, config), width
 
 
 def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list[int]]:
     """A backbone as the encoder of a U-Net: what it makes of the picture at each halving.
 
-    A stage is the last layer before the next halving, and the last one before the classifier.
+    A stage is the last layer before the next halving, and the last one before the classifier; of timm's networks one of
+    those that timm has stages of.
 
     Args:
         side: of the pictures, in pixels.
@@ -43,12 +52,14 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
         each; and D_i of each.
 
     Raises:
-        BackboneError: the network reads clips, or has under two such stages.
+        BackboneError: the network reads clips, has under two such stages, or cannot read pictures of this size.
     """
-    net, arch = network.net, network.config["arch"]
-    if arch in OF_CLIPS:
-        raise BackboneError(f"{arch} reads clips; this needs a network of pictures")
-    shapes = _shapes(net, arch, side)
+    net, config = network.net, network.config
+    arch = config["arch"]
+    architectures.check_of_pictures(config)
+    architectures.fit_size(net, config, side=side)
+    of_timm = architectures.is_timm(config)
+    shapes = timm_networks.stages(net, arch, side=side) if of_timm else _shapes(net, arch, side)
     last: dict[int, str] = {}  # of each side; none behind which the side grows again, as before a classifier
     for name, shape in shapes.items():
         if len(shape) == 4 and shape[-1] <= min(last, default=side):
@@ -62,13 +73,13 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
             f"{arch} has stages of {sorted(last)} pixels for pictures of {side}; two of at most {finest} are needed"
         )
     chosen = [last[height] for height in reversed(taken)]
-    cut = create_feature_extractor(net, {name: name for name in chosen})
-    return normalised(_Listed(cut, chosen), network.config), [int(shapes[name][1]) for name in chosen]
+    cut = timm_networks.Stages(net, chosen) if of_timm else _Listed(net, chosen)
+    return normalised(cut, config), [int(shapes[name][1]) for name in chosen]
 
 
 def _shapes(net: nn.Module, arch: str, side: int) -> dict[str, torch.Size]:
     """What each layer before the classifier makes of one picture of `side` pixels."""
-    probe = create_feature_extractor(net, {name: name for name in before_head(net, arch)}).eval()
+    probe = create_feature_extractor(net, {name: name for name in _before_head(net, arch)}).eval()
     try:
         with torch.no_grad():
             return {name: out.shape for name, out in probe(torch.zeros(1, 3, side, side)).items()}
@@ -76,7 +87,7 @@ def _shapes(net: nn.Module, arch: str, side: int) -> dict[str, torch.Size]:
         raise BackboneError(f"{arch} cannot read pictures of {side} pixels ({error})") from error
 
 
-def before_head(net: nn.Module, arch: str) -> list[str]:
+def _before_head(net: nn.Module, arch: str) -> list[str]:
     """The nodes of a network's graph before its classifier."""
     _, nodes = get_graph_node_names(net)
     head = next(i for i, node in enumerate(nodes) if node.startswith(ARCHITECTURES[arch].split(".")[0]))
@@ -114,9 +125,9 @@ class Normalised(nn.Module):
 class _Listed(nn.Module):
     """A feature extractor whose outputs are a list, in the order of their names, rather than a dict."""
 
-    def __init__(self, cut: nn.Module, names: list[str]) -> None:
+    def __init__(self, net: nn.Module, names: list[str]) -> None:
         super().__init__()
-        self.cut, self.names = cut, names
+        self.cut, self.names = create_feature_extractor(net, {name: name for name in names}), names
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found = self.cut(x)

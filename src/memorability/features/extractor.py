@@ -1,80 +1,101 @@
-"""A backbone cut at a layer: pictures in, features out."""
+"""A backbone cut at some of its layers: pictures in, features out."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from memorability.core import kernels
 from memorability.core.errors import BackboneError
 from memorability.core.files import digest
-from memorability.features import backbones
-from memorability.features.encoders import before_head
-from memorability.features.settings import Prepared
+from memorability.features import architectures, backbones
+from memorability.features.settings import Pool, Prepared, Views
 from memorability.features.stored import check_finite
-from memorability.media.pictures import VERSION, prepared
+from memorability.features.taps import Taps
+from memorability.media.pictures import VERSION, five_crops, prepared
 
 LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
 
 
 class Extractor:
-    """A backbone cut at a layer: pictures in, features out.
+    """A backbone cut at some of its layers: pictures in, features out.
 
     Args:
         folder: a backbone artifact.
-        layer: a module's path within the network, such as `avgpool` or `layer3`.
-        pool: `mean` averages over space; `none` keeps the layer's shape (spatial maps of one pixel
-            lose their last two dimensions all the same).
-        dtype: `float16` or `float32`, of the result.
+        layers, pools, views: as `settings.Cut` has them.
+        dtype: `float16` or `float32`, of the result; all before that is float32.
         pixels: brings the whole picture to a square of so many pixels, in place of the backbone's fit, resize
             and crop.
         batch_size: every batch is padded to this size, because the last bits of a result depend on
             the size of its batch, and the result must not depend on what was computed before.
 
+    Attributes:
+        shape: of one picture's features: (D,), or (D, h, w) unpooled.
+
     Raises:
-        BackboneError: there is no such layer, or its weights are not in the artifact.
+        BackboneError: there is no such layer, its weights are not in the artifact, the pools are not for what it
+            makes, or the views are not for the backbone's resize and crop.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        layer: str,
-        pool: str,
+        layers: Sequence[str],
         dtype: str,
         batch_size: int,
+        pools: Sequence[Pool] = ("mean",),
+        views: Views = "single",
         pixels: int | None = None,
         device: str | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name = folder.name
+        self.layers, self.pools, self.views = tuple(layers), tuple(pools), views
+        self.dtype, self.batch_size, self._pixels = dtype, batch_size, pixels
         network = backbones.load(folder, head=False)
-        self.config = network.config
-        cut = _cut(network, layer).eval().to(self.device)
-        self._net = cut.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
-        self.layer, self.pool, self.dtype, self.batch_size = layer, pool, dtype, batch_size
-        self._pixels, transform = pixels, self.config["transform"]
-        whole = {"fit": "squash", "resize": pixels, "crop": pixels}
+        self.config, transform = network.config, network.config["transform"]
         own = {key: transform[key] for key in Prepared.model_fields}
-        self._prepared = Prepared.model_validate(whole if pixels else own)
+        whole = {"fit": "squash", "resize": pixels, "crop": pixels} if pixels else {}
+        self._prepared = Prepared.model_validate(own | whole)
         self._mean = torch.tensor(transform["mean"], device=self.device).view(3, 1, 1)
         self._std = torch.tensor(transform["std"], device=self.device).view(3, 1, 1)
+        self._check_views()
+        self._taps = self._tapped(network)
+        self.shape = self._taps.shape
+
+    def _check_views(self) -> None:
+        how = self._prepared
+        if self.views in ("five_crop", "ten_crop") and how.resize == how.crop:
+            raise BackboneError(
+                f"views: {self.views} are parts of a larger picture, and {self.name} has resize and crop of "
+                f"{how.crop}; set a larger resize in its transform, or views: mirror"
+            )
+
+    @torch.inference_mode()
+    def _tapped(self, network: backbones.Network) -> Taps:
+        side = self._prepared.crop
+        architectures.check_of_pictures(network.config)
+        architectures.fit_size(network.net, network.config, side=side)
+        # The layout that convolutions are fastest in.
+        net = network.net.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        example = self._input(np.zeros((1, 3, side, side), np.uint8))
+        network = backbones.Network(net, network.config)
+        return Taps(network, layers=self.layers, pools=self.pools, example=example)
 
     def describe(self) -> dict[str, Any]:
         """What the result depends on besides the pictures, in words and numbers."""
         settings = {
-            "layer": self.layer,
-            "pool": self.pool,
+            "layers": list(self.layers),
+            "pools": list(self.pools),
+            "views": self.views,
             "dtype": self.dtype,
             "batch_size": self.batch_size,
         }
@@ -94,15 +115,11 @@ class Extractor:
         return digest(json.dumps(described, sort_keys=True), json.dumps(computing), str(VERSION), LAYOUT)[:32]
 
     def prepare(self, picture: Image.Image) -> np.ndarray:
-        """uint8 [3, crop, crop]: the part of the transform that runs in the decoding threads."""
-        how = self._prepared
-        return prepared(picture, fit=how.fit, resize=how.resize, crop=how.crop)
-
-    @cached_property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one picture's features: (D,), or (D, h, w) unpooled."""
-        crop = self._prepared.crop
-        return self._compute(np.zeros((1, 3, crop, crop), np.uint8)).shape[1:]
+        """uint8 [1 or 5, 3, crop, crop]: the part of the transform that runs in the decoding threads."""
+        how = self._prepared.model_dump()
+        if self.views in ("five_crop", "ten_crop"):
+            return five_crops(picture, **how)
+        return prepared(picture, **how)[None]
 
     def size(self) -> int:
         """Bytes of one picture's features."""
@@ -117,25 +134,22 @@ class Extractor:
         batch = np.zeros((self.batch_size, *pixels[0].shape), np.uint8)
         batch[: len(pixels)] = np.stack(pixels)
         values = self._compute(batch)[: len(pixels)]
-        check_finite(values, of=f"layer {self.layer} of {self.name}, {len(pixels)} pictures")
+        check_finite(values, of=f"layers {', '.join(self.layers)} of {self.name}, {len(pixels)} pictures")
         return values
 
     @torch.inference_mode()
     def _compute(self, batch: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(batch).to(self.device).float().div(255).sub(self._mean).div(self._std)
-        out: Tensor = self._net(x.contiguous(memory_format=torch.channels_last))["out"]
-        if out.ndim == 4 and (self.pool == "mean" or out.shape[2:] == (1, 1)):
-            out = out.mean(dim=(2, 3))
-        return out.contiguous().to(getattr(torch, self.dtype)).cpu().numpy()
+        """Features of pictures [B, 1 or 5, 3, crop, crop], the mean over their views."""
+        views = [batch[:, view] for view in range(batch.shape[1])]
+        if self.views in ("mirror", "ten_crop"):
+            views += [view[..., ::-1] for view in views]
+        mean = self._taps(self._input(views[0]))
+        for view in views[1:]:
+            mean += self._taps(self._input(view))
+        if len(views) > 1:
+            mean /= len(views)
+        return mean.contiguous().to(getattr(torch, self.dtype)).cpu().numpy()
 
-
-def _cut(network: backbones.Network, layer: str) -> nn.Module:
-    """The network up to a layer; its output is a dict with one entry, `out`."""
-    net, arch = network.net, network.config["arch"]
-    if arch in backbones.OF_CLIPS:
-        raise BackboneError(f"{arch} reads clips; features need a network of pictures")
-    headless = network.config["headless"]
-    nodes = before_head(net, arch) if headless else get_graph_node_names(net)[1][1:]
-    if not any(f"{node}.".startswith(f"{layer}.") for node in nodes):
-        raise BackboneError(f"layer {layer!r} is not in {arch}; valid: {', '.join(nodes)}")
-    return create_feature_extractor(net, {layer: "out"})
+    def _input(self, pixels: np.ndarray) -> torch.Tensor:
+        x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).float().div(255)
+        return x.sub(self._mean).div(self._std).contiguous(memory_format=torch.channels_last)

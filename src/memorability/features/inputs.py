@@ -6,6 +6,7 @@ import math
 import mmap
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from memorability.core.files import read_json
 from memorability.data import tables
 from memorability.data.shards import ShardReader, spans
 from memorability.features.stored import positions
-from memorability.media.pictures import Fit, decode, prepared
+from memorability.media.pictures import Fit, Interpolation, decode, prepared
 
 MEMORY_SHARE = 0.4  # of the free memory, for decoded pictures that are kept between epochs
 
@@ -48,16 +49,24 @@ class Pictures:
 
 
 class Pixels:
-    """`Pictures`, prepared as `fit`, `resize` and `crop` say (`media.pictures.prepared`): uint8 [3, crop, crop] each.
+    """`Pictures`, prepared as the settings say (`media.pictures.prepared`): uint8 [3, crop, crop] each.
 
     A set that fits in a share of the free memory is decoded once and kept, in memory that forked
     loading processes fill and read together; a larger one is decoded at every access.
     """
 
     def __init__(
-        self, pictures: Pictures, *, fit: Fit, resize: int, crop: int, memory: int | None = None
+        self,
+        pictures: Pictures,
+        *,
+        fit: Fit,
+        resize: int,
+        crop: int,
+        interpolation: Interpolation = "bilinear",
+        memory: int | None = None,
     ) -> None:
-        self._pictures, self._fit, self._resize, self._crop = pictures, fit, resize, crop
+        self._pictures = pictures
+        self._prepared = partial(prepared, fit=fit, resize=resize, crop=crop, interpolation=interpolation)
         self._kept: np.ndarray | None = None
         shape = (len(pictures), 3, crop, crop)
         if 0 < math.prod(shape) <= (_memory_to_use() if memory is None else memory):
@@ -71,8 +80,7 @@ class Pixels:
     def __getitem__(self, index: int) -> np.ndarray:
         if self._kept is not None and self._known[index]:
             return self._kept[index]
-        picture = self._pictures.picture(index)
-        pixels = prepared(picture, fit=self._fit, resize=self._resize, crop=self._crop)
+        pixels = self._prepared(self._pictures.picture(index))
         if self._kept is not None:
             self._kept[index] = pixels
             self._known[index] = True
@@ -96,7 +104,16 @@ class Clips:
         folder: a frames artifact.
     """
 
-    def __init__(self, ids: Sequence[str], folder: Path, *, fit: Fit, resize: int, crop: int) -> None:
+    def __init__(
+        self,
+        ids: Sequence[str],
+        folder: Path,
+        *,
+        fit: Fit,
+        resize: int,
+        crop: int,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
         listed = Listed(folder)
         if listed.frames is None:
             raise ParamsError(f"input {folder}: expected a frames artifact, data/frames/NAME")
@@ -104,7 +121,7 @@ class Clips:
         self._first = np.concatenate([[0], np.cumsum(listed.lengths)])[position]
         self.lengths, self.count = listed.lengths[position], int(listed.frames["count"])
         self.frames = listed.frames
-        self._pixels = Pixels(listed.pictures, fit=fit, resize=resize, crop=crop)
+        self._pixels = Pixels(listed.pictures, fit=fit, resize=resize, crop=crop, interpolation=interpolation)
         self._crop = crop
 
     def __len__(self) -> int:

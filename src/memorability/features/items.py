@@ -88,35 +88,51 @@ def _as_sampling(origin: FramesOrigin) -> video.Sampling:
     return video.Sampling(**origin.model_dump())
 
 
-def features(config: dict[str, Any], *, models: Path, device: str | None) -> Source:
-    """The features that a model was trained on, by its config, computed of items.
+def features(config: dict[str, Any], *, models: Path, device: str | None) -> list[Source]:
+    """Each of the features that a model was trained on, by its config, computed of items.
 
     Raises:
+        BackboneError: the package that brings the backbone is not installed.
         DataError: the backbone is not there, or not the one that the model was trained with; the config does not
             describe features.
         GivenFeaturesError: the features came with the data set.
     """
-    described: Any = config.get("features")
-    if isinstance(described, dict) and isinstance(given := described.get("given"), dict):
+    listed: Any = config.get("features")
+    if not isinstance(listed, list) or not listed:
+        raise DataError(f"config.json: features: expected a list of them, received {type(listed).__name__}")
+    described = [_described(one, at=f"config.json: features.{i}") for i, one in enumerate(listed)]
+    return [_computed(origin, models=models, device=device) for origin in described]
+
+
+def _described(one: Any, *, at: str) -> FeaturesOrigin:
+    if isinstance(one, dict) and isinstance(given := one.get("given"), dict):
         raise GivenFeaturesError(
             f"this model reads features that came with its data set ({given.get('name')}); they cannot be "
             "computed of other files"
         )
-    origin = checked(FeaturesOrigin, described, at="config.json: features", error=DataError)
+    return checked(FeaturesOrigin, one, at=at, error=DataError)
+
+
+def _computed(origin: FeaturesOrigin, *, models: Path, device: str | None) -> Source:
     prepare = _extractor(origin, models=models, device=device)
     return source(prepare, None if origin.frames is None else _as_sampling(origin.frames))
 
 
 def _extractor(origin: FeaturesOrigin, *, models: Path, device: str | None) -> Prepare:
+    from memorability.features import packaged
     from memorability.features.extractor import Extractor
 
-    folder = models / origin.backbone.name
+    backbone = origin.backbone
+    folder = models / backbone.name
+    if backbone.package is not None and not packaged.is_of(folder, backbone):
+        folder = packaged.artifact(backbone)
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder}: the backbone of this model is not here; dvc pull, or name its folder")
-    options = origin.model_dump(exclude={"backbone", "frames"})
-    extract = Extractor(folder, **options, device=device)
-    if extract.config["sha256"] != origin.backbone.sha256:
+    extract = Extractor(folder, **origin.model_dump(exclude={"backbone", "frames"}), device=device)
+    if extract.config["sha256"] != backbone.sha256:
         raise DataError(f"{folder}: not the weights this model was trained with; train it again")
+    if extract.config["transform"] != backbone.transform.model_dump(mode="json"):
+        raise DataError(f"{folder}: not the transform this model was trained with; train it again")
 
     def prepare(pictures: Sequence[Image.Image]) -> Array:
         pixels = [extract.prepare(picture) for picture in pictures]

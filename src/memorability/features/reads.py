@@ -4,7 +4,7 @@
     pictures        pixels uint8 [3, crop, crop], prepared as `fit`, `resize` and `crop` say
     frames          the same of each frame of a clip: [T, 3, crop, crop], zero after the last frame
     whole_pictures  pixels [3, P, P] of the whole picture brought to a square; P is `settings.side`
-    features        features of the input artifact as a vector [D]; of clips their mean over frames
+    features        features as a vector [D], of clips their mean over frames; of several, one behind the other
     sequences       features of each frame [T, D], zero after the last one; a picture is a sequence of one
     places          features of each place of whole pictures, [D, h, w]
     titles          a text of each clip
@@ -19,6 +19,7 @@ training and prediction would drift apart. What is read of a file does not depen
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from memorability.core.errors import ParamsError
 from memorability.features import inputs, items, stored
 from memorability.features.items import Array, Source, source
 from memorability.features.kinds import Kind, Rows, Where
+from memorability.features.settings import Prepared
 from memorability.features.within import FrameScores, Predictions
 from memorability.media import video
 from memorability.media.pictures import prepared
@@ -48,7 +50,7 @@ class Pictures:
     """Pixels, prepared as the settings say."""
 
     def transform(self, settings: Any) -> dict[str, Any]:
-        return {"fit": settings.fit, "resize": settings.resize, "crop": settings.crop}
+        return {key: getattr(settings, key) for key in Prepared.model_fields}
 
     def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
         return Rows(inputs.Pixels(inputs.Pictures(rows, where.input), **self.transform(settings)))
@@ -76,26 +78,45 @@ class Frames(Pictures):
 
 
 class Features:
-    """A features artifact in the form that `shaped` gives."""
+    """A features artifact in the form that `shaped` gives; or, in a vector, several of them side by side."""
+
+    several = True
 
     def shaped(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
         x = x if lengths is None else stored.mean_over_frames(x, lengths)
         return x.reshape(len(x), -1), None
 
+    def joined(self, found: Sequence[tuple[Array, Array | None]]) -> tuple[Array, Array | None]:
+        if len(found) == 1:
+            return self.shaped(*found[0])
+        return np.concatenate([self.shaped(*one)[0] for one in found], axis=1), None
+
     def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
-        found = stored.read(where.input, list(rows["id"]), family=settings.family)
-        self.check(settings, found, where.input)
-        return Rows(*self.shaped(found.values, found.lengths), {"features": found.config})
+        folders = [where.input / name for name in settings.features] or [where.input]
+        if len(folders) > 1 and not self.several:
+            raise ParamsError(
+                f"family {settings.family} reads one artifact of features; received {', '.join(settings.features)}"
+            )
+        found = [stored.read(folder, list(rows["id"]), family=settings.family) for folder in folders]
+        for one, folder in zip(found, folders, strict=True):
+            self.check(settings, one, folder)
+        origin = {"features": [one.config for one in found]}
+        return Rows(*self.joined([(one.values, one.lengths) for one in found]), origin)
 
     def check(self, settings: Any, found: stored.Stored, folder: Path) -> None:
         """Raises a ParamsError if the artifact is not of the form that is needed."""
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
         computed = items.features(config, models=where.models, device=where.device)
-        return Source(lambda items: self.shaped(*computed.read(items)), samplings=computed.samplings)
+        return Source(
+            lambda items: self.joined([one.read(items) for one in computed]),
+            samplings=frozenset().union(*(one.samplings for one in computed)),
+        )
 
 
 class Sequences(Features):
+    several = False
+
     def shaped(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
         steps = 1 if lengths is None else x.shape[1]
         x = x.reshape(len(x), steps, math.prod(x.shape[1:]) // steps)  # of a memory map still one
@@ -103,6 +124,8 @@ class Sequences(Features):
 
 
 class Places(Features):
+    several = False
+
     def shaped(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
         return x, None
 
@@ -110,7 +133,7 @@ class Places(Features):
         if found.values.ndim != 4 or "pixels" not in found.config:
             raise ParamsError(
                 f"family {settings.family} reads features of each place of whole pictures, [N, D, h, w]; "
-                f"{folder} has {found.values.shape}: set pool: none and pixels in its features block"
+                f"{folder} has {found.values.shape}: set pools: [none] and pixels in its features block"
             )
 
 

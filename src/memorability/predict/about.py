@@ -34,8 +34,9 @@ class Choice:
     """What is to be said of a model that predicts.
 
     `datasets` are those that it was trained on, `worth` a measure on validation by name, None where it is not known;
-    `fitted_on_val`: whether the model has seen validation, so that the measure flatters it. `passed_over` are better
-    models that cannot predict here, each with the reason.
+    `fitted_on_val`: whether the model has seen validation, so that the measure flatters it; `out_of_fold`: the
+    measure is no figure on validation, but of predictions out of fold. `passed_over` are better models that cannot
+    predict here, each with the reason. `why` this model, where others were there to be chosen.
     """
 
     folder: Path
@@ -44,21 +45,30 @@ class Choice:
     fitted_on_val: bool = False
     warnings: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    out_of_fold: bool = False
+    why: str = ""
 
     def line(self) -> str:
         """Which model, what it was trained on and what it is worth."""
         data = ", ".join(self.datasets) or "data that are not known here"
+        said = [f"{self.folder.name}: trained on {data}", self._worth(), self.why]
+        return "; ".join(filter(None, said))
+
+    def _worth(self) -> str:
         if self.worth is None:
-            return f"{self.folder.name}: trained on {data}; no figure on validation says what it is worth"
+            return "no figure on validation says what it is worth"
         measure, value = self.worth
+        where = "out of fold" if self.out_of_fold else "on validation"
         seen = ", which it was fitted on" if self.fitted_on_val else ""
-        return f"{self.folder.name}: trained on {data}; {LABELS.get(measure, measure)} {value:.3f} on validation{seen}"
+        return f"{LABELS.get(measure, measure)} {value:.3f} {where}{seen}"
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
-        worth = {} if self.worth is None else {f"val_{self.worth[0]}": self.worth[1]}
+        where = "out_of_fold" if self.out_of_fold else "val"
+        worth = {} if self.worth is None else {f"{where}_{self.worth[0]}": self.worth[1]}
         said = {"model": self.folder.name, "trained_on": list(self.datasets), **worth}
-        return said | {"fitted_on_val": self.fitted_on_val, "warnings": list(self.warnings)}
+        why = {"chosen": self.why} if self.why else {}
+        return said | {"fitted_on_val": self.fitted_on_val, "warnings": list(self.warnings)} | why
 
 
 def worth(row: Row) -> tuple[str, float] | None:
@@ -74,15 +84,24 @@ def worth(row: Row) -> tuple[str, float] | None:
 
 def choice(predictor: Predictor, project: Project, row: Row, passed_over: tuple[str, ...]) -> Choice:
     """Of an open model and its row of a board."""
-    datasets = _datasets(predictor, project)
+    datasets, on_validation = _datasets(predictor, project), worth(row)
+    out_of_fold = None if on_validation else _out_of_fold(predictor)
     return Choice(
         folder=predictor.folder,
         datasets=datasets,
-        worth=worth(row),
+        worth=on_validation or out_of_fold,
         fitted_on_val=row.get("fitted_on_val") == "all",
         warnings=tuple(_warnings(predictor, datasets)),
         passed_over=passed_over,
+        out_of_fold=out_of_fold is not None,
     )
+
+
+def _out_of_fold(predictor: Predictor) -> tuple[str, float] | None:
+    """What a model is worth that was fitted on all of its data: as its config has it, of a cross-validation."""
+    told = predictor.config.get("out_of_fold")
+    value = told.get("spearman") if isinstance(told, dict) else None
+    return ("spearman", value) if isinstance(value, float) else None
 
 
 def _datasets(predictor: Predictor, project: Project) -> tuple[str, ...]:
@@ -97,9 +116,14 @@ def _datasets(predictor: Predictor, project: Project) -> tuple[str, ...]:
         return tuple(sorted({row["dataset"] for row in csv.DictReader(stream) if row["split"] == "train"}))
 
 
+def of_drawings(datasets: Collection[str]) -> bool:
+    """Whether all that a model was trained on are the demo's drawings."""
+    return bool(datasets) and set(datasets) <= set(DRAWN)
+
+
 def _warnings(predictor: Predictor, datasets: tuple[str, ...]) -> list[str]:
     name, what = predictor.folder.name, "maps" if predictor.maps else "scores"
-    if datasets and set(datasets) <= set(DRAWN):
+    if of_drawings(datasets):
         return [
             f"{name} was trained on the demo's drawings: its {what} mean nothing for photographs; train on real data"
         ]
@@ -113,5 +137,6 @@ def _warnings(predictor: Predictor, datasets: tuple[str, ...]) -> list[str]:
 
 def _sources(config: Mapping[str, Any]) -> set[str]:
     """Where the weights of the backbones in a model come from."""
-    backbones = [config.get("backbone"), (config.get("features") or {}).get("backbone")]
+    features = [origin.get("backbone") for origin in config.get("features") or []]
+    backbones = [config.get("backbone"), *features]
     return {str(backbone.get("source")) for backbone in backbones if isinstance(backbone, dict)}

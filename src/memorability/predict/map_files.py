@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from memorability.core.errors import DataError, StorageError, listing
 from memorability.core.files import staged
 from memorability.media import pictures
-from memorability.media.overlay import as_picture, overlay
+from memorability.media.overlay import overlay
 from memorability.media.pictures import SUFFIXES
 from memorability.media.scan import NotLookedAt
-from memorability.predict import files
+from memorability.predict import files, map_formats
 from memorability.predict.files import is_folder
 from memorability.predict.predictor import Failure, Map, Predictor
 
-ENDING, OVERLAY = ".png", ".overlay.png"
-FAST = 1  # of PNG's compression: maps of large photos are written five times as fast, a quarter larger
+OVERLAY = ".overlay.png"
 
 
 @dataclass(frozen=True)
@@ -46,34 +44,33 @@ class Targets:
     left_out: str | None = None
 
 
-def targets(paths: Sequence[Path], out: Path, *, overlays: bool) -> Targets:
+def targets(
+    paths: Sequence[Path], out: Path, *, overlays: bool, kind: map_formats.Format | None = None
+) -> Targets:
     """Where the maps of the pictures at and below the paths go.
 
-    The map of one picture goes to the file `out`. Those of several, of a folder, or of one if `out` is a folder
-    that exists, go below `out`: to NAME.png, in the subfolders of the folder that was named.
+    The map of one picture goes to the file `out`, whose ending says of what kind it is. Those of several, of a
+    folder, or of one if `out` is a folder that exists, go below `out`: to NAME.png (or as `kind` says), in the
+    subfolders of the folder that was named.
 
     Raises:
-        DataError: `out` is no .png, or no folder; it lies in a folder of the pictures; or a map would have the
+        DataError: `out` is no file of a valid kind, or no folder; it lies in a folder of the pictures; or a map would have the
             file of another map, of a picture or of a folder.
     """
     failures, left_out = list[Failure](), list[NotLookedAt]()
     if len(paths) == 1 and not is_folder(paths[0]) and not is_folder(out):
-        if out.suffix.lower() != ENDING:
-            raise DataError(
-                f"-o {out}: the map of one picture is a {ENDING} file, received ending {out.suffix!r}; valid: "
-                f"NAME{ENDING}, or a folder that exists"
-            )
+        map_formats.check_ending(out, kind)
         placed = [(paths[0], out)]
     else:
         _check_folder(paths, out)
-        placed = []
+        placed, ending = [], map_formats.OF[kind or "png"]
         for path in paths:
             named = files.named(path, clips=False)
             failures += [one for one in named.files if isinstance(one, Failure)]
             left_out += named.left_out
             root = path if is_folder(path) else path.parent
             inside = [one for one in named.files if isinstance(one, Path)]
-            placed += [(file, out / file.relative_to(root).with_suffix(ENDING)) for file in inside]
+            placed += [(file, out / file.relative_to(root).with_suffix(ending)) for file in inside]
     found = [
         Target(picture, file, file.with_suffix(OVERLAY) if overlays else None) for picture, file in placed
     ]
@@ -111,7 +108,8 @@ def written(
 
 def _write(found: Map, target: Target) -> None:
     """Writes the map, and the overlay if one is wanted; a DataError says that the picture is gone."""
-    _save(as_picture(found.values), target.map)
+    kind = map_formats.ENDINGS[target.map.suffix.lower()]
+    _save(lambda scratch: map_formats.write(found.values, scratch, kind), target.map)
     if target.overlay is not None:
         try:
             picture = pictures.read(found.path)
@@ -119,7 +117,8 @@ def _write(found: Map, target: Target) -> None:
             raise DataError(
                 f"{found.path}: no overlay, the picture is gone or another one ({error})"
             ) from error
-        _save(overlay(picture, found.values), target.overlay)
+        shown = overlay(picture, found.values)
+        _save(lambda scratch: shown.save(scratch, "PNG", compress_level=map_formats.FAST), target.overlay)
 
 
 def peak(values: np.ndarray) -> tuple[int, int]:
@@ -135,7 +134,9 @@ def peak(values: np.ndarray) -> tuple[int, int]:
 
 def _check_folder(paths: Sequence[Path], out: Path) -> None:
     """Whether maps can go below `out`."""
-    if not is_folder(out) and (_identity(out) is not None or out.suffix.lower() in SUFFIXES):
+    if not is_folder(out) and (
+        _identity(out) is not None or out.suffix.lower() in (*SUFFIXES, *map_formats.ENDINGS)
+    ):
         raise DataError(
             f"-o {out}: valid for several pictures, or a folder of them, is a folder; this is a file"
         )
@@ -170,10 +171,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _save(image: Image.Image, path: Path) -> None:
+def _save(write: Callable[[Path], None], path: Path) -> None:
     try:
         with staged(path) as scratch:
-            image.save(scratch, "PNG", compress_level=FAST)
+            write(scratch)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # of this one; the others have their maps
             raise DataError(f"{path}: cannot be written, the name is too long") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from memorability.media import pictures, video
 from memorability.media.maps import at_size
 from memorability.predict.files import Named, Paths, in_batches, named
 from memorability.predict.results import Failure, Map, Result, Score, all_of, failure
+from memorability.predict.trust import CONFIDENCE, Trust
 from memorability.training.trained import TrainedModel
 
 __all__ = ["Failure", "Map", "Predictor", "Score"]
@@ -36,20 +38,26 @@ class Predictor:
         model: a folder written by the train stage, such as `models/resmem`.
         models: folder of the backbones and other models that this one needs; by default the one it is in.
         device: `cpu`, `cuda`, ...; by default the GPU if there is one.
+        confidence: with which a score's interval is to hold the truth, in (0, 1).
 
     Raises:
-        DataError: there is no trained model, or not the backbone that it was trained with.
+        DataError: there is no trained model, a damaged one, not the backbone that it was trained with, no confidence.
 
-    >>> Predictor("models/ridge").predict("photo.jpg")  # doctest: +SKIP
-    [Score(path=PosixPath('photo.jpg'), score=0.71)]
+    >>> Predictor("models/ridge").predict("photo.jpg")[0].interval  # doctest: +SKIP
+    (0.55, 0.87)
     >>> Predictor("models/unet").predict_maps("photo.jpg")[0].values.shape  # doctest: +SKIP
     (3, 768, 1024)
     """
 
     def __init__(
-        self, model: str | Path, *, models: str | Path | None = None, device: str | None = None
+        self,
+        model: str | Path,
+        *,
+        models: str | Path | None = None,
+        device: str | None = None,
+        confidence: float = CONFIDENCE,
     ) -> None:
-        self.folder = Path(model)
+        self.folder, self.confidence = Path(model), confidence
         self._model = TrainedModel(
             self.folder,
             models=self.folder.parent if models is None else Path(models),
@@ -61,6 +69,7 @@ class Predictor:
         self.family, self.track, self.target = settings.family, settings.track, settings.target
         self.clips, self.maps = self.track == "videos", self.track == "maps"
         self.needs_title = self._model.source.needs_title
+        self._trust = Trust(self.folder, confidence=confidence)
 
     def predict(self, paths: Paths, *, titles: Titles | None = None) -> list[Score]:
         """Scores files, open pictures, and every picture (or clip) below a folder, in sorted order.
@@ -71,15 +80,14 @@ class Predictor:
             titles: of clips, by path, for models that read them.
 
         Raises:
-            DataError: some paths do not exist or cannot be decoded (it lists them all), or this model
-                predicts maps.
+            DataError: paths do not exist or cannot be decoded (it lists them all), or this model predicts maps.
         """
         return all_of(self.scores(paths, titles=titles), done="scored")
 
     def scores(self, paths: Paths | Named, *, titles: Titles | None = None) -> Iterator[Score | Failure]:
         """As `predict`, batch after batch, with a `Failure` for whatever cannot be scored."""
         self._must(maps=False)
-        return self._results(self._files(paths), _by_path(titles), self._score)
+        return self._results(self._files(paths), titles, self._score)
 
     def scores_together(self, paths: Paths | Named, *, titles: Titles | None = None) -> list[Score | Failure]:
         """As `scores`, the work shared by the processes that `torchrun` started; all know all results."""
@@ -87,21 +95,20 @@ class Predictor:
 
         self._must(maps=False)
         share = distributed.share(self._files(paths))
-        return distributed.interleaved(list(self._results(share, _by_path(titles), self._score)))
+        return distributed.interleaved(list(self._results(share, titles, self._score)))
 
     def predict_maps(self, paths: Paths) -> list[Map]:
         """The maps of pictures, and of every picture below a folder, in sorted order, all in memory.
 
         Raises:
-            DataError: some paths do not exist or cannot be decoded (it lists them all), or this model
-                predicts scores.
+            DataError: paths do not exist or cannot be decoded (it lists them all), or this model predicts scores.
         """
         return all_of(self.maps_of(paths), done="mapped")
 
     def maps_of(self, paths: Paths | Named) -> Iterator[Map | Failure]:
         """As `predict_maps`, one map after the other, with a `Failure` for whatever has none."""
         self._must(maps=True)
-        return self._results(self._files(paths), {}, _map)
+        return self._results(self._files(paths), None, _map)
 
     def _must(self, *, maps: bool) -> None:
         model = f"{self.folder}: this model ({self.family})"
@@ -144,10 +151,11 @@ class Predictor:
     def _results(
         self,
         files: Sequence[Path | Item | Failure],
-        titles: Mapping[Path, str],
+        titles: Titles | None,
         result: Callable[[Item, Array, Array | None], Result],
     ) -> Iterator[Result | Failure]:
-        opened = (self._open(path, titles) for path in files)
+        by_path = {Path(path): title for path, title in (titles or {}).items()}
+        opened = (self._open(path, by_path) for path in files)
         for batch in in_batches(opened, most=BATCH // 8 if self.clips else BATCH):
             answers = self._answers([item for item in batch if isinstance(item, Item)])
             for item in batch:
@@ -177,10 +185,12 @@ class Predictor:
                 yield Failure(item.path, f"{item.path}: the model ({self.family}) gives no number for it")
 
     def _score(self, item: Item, value: Array, frames: Array | None) -> Score:
-        if frames is None:
-            return Score(item.path, float(value))
-        known = tuple(map(float, frames[np.isfinite(frames)]))
-        return Score(item.path, float(value), known, self._model.family.FRAME_VALUES)
+        score = float(value)
+        found = Score(item.path, score, interval=self._trust.interval(score), seen=self._trust.seen(item))
+        if frames is not None:
+            known = tuple(map(float, frames[np.isfinite(frames)]))
+            found = replace(found, frame_values=known, kind=self._model.family.FRAME_VALUES)
+        return found
 
 
 def _map(item: Item, value: Array, frames: Any) -> Map:
@@ -188,7 +198,3 @@ def _map(item: Item, value: Array, frames: Any) -> Map:
     if item.picture is None:
         raise DataError(f"{item.path}: maps are of pictures")
     return Map(item.path, at_size(value, width=item.picture.width, height=item.picture.height))
-
-
-def _by_path(titles: Titles | None) -> dict[Path, str]:
-    return {Path(path): title for path, title in (titles or {}).items()}

@@ -16,13 +16,18 @@ class Score:
     """A file's predicted memorability: in [0, 1], or a little outside for linear families.
 
     `frame_values`, of clips and where the family says something of each frame: the score after each frame,
-    or the attention to it; `kind` says which.
+    or the attention to it; `kind` says which. `interval`: both ends, in [0, 1], of where the true score is expected with
+    the predictor's confidence (`evaluation.conformal`); None where the model came with too few residuals, or was fitted
+    on all labelled items that it might have been held against. `seen`: whether the model was fitted or selected on a
+    near-duplicate of this picture; of clips that is not asked.
     """
 
     path: Path
     score: float
     frame_values: tuple[float, ...] | None = None
     kind: str | None = None
+    interval: tuple[float, float] | None = None
+    seen: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,12 @@ from memorability.core import runtime
 from memorability.core.errors import MemorabilityError
 from memorability.data.tables import Track
 from memorability.media.scan import Found, scan
-from memorability.predict import choice, files
+from memorability.predict import choice, files, trust
 from memorability.predict.about import Choice, Project
 from memorability.predict.files import Named
 from memorability.predict.predictor import Predictor
 from memorability.predict.results import Failure, Score
+from memorability.predict.trust import CONFIDENCE
 
 Titles = Mapping[Path, str]
 
@@ -23,12 +24,13 @@ Titles = Mapping[Path, str]
 class Scored:
     """The scores by model, each model with what is to be said of it; what cannot be scored; what was not looked at.
 
-    `left_out` is a line, None if all was looked at.
+    `left_out` is a line, None if all was looked at; `confidence` is that of the scores' intervals.
     """
 
     by_model: list[tuple[Choice, list[Score]]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     left_out: str | None = None
+    confidence: float = CONFIDENCE
 
     def __len__(self) -> int:
         """How many files were to be scored."""
@@ -49,32 +51,39 @@ def score(
     model: str | None = None,
     titles: Titles | None = None,
     device: str | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Scored:
     """Scores all pictures and clips at and below the paths.
 
     Args:
         model: its name or folder; by default the best model of each kind (`memorability.predict.choice`).
         titles: of clips, for models that read them.
+        confidence: of the scores' intervals, in (0, 1).
 
     Raises:
-        DataError: there is no such model, it predicts maps, or no best one can be told.
+        DataError: there is no such model, it predicts maps, no best one can be told, or such a confidence is none.
     """
+    trust.check(confidence)
     if model is None:
-        return _by_kind(paths, project, titles or {}, device)
-    predictor, said = choice.named(model, project, device=device)
-    named, scored = files.named(paths, clips=predictor.clips), Scored()
+        return _by_kind(paths, project, titles or {}, device, confidence)
+    predictor, said = choice.named(model, project, device=device, confidence=confidence)
+    named, scored = files.named(paths, clips=predictor.clips), Scored(confidence=confidence)
     scored.ask(predictor, said, named, titles or {})
     scored.left_out = named.said()
     return scored
 
 
-def _by_kind(paths: Sequence[Path], project: Project, titles: Titles, device: str | None) -> Scored:
-    scored, found = Scored(), scan(paths)
+def _by_kind(
+    paths: Sequence[Path], project: Project, titles: Titles, device: str | None, confidence: float
+) -> Scored:
+    scored, found = Scored(confidence=confidence), scan(paths)
     by_track: dict[Track, list[Path]] = {"images": found.pictures, "videos": found.clips}
     asked = {track: items for track, items in by_track.items() if items}
     for track, items in asked.items():
         try:
-            predictor, said = choice.best(track, project, device=device, titled=bool(titles))
+            predictor, said = choice.best(
+                track, project, device=device, titled=bool(titles), confidence=confidence
+            )
         except MemorabilityError as error:
             if len(asked) == 1:
                 raise

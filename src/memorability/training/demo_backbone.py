@@ -20,13 +20,13 @@ from memorability.core import distributed, runtime
 from memorability.core.progress import bar
 from memorability.data import scenes
 from memorability.features import backbones, encoders
-from memorability.features.settings import Transform
+from memorability.features.settings import Prepared, Transform
 from memorability.media.pictures import prepared
 from memorability.training import augment, loop
+from memorability.training.backbone_settings import DemoTraining
 from memorability.training.contract import Array, Gradient, Measured
 from memorability.training.loading import Examples
 from memorability.training.optim import Backward, descend
-from memorability.training.settings import DemoTraining
 
 STREAM = 3  # the tracks draw from other streams
 LABELS = (*scenes.CATEGORIES, *scenes.OPEN_PLACES)
@@ -79,13 +79,9 @@ def train(
 def _draw(count: int, transform: Transform, seed: int) -> tuple[Array, Array]:
     """`count` scenes: pixels uint8 [N, 3, crop, crop] and label numbers int64 [N]."""
     drawn = scenes.draw(count, stream=STREAM, seed=seed)
+    how = {key: getattr(transform, key) for key in Prepared.model_fields}
     pixels = [
-        prepared(
-            scenes.render(scene, size=transform.resize)[0],
-            fit=transform.fit,
-            resize=transform.resize,
-            crop=transform.crop,
-        )
+        prepared(scenes.render(scene, size=transform.resize)[0], **how)
         for scene in bar(drawn, of="backbone pictures", unit="picture")
     ]
     return np.stack(pixels), np.array([LABELS.index(scene.subcategory) for scene in drawn])

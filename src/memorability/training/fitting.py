@@ -16,9 +16,10 @@ from memorability.data import tables
 from memorability.features import reads
 from memorability.features.items import Array
 from memorability.training import artifacts, calibration
-from memorability.training.contract import ClosedForm, Family, Gradient, Judge, Truth
+from memorability.training.contract import ClosedForm, Family, Gradient, Judge
 from memorability.training.history import History
 from memorability.training.settings import Model
+from memorability.training.work import Work
 
 REFERENCES = 1000  # validation inputs that a model which ranks keeps, to rank others among
 
@@ -57,7 +58,7 @@ def fit(
     rows = judge.for_target(table, settings.target).reset_index(drop=True)
     if settings.training_seed is not None:
         compute = Compute(**{**vars(compute), "seed": settings.training_seed})
-    work = _Work(
+    work = Work(
         settings=settings,
         rows=rows,
         published=table["split"].to_numpy(str),
@@ -75,42 +76,13 @@ def fit(
         _closed_form(family, work, reads.KINDS[family.READS].rows(settings, rows, where))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """One model to fit: its settings, the rows as its target sees them, and where all lies.
-
-    `published` is each row's split, whether or not it has this target.
-    """
-
-    settings: Any
-    rows: pd.DataFrame
-    published: Array
-    truth: Truth
-    paths: ModelPaths
-    judge: Judge
-
-    def of(self, split: str) -> Array:
-        """The rows of a split, int [M]."""
-        return np.flatnonzero(self.rows["split"].to_numpy(str) == split)
-
-    def write(self, *, origin: dict[str, Any], arrays: dict[str, Array], columns: dict[str, Array]) -> None:
-        """The model, and its predictions (one of `columns`) of the rows that are kept."""
-        datasets = self.rows["dataset"].iloc[self.of("train")].value_counts().sort_index()
-        trained_on = {str(name): int(count) for name, count in datasets.items()}
-        config = {"settings": self.settings.model_dump(mode="json"), "trained_on": trained_on, **origin}
-        artifacts.save(self.paths.model, config=config, arrays=arrays)
-        more = {name: values for name, values in columns.items() if name != "prediction"}
-        rows = self.rows.assign(split=self.published)
-        self.judge.write(self.paths.predictions, rows, self.truth.kept, columns["prediction"], more)
-
-
 def _frame_columns(family: Family, values: Array | None) -> dict[str, Array]:
     return (
         {} if values is None else {f"{family.FRAME_VALUES}_{t}": column for t, column in enumerate(values.T)}
     )
 
 
-def _closed_form(family: ClosedForm, work: _Work, read: reads.Rows) -> None:
+def _closed_form(family: ClosedForm, work: Work, read: reads.Rows) -> None:
     settings, truth, judge = work.settings, work.truth, work.judge
     x, fitted = np.asarray(read.x), work.of(family.FIT_ON)
     groups = work.rows["group"].to_numpy(np.int64)[fitted]
@@ -119,14 +91,14 @@ def _closed_form(family: ClosedForm, work: _Work, read: reads.Rows) -> None:
     prediction = family.predict(settings, state, asked)
     frames = None if family.frame_values is None else family.frame_values(settings, state, asked)
     val = np.isin(truth.kept, work.of("val"))
-    with History(work.paths.predictions) as history:
-        measured = judge.measure(truth.values[truth.kept[val]], prediction[val]) if val.any() else {}
-        history.log({"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}})
+    measured = judge.measure(truth.values[truth.kept[val]], prediction[val]) if val.any() else {}
+    line = {"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}}
+    History(work.paths.predictions).log(line)
     columns = {"prediction": prediction, **_frame_columns(family, frames)}
-    work.write(origin=read.origin, arrays=state, columns=columns)
+    work.write(origin=read.origin, arrays=state, columns=columns, fitted_on_val=family.FIT_ON == "val")
 
 
-def _gradient(family: Gradient, work: _Work, read: reads.Rows, compute: Compute) -> None:
+def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) -> None:
     import torch
 
     from memorability.core import distributed
@@ -155,11 +127,9 @@ def _gradient(family: Gradient, work: _Work, read: reads.Rows, compute: Compute)
     predicted = [np.intersect1d(truth.kept, np.flatnonzero(work.published == name)) for name in tables.SPLITS]
     predicted = [chosen for chosen in predicted if len(chosen)]
     higher = judge.MEASURES[settings.select].higher_is_better
-    key = (settings.model_dump_json(), json.dumps(origin), _content(rows), repr(compute), fabric.device.type)
-    with (
-        loop.shared_state(work.paths.state, *key, fabric=fabric) as state,
-        History(work.paths.predictions if runtime.rank() == 0 else None) as history,
-    ):
+    key = (settings.model_dump_json(), json.dumps(origin), work.content(), repr(compute), fabric.device.type)
+    with loop.shared_state(work.paths.state, *key, fabric=fabric) as state:
+        history = History(work.paths.predictions if runtime.rank() == 0 else None)
         net, outcomes = loop.fit(
             family,
             settings,
@@ -182,17 +152,11 @@ def _gradient(family: Gradient, work: _Work, read: reads.Rows, compute: Compute)
             arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
             if family.rank is not None:
                 origin, arrays = _calibrated(work, read, columns, origin, arrays)
-            work.write(origin=origin, arrays=arrays, columns=columns)
-
-
-def _content(rows: pd.DataFrame) -> str:
-    """What of the rows a model depends on."""
-    columns = [name for name in ("id", "sha256", "map", "score", "split") if name in rows]
-    return rows[columns].to_csv(index=False)
+            work.write(origin=origin, arrays=arrays, columns=columns, fitted_on_val=family.rank is not None)
 
 
 def _calibrated(
-    work: _Work, read: reads.Rows, columns: dict[str, Array], origin: dict[str, Any], arrays: dict[str, Array]
+    work: Work, read: reads.Rows, columns: dict[str, Array], origin: dict[str, Any], arrays: dict[str, Array]
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Turns ranks into scores by a curve of validation, and keeps validation inputs from all over the ranks.
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from memorability.core.settings import Block
+from memorability.core import layout
+from memorability.core.settings import Block, Name
 from memorability.data.tables import TARGETS, Track
-from memorability.features.settings import Prepared, Transform
+from memorability.features.settings import Prepared
 
 OptimiserName = Literal["adam", "adamw", "sgd", "adagrad", "adadelta"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -75,42 +76,12 @@ def rate(epoch: int, *, epochs: int, schedule: str, warmup: int, step_epochs: in
     return 1.0
 
 
-class DemoTraining(Gradient):
-    """Training of a demo backbone on `pictures` generated scenes."""
-
-    pictures: int = Field(ge=100)
-    select: Literal["accuracy"] = "accuracy"
-
-
-class Backbone(Block):
-    """One frozen network: its architecture, where its weights come from, and its input.
-
-    `source`: `torchvision` (its published ImageNet weights), `file` (`path`, safetensors or a state
-    dict) or `demo` (trained here, as `demo` says, on generated pictures that no track contains).
-    """
-
-    arch: str
-    source: Literal["torchvision", "file", "demo"]
-    transform: Transform = Transform()
-    path: Path | None = None
-    demo: DemoTraining | None = None
-
-    @model_validator(mode="after")
-    def _source_described(self) -> Backbone:
-        for source, value in (("file", self.path), ("demo", self.demo)):
-            if (self.source == source) != (value is not None):
-                key = "path" if source == "file" else "demo"
-                raise ValueError(
-                    f"{key} belongs to source {source!r} and only there; source is {self.source!r}"
-                )
-        return self
-
-
 class Model(Block):
     """What every model block has, whatever its family.
 
     `input` is the one artifact it reads: `data/raw/TRACK` (pictures, titles), `data/features/NAME` or
-    `data/frames/NAME`; an ensemble's is `data/predictions/TRACK/models`. `backbone` names the network it contains, a
+    `data/frames/NAME`; an ensemble's is `data/predictions/TRACK/models`. Of several features it is the folder
+    `data/features`, and `features` names them, in the order in which they are put together. `backbone` names the network it contains, a
     backbone or another model; `none` if it contains none. The target `composite` is a map too, learned as the
     mean of picture and map. `training_seed` stands in for the top-level `seed`, so that models which differ in
     nothing else show how much a result depends on it.
@@ -120,6 +91,7 @@ class Model(Block):
     track: Track
     target: Literal["score", "short_term", "long_term", "map", "composite"]
     input: str
+    features: tuple[Name, ...] = ()
     backbone: str = "none"
     training_seed: int | None = Field(None, ge=0, lt=2**63)
 
@@ -135,6 +107,17 @@ class Model(Block):
         valid = (*TARGETS[self.track], *(("composite",) if self.track == "maps" else ()))
         if self.target not in valid:
             raise ValueError(f"target {self.target!r} is none of track {self.track}: {', '.join(valid)}")
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_folder(self) -> Self:
+        if (Path(self.input) == layout.FEATURES) != bool(self.features):
+            raise ValueError(
+                f"features names what is read of input: {layout.FEATURES}, and of no other; received features: "
+                f"[{', '.join(self.features)}] and input: {self.input}"
+            )
+        if len(set(self.features)) < len(self.features):
+            raise ValueError(f"features: received {', '.join(self.features)}; valid: each of them once")
         return self
 
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from memorability.core.errors import BackboneError, DataError, ParamsError
 from memorability.core.settings import checked
 from memorability.features import reads
-from memorability.features.items import Array, Item, in_groups
-from memorability.training import artifacts, calibration
-from memorability.training.contract import ClosedForm, Family, Gradient
-
-if TYPE_CHECKING:
-    import torch
+from memorability.features.items import Array, Ask, Item, in_groups
+from memorability.training import artifacts
+from memorability.training.contract import ClosedForm, Family
+from memorability.training.network import TrainedNetwork
 
 # Scores [N] or maps [N, C, S, S], and what is said of each frame, [N, T].
 Answer = tuple[Array, Array | None]
-Ask = Callable[[Array, Array | None], Answer]  # of arrays, and how many frames of each exist
 
 
 class TrainedModel:
@@ -63,10 +60,12 @@ class TrainedModel:
             self.settings = checked(self.family.Params, self.config.settings, at="settings", error=DataError)
             self.source = reads.KINDS[self.family.READS].files(self.settings, self.config.model_dump(), where)
         if isinstance(self.family, ClosedForm):
-            ask = _closed_form(self.family, self.settings, arrays, folder)
+            ask: Ask = _closed_form(self.family, self.settings, arrays, folder)
         else:
             with _named(folder / artifacts.CONFIG):
-                ask = _network(self.family, self.settings, self.config, arrays, device=device, folder=folder)
+                ask = TrainedNetwork(
+                    self.family, self.settings, self.config, arrays, device=device, folder=folder
+                )
         self._ask = in_groups(ask, size=_group(self.family, self.settings, device))
 
     def predict(self, items: Sequence[Item]) -> Answer:
@@ -115,77 +114,3 @@ def _closed_form(family: ClosedForm, settings: Any, state: dict[str, Array], fol
             return np.asarray(family.predict(settings, state, x)), frames
 
     return ask
-
-
-def _network(
-    family: Gradient,
-    settings: Any,
-    config: artifacts.Config,
-    arrays: dict[str, Array],
-    *,
-    device: str | None,
-    folder: Path,
-) -> Ask:
-    import torch
-
-    from memorability.training.loading import as_floats
-
-    kept = all(f"{artifacts.REFERENCE}{name}" in arrays for name in ("x", "length"))
-    if family.rank is not None and (config.calibration is None or not kept):
-        raise DataError(
-            f"{folder / artifacts.CONFIG}: without its curve from ranks to scores, or the clips to rank others among, "
-            f"which family {family.name} needs; train it again"
-        )
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    net = _built(family, settings, config, arrays, folder).to(place)
-
-    def asked(question: Callable[..., torch.Tensor], x: Array, lengths: Array | None) -> torch.Tensor:
-        batch = {"x": as_floats(torch.from_numpy(np.ascontiguousarray(x)).to(place))}
-        if lengths is not None:
-            batch["length"] = torch.from_numpy(lengths).to(place)
-        return question(settings, net, batch).float()
-
-    references = list[torch.Tensor]()  # the validation files' outputs, once they are asked for
-
-    def ranked(outputs: torch.Tensor) -> Array:
-        """The score of each by its place among validation files, whose ranks the curve to scores is made for."""
-        assert family.rank_among is not None
-        assert config.calibration is not None
-        if not references:
-            x, lengths = (arrays[f"{artifacts.REFERENCE}{name}"] for name in ("x", "length"))
-            parts = [slice(i, i + 64) for i in range(0, len(x), 64)]
-            references.append(torch.cat([asked(family.predict, x[part], lengths[part]) for part in parts]))
-        curve = calibration.Curve(tuple(config.calibration.x), tuple(config.calibration.y))
-        return curve(family.rank_among(settings, net, outputs, references[0]).cpu().numpy())
-
-    @torch.inference_mode()
-    def ask(x: Array, lengths: Array | None) -> Answer:
-        outputs = asked(family.predict, x, lengths)
-        frames = None
-        if family.frame_values is not None:
-            frames = asked(family.frame_values, x, lengths).cpu().numpy()
-        return ranked(outputs) if family.rank is not None else outputs.cpu().numpy(), frames
-
-    return ask
-
-
-def _built(
-    family: Gradient, settings: Any, config: artifacts.Config, arrays: dict[str, Array], folder: Path
-) -> torch.nn.Module:
-    """The network with its weights, in evaluation mode."""
-    import torch
-
-    from memorability.features import backbones
-
-    backbone = None
-    if config.backbone is not None:
-        known = checked(backbones.Config, config.backbone, at="backbone", error=DataError)
-        net = backbones.build(known.arch, classes=known.classes)
-        backbone = backbones.Network(net, known.model_dump(mode="json"))
-    net = family.build(settings, shape=config.shape, backbone=backbone, **config.build_options)
-    weights = {n: torch.from_numpy(v) for n, v in arrays.items() if not n.startswith(artifacts.REFERENCE)}
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise DataError(f"{folder / artifacts.WEIGHTS}: not the weights of this model ({error})") from error
-    return net.eval()

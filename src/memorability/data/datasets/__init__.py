@@ -21,7 +21,7 @@ Adapters whose data lie in a folder (`common.Folder`) say in `ACCESS` where to g
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -67,9 +67,18 @@ def read(name: str, settings: Any, *, work: Path, store: Path, seed: int) -> pd.
         install(settings.downloads, root, store=store)
     elif root is not None and not root.is_dir():
         raise DataError(f"acquire.{name}.root: no folder {root}. {found.ACCESS}")
-    rows: pd.DataFrame = found.read(settings, work=work, seed=seed)
+    rows: pd.DataFrame = _below_root(found.read(settings, work=work, seed=seed))
     if getattr(settings, "features", ()):
         sound = rows.index[rows["problem"].isna()]
         for folder, files in found.given(settings, list(rows["path"][sound])).items():
             rows[f"{GIVEN}{folder}"] = pd.Series(files, index=sound, dtype=object)
     return rows.assign(dataset=name, id=name + "/" + rows["path"].astype(str))
+
+
+def _below_root(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with one name for each path, and a problem where it leads out of its data set: it becomes a member's name."""
+    path = rows["path"].map(lambda text: str(PurePosixPath(text))).astype("string")
+    out = path.map(lambda text: text.startswith("/") or ".." in text.split("/") or "\0" in text).astype(bool)
+    problem = rows["problem"] if "problem" in rows else pd.Series(pd.NA, index=rows.index)
+    said = "names no file below `root`; valid: a path relative to it, without '..'"
+    return rows.assign(path=path, problem=problem.astype("string").mask(out & problem.isna(), said))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import os
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from memorability.core.errors import DataError
 from memorability.data.downloads import Download
+from memorability.media.deep import Bits
+
+MOST_ANSWERS: Final = 10**9
 
 
 class Source(BaseModel):
@@ -28,6 +33,16 @@ class Folder(Source):
 
     root: Path
     downloads: tuple[Download, ...] = ()
+
+
+class Pictures(Folder):
+    """Base of the settings of data sets of pictures that lie in a folder.
+
+    `bits` is what the values of pictures and maps are of that are stored with 16 bits a channel: 12, where white is
+    4,095. Without it such a file has to use all of its 16 bits. Files of 8 bits are what they are.
+    """
+
+    bits: Bits | None = None
 
 
 def read_csv(path: Path, columns: list[str], *, strip: bool = False) -> pd.DataFrame:
@@ -51,7 +66,7 @@ def read_csv(path: Path, columns: list[str], *, strip: bool = False) -> pd.DataF
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such table") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})") from error
+        raise DataError(f"{path}: cannot be read as a table of UTF-8 ({error})") from error
     if not rows:
         raise DataError(f"{path}: an empty file, not a table")
     header, body = rows[0], [row for row in rows[1:] if row]
@@ -74,7 +89,7 @@ def counts(column: pd.Series, *, of: Path) -> pd.Series:
     """A text column as counts (missing ones NaN).
 
     Raises:
-        DataError: some entries are no whole numbers, or have a separator before three digits (1,000 or 1.000:
+        DataError: some entries are no whole numbers, are beyond all reason, or have a separator before three digits (1,000 or 1.000:
             a thousand, or one?); it shows them.
     """
     found = _parsed(column)
@@ -82,6 +97,7 @@ def counts(column: pd.Series, *, of: Path) -> pd.Series:
     for wrong, why in (
         (column[doubtful], "could be thousands or fractions: write them without a separator"),
         (column[column.notna() & (found % 1 != 0)], "are no whole numbers"),
+        (column[found.abs() > MOST_ANSWERS], "are more than anybody counts"),
     ):
         if len(wrong):
             shown = ", ".join(map(repr, wrong.head(5)))
@@ -115,9 +131,17 @@ def file_columns(path: pd.Series, problem: pd.Series, *, root: Path, table: str)
     line = pd.Series([f"line {i} of {table}" for i in range(2, len(path) + 2)], dtype="string")
     return {
         "path": path.fillna(line),
-        "file": [root / name for name in path.fillna("")],
+        "file": [_existing(root / name) for name in path.fillna("")],
         "problem": problem.mask(path.isna(), "names no file"),
     }
+
+
+def _existing(file: Path) -> Path:
+    """The file or, where it is not there, one of the same name in Unicode's other form, as macOS writes accents."""
+    if str(file).isascii() or os.path.lexists(file):
+        return file
+    forms = (Path(unicodedata.normalize(form, str(file))) for form in ("NFC", "NFD"))
+    return next((other for other in forms if os.path.lexists(other)), file)
 
 
 def _parsed(column: pd.Series) -> pd.Series:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from memorability.core.errors import DataError, listing
-from memorability.data.datasets.common import Folder
+from memorability.data.datasets.common import Pictures
 
 ACCESS = (
     "LaMem is handed out at http://memorability.csail.mit.edu/download.html: put its images/ and splits/ "
@@ -22,7 +22,7 @@ ACCESS = (
 )
 
 
-class Params(Folder):
+class Params(Pictures):
     """`root` is the folder that holds `images/` and `splits/`."""
 
 

@@ -11,14 +11,14 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
+from memorability.data.datasets.common import Pictures, counts, file_columns, read_csv, scores
 
 ACCESS = "MemCat is handed out at http://gestaltrevision.be/projects/memcat: put its images/ and data/ there."
 WITH: Final = "memorability_w_fa_correction"
 WITHOUT: Final = "memorability_wo_fa_correction"
 
 
-class Params(Folder):
+class Params(Pictures):
     """`root` is the folder that holds `images/` and `data/`; `score` names the column to learn."""
 
     score: Literal["memorability_w_fa_correction", "memorability_wo_fa_correction"] = WITH

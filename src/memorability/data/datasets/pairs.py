@@ -11,14 +11,14 @@ import pandas as pd
 from pydantic import model_validator
 
 from memorability.core.errors import DataError
-from memorability.data.datasets.common import Folder, name_problem, shown
+from memorability.data.datasets.common import Pictures, name_problem, shown
 from memorability.media.pictures import SUFFIXES
 from memorability.media.scan import kind
 
 ACCESS = "Put the pictures in images/ and their maps in maps/ there, or name another folder."
 
 
-class Folders(Folder):
+class Folders(Pictures):
     """Base of the settings of pairs: the folders below `root` that hold the pictures and their maps.
 
     `strip` are ends of names that do not count when they are matched: `_map` for `0001_map.png`.

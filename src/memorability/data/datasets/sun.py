@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from memorability.data.datasets import lamem
-from memorability.data.datasets.common import Folder
+from memorability.data.datasets.common import Pictures
 
 ACCESS = (
     "The SUN memorability set is handed out at http://web.mit.edu/phillipi/Public/WhatMakesAnImageMemorable: "
@@ -18,7 +18,7 @@ ACCESS = (
 )
 
 
-class Params(Folder):
+class Params(Pictures):
     """`root` is the folder that holds `images/` and `splits/`."""
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from memorability.core.errors import DataError
-from memorability.data.datasets.common import Folder, counts, file_columns, read_csv, scores
+from memorability.data.datasets.common import Pictures, counts, file_columns, read_csv, scores
 
 ACCESS = "Put the files and their table there, or name another folder."
 SCORES = ("score", "short_term", "long_term")
@@ -20,7 +20,7 @@ COUNTS = (
 )
 
 
-class Params(Folder):
+class Params(Pictures):
     """Where the files and the table are, and what the columns are called (None: there is no such column).
 
     `file` holds paths relative to `root`. `score` of pictures, `short_term` and `long_term` of clips are
@@ -59,6 +59,8 @@ class Params(Folder):
             raise ValueError(
                 "name a column score (of pictures), or short_term and long_term (of clips), not both"
             )
+        if clips and self.bits is not None:
+            raise ValueError(f"bits are of pictures; received bits: {self.bits} for a table of clips")
         return self
 
 
@@ -77,8 +79,14 @@ def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
         if name in SCORES:
             rows[name] = _scaled(found[name][0], params.scale, named=f"{table}: column {column}")
         else:
-            rows[name] = raw[column] if name in TEXTS else counts(raw[column], of=table)
+            rows[name] = _text(raw[column]) if name in TEXTS else counts(raw[column], of=table)
     return rows
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Without spaces around it, which would make two categories of one; missing where nothing is left."""
+    stripped = column.str.strip()
+    return stripped.mask(stripped == "")
 
 
 def _scaled(scores: pd.Series, scale: float, *, named: str) -> pd.Series:
