@@ -1,4 +1,4 @@
-# make repro | test | lint | clean. Each sets up .venv first, once.
+# make repro | test | lint | photos | clean. Each sets up .venv first, once.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup repro test lint clean
+.PHONY: setup repro test lint photos clean
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml
@@ -14,7 +14,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing some 190 packages, PyTorch the largest (5 GB with CUDA): 3 to 10 minutes, once."
 	$(VENV)/bin/python -m pip install --progress-bar on --disable-pip-version-check --require-hashes --requirement requirements.lock \
-		| grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)' | cut -c1-100
+		| { grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)' || true; } | cut -c1-100
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -26,6 +26,14 @@ repro: setup
 
 test: setup
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# The released model, from MemCat's pictures at external/memcat; params.yaml becomes profiles/photos.yaml.
+photos: setup
+	cp profiles/photos.yaml params.yaml
+	dvc repro
+	memorability crossval photos
+	memorability crossval photos --by category
+	memorability release photos --to src/memorability/released/photos
 
 lint: setup
 	ruff check .

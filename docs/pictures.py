@@ -36,7 +36,10 @@ def film_strips(frames: str = "demo_videos", clips: int = 6) -> Image.Image:
     table = table.iloc[np.linspace(0, len(table) - 1, clips).round().astype(int)]
     folder = Path("data/frames", frames)
     listed = tables.read(folder / "frames.csv")
-    sheet = Image.new("RGB", (8 * (SIDE + GAP) + GAP, clips * (SIDE + LABEL + GAP) + GAP), "white")
+    width = (
+        max(int(listed["id"].value_counts().max()) * (SIDE + GAP), 5 * SIDE) + GAP
+    )  # frames, or the line of text
+    sheet = Image.new("RGB", (width, clips * (SIDE + LABEL + GAP) + GAP), "white")
     paint = ImageDraw.Draw(sheet)
     for row, clip in enumerate(table.itertuples()):
         own = Pictures(listed[listed["id"] == clip.id], folder)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Predict what people remember in pictures and clips."
 )
-BOARDS = layout.METRICS
 
 
 @app.command()

@@ -140,7 +140,11 @@ def test_features_are_computed_once(world, found):
 @pytest.mark.parametrize("family", ["memnet", "ridge"])
 def test_the_first_process_alone_writes(found, family):
     first, second = (part[family] for part in found)
-    assert {path.name for path in first.model.iterdir()} == {"config.json", "model.safetensors"}
+    assert {path.name for path in first.model.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "evidence.safetensors",
+    }
     assert {path.name for path in first.predictions.iterdir()} == {"predictions.csv", "history.csv"}
     assert not second.model.parent.exists()
     assert not first.state.exists()

@@ -119,6 +119,17 @@ def test_scratch_of_an_ended_process_is_removed(tmp_path, ended):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_folder_that_was_being_replaced_comes_back(tmp_path, ended):
+    """Its process was killed between moving the old one away and moving the new one here."""
+    old = tmp_path / f".a.{ended}.old"
+    old.mkdir()
+    (old / "content").write_text("before")
+    with pytest.raises(KeyError), files.staged_folder(tmp_path / "a"):
+        raise KeyError
+    assert (tmp_path / "a" / "content").read_text() == "before"
+    assert names(tmp_path) == ["a"]
+
+
 def test_scratch_of_a_living_process_is_kept(tmp_path):
     kept = left_by(tmp_path / "a.txt", os.getppid())
     files.write_text(tmp_path / "a.txt", "new")

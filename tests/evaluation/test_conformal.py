@@ -21,9 +21,12 @@ def judged(rng, n, *, noise=0.05, categories=("a",), shares=None):
 # One model
 
 
-@pytest.mark.parametrize(("n", "confidence", "rank"), [(99, 0.9, 91), (99, 0.75, 75), (40, 0.95, 39)])
+@pytest.mark.parametrize(
+    ("n", "confidence", "rank"),
+    [(99, 0.9, 90), (199, 0.9, 180), (24, 0.8, 20), (99, 0.75, 75), (40, 0.95, 39)],
+)
 def test_half_a_width_is_the_quantile_of_the_residuals_and_one_more(n, confidence, rank):
-    """The smallest that leaves at least (n + 1) * confidence of n + 1 items inside; in floating point 0.1 * 100 is under 10."""
+    """The smallest that leaves at least (n + 1) * confidence of n + 1 items inside."""
     residuals = np.random.default_rng(0).permutation(np.arange(1, n + 1) / 1000) * np.resize([1, -1], n)
     assert half_width(residuals, confidence=confidence) == pytest.approx(rank / 1000)
 

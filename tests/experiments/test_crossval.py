@@ -16,11 +16,11 @@ from worlds import COMPUTE, SPLIT, World, made
 from memorability.core import states
 from memorability.core.errors import DataError, ParamsError, StateError
 from memorability.data import splits
-from memorability.evaluation import judge, score_measures
+from memorability.evaluation import Judged, judge, score_measures
 from memorability.evaluation.settings import Evaluate
 from memorability.experiments import crossval, folds, gains
 from memorability.experiments.crossval import POOLED, measures
-from memorability.experiments.folds import by_seed, cross_validate, draws
+from memorability.experiments.folds import Fold, by_seed, cross_validate, draws
 
 EVALUATE = Evaluate(bootstrap=100, halves=5, map_size=worlds.SIDE)
 
@@ -158,6 +158,54 @@ def test_published_splits_that_no_data_set_publishes(scores, tmp_path):
         validate(scores, tmp_path, split=SPLIT.model_copy(update={"method": "published"}))
 
 
+def test_a_lone_closed_form_fits_on_what_validates_in_a_published_split(scores, tmp_path, fits):
+    parts = pd.Series(["train", "train", "val", "test"] * 10, dtype="string")
+    published = SPLIT.model_copy(update={"method": "published"})
+    validate(scores, tmp_path, rows=scores.index.assign(split=parts), split=published)
+    (table,) = fits
+    assert table["split"].value_counts().to_dict() == {"train": 30, "test": 10}
+
+
+def twice_judged(ranking=True):
+    """Two draws of seed 3 that both test b, with a score of its own in each."""
+    one = pd.DataFrame({"id": ["b", "a"], "category": ["x", "y"]})
+    two = pd.DataFrame({"id": ["c", "b"], "category": ["y", "x"]})
+    values = [np.array([0.2, 0.4]), np.array([0.6, 0.8])]
+    judged = [
+        Judged(rows, truth, truth + 0.1, 1 - truth if ranking else None)
+        for rows, truth in zip((one, two), values, strict=True)
+    ]
+    return [Fold(3, str(n), part) for n, part in enumerate(judged)]
+
+
+def test_what_several_draws_test_is_averaged():
+    (pooled,) = by_seed(twice_judged()).values()
+    found = folds.once(pooled)
+    assert list(found.rows["id"]) == ["b", "a", "c"]
+    assert list(found.rows["category"]) == ["x", "y", "y"]
+    np.testing.assert_allclose(found.truth, [0.5, 0.4, 0.6])
+    np.testing.assert_allclose(found.prediction, [0.6, 0.5, 0.7])
+    np.testing.assert_allclose(found.ranking, [0.5, 0.6, 0.4])
+    assert folds.once(found) is found
+    table = crossval.predictions(twice_judged())
+    assert list(table) == ["id", "score", "seed_3", "ranking_3"]
+    assert list(table["id"]) == ["a", "b", "c"]
+    np.testing.assert_allclose(table["seed_3"], [0.5, 0.6, 0.7])
+    np.testing.assert_allclose(table["ranking_3"], [0.6, 0.5, 0.4])
+    assert list(crossval.predictions(twice_judged(ranking=False))) == ["id", "score", "seed_3"]
+
+
+def test_maps_that_several_draws_test_are_averaged():
+    maps = np.arange(3 * 4, dtype=np.uint8).reshape(3, 1, 2, 2)
+    maps[2] = maps[0]
+    prediction = np.stack([np.full((1, 2, 2), value, np.float32) for value in (0.2, 0.5, 0.4)])
+    found = folds.once(Judged(pd.DataFrame({"id": ["a", "b", "a"]}), maps, prediction))
+    np.testing.assert_array_equal(found.truth, maps[:2])
+    assert found.truth.dtype == np.uint8
+    assert found.prediction.dtype == np.float32
+    np.testing.assert_allclose(found.prediction[:, 0, 0, 0], [0.3, 0.5])
+
+
 # By category
 
 
@@ -240,6 +288,31 @@ def test_a_gain_is_of_the_mean_predictions_with_its_interval():
         "  good less poor: paired over 200 items, each prediction the mean of 2 fold seeds"
     )
     assert said[1].split()[:2] == ["spearman", f"{line['difference']:+.4f}"]
+
+
+def test_correlations_of_a_model_that_ranks_are_of_its_rankings():
+    good, poor = out_of_fold(0.1), out_of_fold(0.4, seed=1)
+    ranks = good["score"].rank() / len(good)
+    ranking = poor.assign(ranking_0=ranks, ranking_1=ranks)
+    pairs = gains.paired("ranking", ranking, "good", good, made("ridge"), EVALUATE, seed=0)
+    line = pairs.set_index("measure")
+    rho = score_measures.spearman(good["score"], good[["seed_0", "seed_1"]].mean(axis=1))
+    assert line.loc["spearman", "difference"] == pytest.approx(1 - rho, abs=1e-6)
+    assert line.loc["mse", "difference"] > 0  # of its scores, which are poor
+    assert "the mean of 2 fold seeds" in gains.text(pairs, ranking)[0]
+
+
+def test_fold_seeds_have_any_number():
+    good, poor = (
+        table.rename(columns={"seed_0": "seed_3", "seed_1": "seed_4"})
+        for table in (out_of_fold(0.1), out_of_fold(0.4, seed=1))
+    )
+    pairs = gains.paired("good", good, "poor", poor, made("ridge"), EVALUATE, seed=0)
+    assert "the mean of 2 fold seeds" in gains.text(pairs, good)[0]
+    with pytest.raises(
+        DataError, match=r"2 fold seeds \(seed_3, seed_4\); poor has 200 and 2 \(seed_0, seed_1\)"
+    ):
+        gains.paired("good", good, "poor", out_of_fold(0.4), made("ridge"), EVALUATE, seed=0)
 
 
 @pytest.mark.parametrize("changed", ["items", "scores", "seeds"])

@@ -17,13 +17,15 @@ from memorability.training.settings import Model
 
 PROJECT = params.load(ROOT / "params.yaml")
 MODELS = (*PROJECT.models, *PROJECT.ensembles)
-# Rooms and modules that no stage runs: what the user's commands alone do, and the plan itself.
+# Rooms and modules that no stage runs: what the user's commands alone do, families of profiles alone, and the plan itself.
 OF_NO_STAGE = (
     "memorability.predict",
     "memorability.cli",
     "memorability.media.overlay",
     "memorability.evaluation.runs",
     "memorability.evaluation.calibration",
+    "memorability.families.finetune",
+    "memorability.families.probe",
     "pipeline.done",
 )
 OF_THE_PLAN = ("memorability.experiments", "memorability.core.yaml", "pipeline.plan", "pipeline.plots_page")

@@ -21,9 +21,11 @@ from typer.testing import CliRunner
 from memorability import cli, families, params
 from memorability.core import layout
 from memorability.core.errors import DataError, ParamsError
+from memorability.core.files import digest, write_json
 from memorability.data import tables
 from memorability.evaluation import score_measures
-from memorability.experiments.release import MOST, fitted, release
+from memorability.experiments import crossval as experiment
+from memorability.experiments.release import FILES, MOST, fitted, release
 from memorability.training import artifacts
 
 COUNT, WIDTH = 60, 8
@@ -44,7 +46,9 @@ ORIGIN = {
     **{"layers": ["blocks.6", "conv_head"], "pools": ["mean", "sd"], "views": "mirror", "dtype": "float32"},
     **{"batch_size": 32, "backbone": BACKBONE},
 }
-EVIDENCE = artifacts.Evidence(np.zeros(4, np.float32), np.arange(30, dtype=np.uint64))
+EVIDENCE = artifacts.Evidence(
+    np.zeros(4, np.float32), np.arange(30, dtype=np.uint64), np.zeros((2, 266), np.uint8)
+)
 WEIGHTS = {"weight": RNG.normal(size=WIDTH), "bias": np.array(0.5), "alpha": np.array(100.0)}
 PARAMS = {
     **{"seed": 0, "threads": 1, "precision": "32-true", "compile": False},
@@ -103,6 +107,26 @@ def crossval(ids=tuple(IDS), truth=TRUTH):
     lines += [(seed, "pooled", COUNT, measured(SEEDS[:, seed])) for seed in range(2)]
     lines = [{"fold_seed": s, "fold": f, "n": n, **(m or measured(SEEDS[:, 0]))} for s, f, n, m in lines]
     tables.write(pd.DataFrame(lines), folder / "photos.csv")
+    record("photos")
+
+
+def record(called, **changed):
+    """What a cross-validation tells that it was made of."""
+    made = experiment.made_of(params.load(), "photos") | {"averaged": 0} | changed
+    write_json(layout.METRICS / "crossval" / f"{called}.json", made)
+
+
+def by_category():
+    """As cross-validated by category."""
+    lines = [
+        {"fold_seed": 0, "fold": fold, "n": n, **measured(SEEDS[:, 0])}
+        for fold, n in (("food", 20), ("pooled", 60))
+    ]
+    folder = layout.METRICS / "crossval"
+    tables.write(pd.DataFrame(lines), folder / "photos.by_category.csv")
+    predictions = pd.DataFrame({"id": IDS, "score": TRUTH, "seed_0": SEEDS[:, 0]})
+    tables.write(predictions, folder / "photos.by_category.predictions.csv")
+    record("photos.by_category")
 
 
 def measured(prediction):
@@ -202,6 +226,9 @@ def test_the_card_tells_data_and_networks():
     low, mean, high = (f"{value:.3f}" for value in (train.min(), train.mean(), train.max()))
     assert cells(text, "memcat") == ["memcat", "60", low, mean, high, "animal 40, food 20"]
     assert "hashes of 30 pictures" in text
+    assert "of 2 plain ones, mostly of one colour, a coarse description (16 x 16) is kept instead" in text
+    heads = next(line for line in text.splitlines() if line.startswith("| network |"))
+    assert heads.split("|")[-2].strip() == "digest"
     assert "Family `ridge`: Ridge regression" in text
     assert "alpha 100" in text
     network = cells(text, "`tf_efficientnet_lite0`")
@@ -229,16 +256,23 @@ def test_the_card_tells_what_the_model_is_worth():
     assert "People agree with each other" in text
     nine_of_ten = cells(text, "90%")
     assert 0.75 < float(nine_of_ten[1]) <= 1
+    assert "measured, not guaranteed: the residuals are of models of the folds" in text
+
+
+@pytest.mark.usefixtures("here")
+def test_correlations_of_a_model_that_ranks_are_of_its_ranking():
+    ranking = np.argsort(np.argsort(TRUTH)) / COUNT
+    path = layout.METRICS / "crossval" / "photos.predictions.csv"
+    tables.write(tables.read(path).assign(ranking_0=ranking, ranking_1=ranking), path)
+    folder = released()
+    assert artifacts.load(folder)[0].model_dump()["out_of_fold"]["spearman"] == pytest.approx(1)
+    np.testing.assert_allclose(artifacts.evidence(folder).residuals, TRUTH - SEEDS[:, 0], atol=1e-6)
 
 
 @pytest.mark.usefixtures("here")
 def test_the_card_tells_of_categories_that_were_left_out():
     assert "category left out" not in card()
-    lines = [
-        {"fold_seed": 0, "fold": fold, "n": n, **measured(SEEDS[:, 0])}
-        for fold, n in (("food", 20), ("pooled", 60))
-    ]
-    tables.write(pd.DataFrame(lines), layout.METRICS / "crossval" / "photos.by_category.csv")
+    by_category()
     text, rho = card(), score_measures.spearman(TRUTH, SEEDS[:, 0])
     assert cells(text, "food")[1:3] == ["20", f"{rho:.3f}"]
     assert "| pooled |" not in text
@@ -300,6 +334,74 @@ def test_a_cross_validation_of_other_pictures(change):
             truth=TRUTH / (1 + (change == "scores")),
         )
     refused(DataError, said[change])
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("by", ["fold", "category"])
+@pytest.mark.parametrize("change", ["settings", "origins", "unknown"])
+def test_a_cross_validation_of_another_model(by, change):
+    by_category()
+    called, again = "photos", r"run memorability crossval photos again"
+    if by == "category":
+        called, again = "photos.by_category", r"run memorability crossval photos --by category again"
+    if change == "unknown":
+        (layout.METRICS / "crossval" / f"{called}.json").unlink()
+        refused(DataError, rf"{called}\.json: no such file, which tells what .* made of; {again}")
+    elif change == "settings":
+        settings = params.load().model("photos").model_dump(mode="json")
+        record(called, settings=settings | {"alphas": [7.0]})
+        refused(DataError, rf"other settings \(alphas \[7\.0\], now .*\); {again}")
+    else:
+        record(called, origins=digest("of another network"))
+        refused(DataError, rf"other origins; {again}")
+
+
+@pytest.mark.usefixtures("here")
+def test_features_that_were_made_anew_since():
+    (layout.FEATURES / "lite0").mkdir(parents=True)
+    (layout.FEATURES / "lite0" / "config.json").write_text(json.dumps(ORIGIN))
+    refused(DataError, "other origins; run memorability crossval photos again")
+
+
+@pytest.mark.usefixtures("here")
+def test_categories_of_other_pictures():
+    by_category()
+    path = layout.METRICS / "crossval" / "photos.by_category.predictions.csv"
+    tables.write(tables.read(path)[1:], path)
+    refused(DataError, "of other pictures .* run memorability crossval photos --by category again")
+
+
+@pytest.mark.usefixtures("here")
+def test_residuals_of_mean_predictions_are_none():
+    record("photos", averaged=12)
+    refused(DataError, "means of several predictions of 12 pictures.* valid: .* drawn folds")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("found", ["more", "folder", "file"])
+def test_a_folder_of_something_else_is_not_replaced(tmp_path, found):
+    to = tmp_path / "mine"
+    if found == "file":
+        to.write_text("of the user")
+    else:
+        released(to=to)
+        (to / "config.json").unlink()
+        (to / ("notes.txt" if found == "more" else "config.json")).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    said = {"more": r"wrote \(notes\.txt\)", "folder": r"wrote \(config\.json\)", "file": "a file; valid"}
+    refused(DataError, said[found], to=to)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("held", [(), FILES])
+def test_an_empty_folder_and_a_release_are_replaced(tmp_path, held):
+    to = tmp_path / "mine"
+    to.mkdir()
+    for name in held:
+        (to / name).write_text("old")
+    artifacts.load(released(to=to))
+    assert sorted(contents(to)) == sorted(FILES)
 
 
 @pytest.mark.usefixtures("here")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -162,9 +164,13 @@ def test_a_network_is_a_member_like_any_other(scores, tmp_path, learned_from):
 def test_what_validates_in_a_published_split_trains_closed_forms(scores, tmp_path, learned_from):
     parts = pd.Series(["train", "train", "val", "test"] * 10, dtype="string")
     published = SPLIT.model_copy(update={"method": "published"})
-    tested, _ = validate(scores, tmp_path, rows=scores.index.assign(split=parts), split=published)
+    rows = scores.index.assign(split=parts)
+    tested, _ = validate(scores, tmp_path, rows=rows, split=published)
     ((x, _, _),) = learned_from
     assert len(x) == 30
+    (draw,) = draws(rows, published, folds=2, seeds=1)
+    assert set(draw.table(rows, val=0.0)["split"]) == {"train", "test"}
+    assert set(draw.table(rows, val=0.15)["split"]) == {"train", "val", "test"}
     assert len(tested[0].judged) == 10
 
 
@@ -188,6 +194,20 @@ def test_an_ensemble_is_no_member(scores, tmp_path):
         stacking.cross_validate(
             combined(members=["both"]),
             {"both": inner},
+            scores.index,
+            COMPUTE,
+            split=SPLIT,
+            drawn=draws(scores.index, SPLIT, folds=2, seeds=1),
+            state=tmp_path / "crossval",
+        )
+
+
+@pytest.mark.parametrize("name", ["fold_seed", "fold", "bias"])
+def test_a_member_named_as_a_column(scores, tmp_path, name):
+    with pytest.raises(ParamsError, match=f"members: {name} is what the table of weights calls another"):
+        stacking.cross_validate(
+            combined(members=[name]),
+            {name: (made("ridge", of="images"), scores.paths("ridge", "crossval"))},
             scores.index,
             COMPUTE,
             split=SPLIT,
@@ -282,12 +302,94 @@ def test_an_ensemble_is_cross_validated_and_compared_with_a_member(project, tmp_
     assert any(line.startswith("  both less linear: paired over 40 items") for line in said)
     assert any("people: split-half" in line for line in said)
     assert sorted(path.name for path in (tmp_path / "metrics" / "crossval").iterdir()) == [
-        *("both.against.linear.csv", "both.csv", "both.predictions.csv", "both.weights.csv"),
-        *("linear.csv", "linear.predictions.csv"),
+        *("both.against.linear.csv", "both.csv", "both.json", "both.predictions.csv", "both.weights.csv"),
+        *("linear.csv", "linear.json", "linear.predictions.csv"),
     ]
+    made = crossval.record("both")
+    assert list(made) == [
+        *("settings", "members", "origins"),
+        *("folds", "seeds", "split", "by", "rows", "averaged"),
+    ]
+    assert (made["folds"], made["seeds"], made["by"], made["averaged"]) == (2, 2, "fold", 0)
+    assert list(made["members"]) == ["linear", "curved"]
+    own = project.model("both").model_dump(mode="json")
+    assert made["settings"] == own
+    assert made["split"] == project.split["images"].model_dump(mode="json")
     assert list(crossval.out_of_fold("both")) == ["id", "score", "seed_0", "seed_1"]
     weights = pd.read_csv("metrics/crossval/both.weights.csv")
     np.testing.assert_allclose(weights["linear"] + weights["curved"], 1, atol=1e-5)
+
+
+def test_the_weights_are_rounded(project):
+    ensembles = {"both": project.ensembles["both"] | {"weights": "least_squares"}}
+    crossval.run(project.model_copy(update={"ensembles": ensembles}), "both", folds=2, seeds=1)
+    weights = pd.read_csv("metrics/crossval/both.weights.csv", dtype=str)
+    assert all(len(number.split(".")[1]) <= 6 for number in [*weights["bias"], *weights["linear"]])
+
+
+@pytest.mark.parametrize("changed", ["folds", "seeds", "split", "rows", "settings", "origins", "by"])
+def test_what_was_drawn_otherwise_is_not_compared_and_nothing_is_fitted(
+    project, scores, tmp_path, fits, changed
+):
+    crossval.run(project, "linear", folds=2, seeds=1)
+    asked, given = project, {"folds": 2, "seeds": 1}
+    if changed in given:
+        given[changed] = 3
+    elif changed == "split":
+        split = project.split["images"].model_copy(update={"near_duplicate_bits": 2})
+        asked = project.model_copy(update={"split": {"images": split}})
+    elif changed == "settings":
+        models = project.models | {"linear": project.models["linear"] | {"alphas": [7.0]}}
+        asked = project.model_copy(update={"models": models})
+    else:
+        path = tmp_path / "metrics" / "crossval" / "linear.json"
+        path.write_text(json.dumps(crossval.record("linear") | {changed: "another"}))
+    said = rf"linear\.predictions\.csv: cross-validated with other {changed}.*; run memorability crossval linear again"
+    with pytest.raises(DataError, match=said):
+        crossval.run(asked, "both", **given, against="linear")
+    assert fits == []
+    assert not (tmp_path / "metrics" / "crossval" / "both.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_record(project, text):
+    crossval.run(project, "linear", folds=2, seeds=1)
+    Path("metrics/crossval/linear.json").write_text(text)
+    with pytest.raises(DataError, match=r"linear\.json: damaged .* run memorability crossval linear again"):
+        crossval.out_of_fold("linear")
+
+
+def test_tables_that_were_half_replaced_have_no_record(project, monkeypatch):
+    crossval.run(project, "linear", folds=2, seeds=1)
+    monkeypatch.setattr(crossval, "predictions", lambda tested: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        crossval.run(project, "linear", folds=2, seeds=1)
+    with pytest.raises(DataError, match=r"linear\.json: no such file"):
+        crossval.out_of_fold("linear")
+
+
+def test_published_splits_that_test_a_picture_twice(project, scores, tmp_path):
+    """Those of the seed that the split has; each picture counts once in intervals and gains."""
+    parts = ["test test", "test train", "train test", "train val"] * 10
+    (tmp_path / "data" / "raw" / "images").unlink()
+    (tmp_path / "data" / "raw" / "images").mkdir()
+    index = scores.index.assign(split=parts)
+    index.to_csv(tmp_path / "data" / "raw" / "images" / "index.csv", index=False)
+    split = project.split["images"].model_copy(update={"method": "published", "seed": 3})
+    project = project.model_copy(update={"split": {"images": split}})
+    crossval.run(project, "linear", folds=5, seeds=5)
+    said = crossval.run(project, "curved", folds=4, seeds=3, against="linear")  # which change nothing here
+    assert "95 % interval over 30 pictures" in said
+    assert (
+        "10 of them are tested by several splits: their predictions are averaged, one row a picture" in said
+    )
+    assert "curved less linear: paired over 30 items, each prediction the mean of 1 fold seeds" in said
+    table = crossval.out_of_fold("curved")
+    assert list(table) == ["id", "score", "seed_3"]
+    assert list(table["id"]) == sorted(index["id"][[part != "train val" for part in parts]])
+    made = crossval.record("curved")
+    assert (made["folds"], made["seeds"], made["averaged"]) == (2, 1, 10)
+    assert pd.read_csv("metrics/crossval/curved.csv")["n"].tolist() == [20, 20, 40]
 
 
 def test_by_category_has_files_of_its_own(project, scores, tmp_path):

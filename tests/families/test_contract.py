@@ -105,7 +105,7 @@ def test_every_setting_but_the_head_has_a_default(name):
 def test_no_network_holds_its_settings(name):
     """Its keywords say what it is: a settings object inside would tie it to params."""
     more = {"multipliers": [1, 2], "attention": [1], "width": 8} if name == "palette" else {}
-    settings = made(name, **more | ({"backbone": "b"} if name in ("resmem", "cnn_lstm") else {}))
+    settings = made(name, **more | ({"backbone": "b"} if name in ("resmem", "cnn_lstm", "finetune") else {}))
     shapes = {"frames": (2, 3, 64, 64), "sequences": (4, 6)}
     channels = {"channels": 3} if settings.track == "maps" else {}
     with torch.device("meta"):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import worlds
 from PIL import ExifTags, Image
 
 from memorability.core.errors import DataError, GivenFeaturesError, ParamsError
@@ -372,6 +373,22 @@ def test_places_are_features_of_each_place_of_whole_pictures(world):
             world.table("images"),
             where(world, world.root / "features-images-squash"),
         )
+
+
+@pytest.mark.parametrize("pixels", [{}, {"pixels": WHOLE}])
+@pytest.mark.parametrize("track", ["images", "maps"])
+def test_places_for_maps_alone_must_be_of_whole_pictures(world, tmp_path, track, pixels):
+    table, x = world.table("images"), np.zeros((5, 4, 3, 3), np.float32)
+    worlds.features(tmp_path / "f", list(table["id"]), x, config={"pools": ["none"], **pixels})
+
+    def read():
+        return KINDS["places"].rows(settings(track, "squash"), table, where(world, tmp_path / "f"))
+
+    if track == "maps" and not pixels:
+        with pytest.raises(ParamsError, match="family x must see all that a map shows; set pixels in"):
+            read()
+    else:
+        assert read().shape == (4, 3, 3)
 
 
 @pytest.mark.parametrize("name", ["frames", "frame_scores"])

@@ -139,7 +139,15 @@ def test_the_same_seed_gives_the_same_bytes(world, fitted, family):
         worlds.written(each.where) for each in (fitted(family), world.fit(family, f"{family}-again"))
     )
     names = {name.split("/")[1] for name in one}
-    assert {"config.json", "model.safetensors", "predictions.csv", "maps.npy", "history.csv"} == names
+    made = {
+        "config.json",
+        "model.safetensors",
+        "evidence.safetensors",
+        "predictions.csv",
+        "maps.npy",
+        "history.csv",
+    }
+    assert made == names
     assert one == other
 
 

@@ -86,11 +86,17 @@ def _scratch(path: Path) -> Path:
 
 
 def _remove_abandoned(path: Path) -> None:
-    for scratch in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        number = scratch.name[len(path.name) + 2 : -len(".part")]
-        if number.isdigit() and (int(number) == os.getpid() or not psutil.pid_exists(int(number))):
+    """Clears what killed processes left beside `path`; what it was before, if one had just moved that away, comes back."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        number, _, kind = left.name[len(path.name) + 2 :].partition(".")
+        if kind not in ("part", "old") or not number.isdigit():
+            continue
+        if int(number) == os.getpid() or not psutil.pid_exists(int(number)):
             with suppress(OSError):  # another user's
-                _remove(scratch)
+                if kind == "old" and not path.exists():
+                    left.rename(path)
+                else:
+                    _remove(left)
 
 
 def _disk_is_full(error: BaseException | None, folder: Path) -> bool:

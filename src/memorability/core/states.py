@@ -47,6 +47,7 @@ def key(*parts: str) -> str:
             "pillow",
             "scipy",
             "scikit-learn",
+            "timm",
         )
     )
     return digest(*parts, libraries, kernels.setting(), *code)

@@ -140,7 +140,7 @@ def _legend(
         )
     if SEEN in table:
         lines.append(
-            "seen: test items of which the model was fitted or selected on a near-duplicate, as the published split has it; "
+            "seen: test items of which the model was fitted or selected on a near-duplicate, as the split has it; "
             "they flatter it."
         )
     return lines

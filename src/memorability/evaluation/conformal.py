@@ -19,6 +19,7 @@ from memorability.evaluation import Array, Judged
 FEWEST = 20  # residuals that an interval is made of: under 19 there is none of 95 % but all of [0, 1]
 CONFIDENCES = (0.8, 0.9, 0.95)  # that are checked on the test split
 DIGITS = 6
+ROUNDING = 1e-9
 
 
 def half_width(residuals: Array, *, confidence: float) -> float | None:
@@ -38,7 +39,8 @@ def half_width(residuals: Array, *, confidence: float) -> float | None:
     with warnings.catch_warnings():  # of too few residuals: the infinite width says so
         warnings.simplefilter("ignore")
         regressor = ConformalRegressor().fit(np.asarray(residuals, float))
-        return float(regressor.predict_int(np.zeros(1), confidence=confidence)[0, 1])
+        # It counts int((1 - confidence) (n + 1)) residuals off, which rounding may make one too few.
+        return float(regressor.predict_int(np.zeros(1), confidence=confidence - ROUNDING)[0, 1])
 
 
 def interval(prediction: Array | float, half: Array | float) -> tuple[Array, Array]:

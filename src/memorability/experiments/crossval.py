@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ import pandas as pd
 
 from memorability.core import layout
 from memorability.core.errors import DataError, ParamsError
+from memorability.core.files import digest, read_json, write_json
 from memorability.core.layout import ModelPaths
 from memorability.data import tables
-from memorability.evaluation import Judged, judge
+from memorability.data.settings import Split
+from memorability.evaluation import Array, Judged, judge
 from memorability.evaluation.reports import agreement, measure
 from memorability.evaluation.settings import Evaluate
 from memorability.experiments import folds as outer
 from memorability.experiments import gains, stacking
-from memorability.experiments.folds import By, Fold, by_seed
+from memorability.experiments.folds import By, Draw, Fold, by_seed, once
 from memorability.experiments.train import compute_of
 from memorability.families import ensemble
 from memorability.params import Params
@@ -34,41 +36,80 @@ def run(
 
     Writes metrics/crossval/NAME.csv (the measures of each fold, and of all folds of a fold seed pooled); of scores,
     NAME.predictions.csv (every id with its out-of-fold predictions, one column a fold seed); of ensembles,
-    NAME.weights.csv. By category NAME is NAME.by_category.
+    NAME.weights.csv; and when all else is there NAME.json, what it was made of (`made_of`, and how it was drawn), by
+    which those that read the tables tell stale ones. By category NAME is NAME.by_category.
 
     Args:
         against: another model that was cross-validated in the same way, to be compared with, pair by pair.
     """
-    theirs = None if against is None else _other(params, name, against, by=by)
     settings, called, to = params.model(name), _called(name, by), layout.METRICS / "crossval"
-    evaluate = params.evaluate[settings.track]
-    tested, learned = _tested(params, name, settings, folds=folds, seeds=seeds, by=by)
+    evaluate, split = params.evaluate[settings.track], params.split[settings.track]
+    if against is not None:
+        _check_comparable(params, name, against)
+    rows = tables.read(Path(split.input) / "index.csv")
+    drawn = outer.draws(rows, split, folds=folds, seeds=seeds, by=by)
+    ways, made = _ways(rows, split, drawn, by=by), made_of(params, name)
+    theirs = None
+    if against is not None:
+        theirs = out_of_fold(against, by=by, expected=made_of(params, against) | ways)
+    tested, learned = _tested(params, name, settings, rows, drawn, by=by)
     measured = measures(tested, settings.track)
+    (to / f"{called}.json").unlink(missing_ok=True)  # it is of the tables that are replaced now
     tables.write(measured.round(6), to / f"{called}.csv")
     lines = [text(name, measured, by=by), *_intervals(tested, settings, evaluate, seed=params.seed)]
     if learned is not None:
         tables.write(learned.round(6), to / f"{called}.weights.csv")
         lines += _weights(learned)
     if settings.track != "maps":
+        tables.write(predictions(tested), to / f"{called}.predictions.csv")
+    write_json(to / f"{called}.json", made | ways | {"averaged": _repeated(tested)})
+    if against is not None and theirs is not None:
         own = predictions(tested)
-        tables.write(own, to / f"{called}.predictions.csv")
-        if against is not None and theirs is not None:
-            pairs = gains.paired(name, own, against, theirs, settings, evaluate, seed=params.seed)
-            tables.write(pairs, to / f"{called}.against.{against}.csv")
-            lines += gains.text(pairs, own)
+        pairs = gains.paired(name, own, against, theirs, settings, evaluate, seed=params.seed)
+        tables.write(pairs, to / f"{called}.against.{against}.csv")
+        lines += gains.text(pairs, own)
     return "\n".join(lines)
 
 
+def made_of(params: Params, name: str) -> dict[str, Any]:
+    """What a cross-validation of the model `name` is made of as the project is now, but for data and draws.
+
+    Returns:
+        settings, of an ensemble also those of its `members` by name; and `origins`, the digest of what inputs and
+        backbones say they are made of.
+    """
+    settings = params.model(name)
+    models = _members(params, settings) or {name: (settings, _paths(params, name))}
+    made: dict[str, Any] = {"settings": settings.model_dump(mode="json")}
+    if isinstance(settings, ensemble.Params):
+        made["members"] = {member: own.model_dump(mode="json") for member, (own, _) in models.items()}
+    return made | {"origins": digest(*(text for one in models.values() for text in outer.origins(*one)))}
+
+
+def _members(params: Params, settings: Model) -> dict[str, tuple[Model, ModelPaths]]:
+    names = settings.members if isinstance(settings, ensemble.Params) else ()
+    return {member: (params.model(member), _paths(params, member)) for member in names}
+
+
+def _ways(rows: pd.DataFrame, split: Split, drawn: Sequence[Draw], *, by: By) -> dict[str, Any]:
+    """How rows are drawn: in as many folds and seeds as there are, whatever was asked for, and of which index."""
+    return {
+        "folds": len({draw.place for draw in drawn}),
+        "seeds": len({draw.seed for draw in drawn}),
+        "split": split.model_dump(mode="json"),
+        "by": by,
+        "rows": digest(rows.to_csv(index=False)),
+    }
+
+
 def _tested(
-    params: Params, name: str, settings: Model, *, folds: int, seeds: int, by: By
+    params: Params, name: str, settings: Model, rows: pd.DataFrame, drawn: Sequence[Draw], *, by: By
 ) -> tuple[list[Fold], pd.DataFrame | None]:
     """The folds of a model; of an ensemble also its weights in each."""
     split, compute = params.split[settings.track], compute_of(params)
-    rows = tables.read(Path(split.input) / "index.csv")
-    drawn = outer.draws(rows, split, folds=folds, seeds=seeds, by=by)
     state = layout.STATES / f"crossval-{_called(name, by)}"
     if isinstance(settings, ensemble.Params):
-        members = {member: (params.model(member), _paths(params, member)) for member in settings.members}
+        members = _members(params, settings)
         return stacking.cross_validate(
             settings, members, rows, compute, split=split, drawn=drawn, state=state
         )
@@ -79,17 +120,58 @@ def _tested(
     return tested, None
 
 
-def out_of_fold(name: str, *, by: By = "fold") -> pd.DataFrame:
-    """What `run` wrote of the model `name`: id, score, and a column seed_N of predictions for each fold seed.
+def out_of_fold(name: str, *, by: By = "fold", expected: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """What `run` wrote of the model `name`: see `predictions`.
+
+    Args:
+        expected: what it must have been made of: some of what NAME.json has.
 
     Raises:
-        DataError: it was not cross-validated so.
+        DataError: it was not cross-validated so, or of something else.
     """
-    path = layout.METRICS / "crossval" / f"{_called(name, by)}.predictions.csv"
+    path, command = layout.METRICS / "crossval" / f"{_called(name, by)}.predictions.csv", _command(name, by)
     if not path.is_file():
-        option = "" if by == "fold" else " --by category"
-        raise DataError(f"{path}: no such table; run memorability crossval {name}{option} first")
-    return tables.read(path, columns=("id", "score", "seed_0"))
+        raise DataError(f"{path}: no such table; run {command} first")
+    made = record(name, by=by)
+    apart = [key for key, value in (expected or {}).items() if made.get(key) != value]
+    if apart:
+        said = "; ".join(_differing(key, made.get(key), (expected or {})[key]) for key in apart)
+        raise DataError(f"{path}: cross-validated with other {said}; run {command} again, in the same way")
+    table = tables.read(path, columns=("id", "score"))
+    if gains.columns(table, "seed").empty:
+        raise DataError(f"{path}: no column seed_N with predictions of {name}; run {command} again")
+    return table
+
+
+def record(name: str, *, by: By = "fold") -> dict[str, Any]:
+    """What the tables that `run` wrote were made of: `made_of`; folds, seeds, split, by and the digest of the index's
+    rows; and `averaged`, how many items had several predictions in a fold seed, of which the tables have the means.
+
+    Raises:
+        DataError: nothing tells, or it is damaged.
+    """
+    path, again = layout.METRICS / "crossval" / f"{_called(name, by)}.json", f"run {_command(name, by)} again"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, which tells what the tables beside it were made of; {again}")
+    try:
+        made = read_json(path)
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); {again}") from error
+    if not isinstance(made, dict):
+        raise DataError(f"{path}: damaged (no JSON object); {again}")
+    return made
+
+
+def _command(name: str, by: By) -> str:
+    return f"memorability crossval {name}{'' if by == 'fold' else ' --by category'}"
+
+
+def _differing(key: str, was: Any, now: Any) -> str:
+    """What of one entry differs; digests say nothing to a reader."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+        return f"{key} ({', '.join(f'{name} {was.get(name)}, now {now.get(name)}' for name in names)})"
+    return key if key in ("origins", "rows") else f"{key} ({was}, now {now})"
 
 
 def _called(name: str, by: By) -> str:
@@ -101,15 +183,13 @@ def _paths(params: Params, name: str) -> ModelPaths:
     return layout.model_paths(name, track=head.track, input=head.input)
 
 
-def _other(params: Params, name: str, other: str, *, by: By) -> pd.DataFrame:
-    """The other model's predictions, asked for before anything is fitted."""
+def _check_comparable(params: Params, name: str, other: str) -> None:
     one, two = params.head(name), params.head(other)
     if other == name or (one.track, one.target) != (two.track, two.target) or one.track == "maps":
         raise ParamsError(
             f"--against {other}: a model of {two.track}, {two.target}; valid: another one of {name}'s own scores "
             f"({one.track}, {one.target})"
         )
-    return out_of_fold(other, by=by)
 
 
 def measures(tested: Sequence[Fold], track: tables.Track) -> pd.DataFrame:
@@ -125,14 +205,33 @@ def measures(tested: Sequence[Fold], track: tables.Track) -> pd.DataFrame:
 
 
 def predictions(tested: Sequence[Fold]) -> pd.DataFrame:
-    """Every id with its score and, a column a fold seed, its out-of-fold predictions."""
-    columns = {
-        f"seed_{seed}": pd.Series(judged.prediction, index=judged.rows["id"].to_numpy(str))
-        for seed, judged in by_seed(tested).items()
-    }
-    first = next(iter(by_seed(tested).values()))
-    truth = pd.Series(first.truth, index=first.rows["id"].to_numpy(str), name="score")
+    """Every id once, with its score and, a column a fold seed, its out-of-fold predictions.
+
+    Returns:
+        id, score, seed_N for each fold seed N, and of a model that ranks ranking_N; of an id that several draws of a
+        fold seed test their means.
+    """
+    pooled = {seed: once(judged) for seed, judged in by_seed(tested).items()}
+
+    def column(judged: Judged, values: Array) -> pd.Series:
+        return pd.Series(values, index=judged.rows["id"].to_numpy(str))
+
+    columns = {f"seed_{seed}": column(judged, judged.prediction) for seed, judged in pooled.items()}
+    if all(judged.ranking is not None for judged in pooled.values()):
+        columns |= {
+            f"ranking_{seed}": column(judged, judged.ranking)
+            for seed, judged in pooled.items()
+            if judged.ranking is not None
+        }
+    first = next(iter(pooled.values()))
+    truth = column(first, first.truth).rename("score")
     return pd.concat([truth, pd.DataFrame(columns)], axis=1).rename_axis("id").sort_index().reset_index()
+
+
+def _repeated(tested: Sequence[Fold]) -> int:
+    """How many items several draws of one fold seed test, as published splits do."""
+    ids = next(iter(by_seed(tested).values())).rows["id"]
+    return int(ids[ids.duplicated()].nunique())
 
 
 def _weights(learned: pd.DataFrame) -> list[str]:
@@ -146,10 +245,15 @@ def _weights(learned: pd.DataFrame) -> list[str]:
 def _intervals(tested: Sequence[Fold], settings: Model, evaluate: Evaluate, *, seed: int) -> list[str]:
     """The first fold seed's measures with their intervals, within categories, and what people leave to attain."""
     judging = judge(settings.track)
-    pooled = next(iter(by_seed(tested).values()))
+    pooled = once(next(iter(by_seed(tested).values())))
     numbers, _ = measure(judging, pooled, settings=evaluate, seed=seed)
     first = judging.COMPARED[0]
-    lines = ["  first fold seed, pooled, 95 % interval over pictures"]
+    lines = [f"  first fold seed, pooled, 95 % interval over {len(pooled)} pictures"]
+    if repeated := _repeated(tested):
+        lines.append(
+            f"    {repeated} of them are tested by several splits: their predictions are averaged, one row a picture, "
+            "before intervals and gains"
+        )
     for name in judging.MEASURES:
         if numbers.get(f"{name}_low") is not None:
             lines.append(

@@ -18,7 +18,7 @@ from memorability.core.progress import bar
 from memorability.data import splits
 from memorability.data.draws import fold_split
 from memorability.data.settings import Split
-from memorability.evaluation import Judged, judge, together
+from memorability.evaluation import Array, Judged, judge, together
 from memorability.evaluation.settings import Evaluate
 from memorability.experiments.train import train
 from memorability.training.contract import ClosedForm
@@ -49,9 +49,13 @@ class Draw:
     split: Split
 
     def table(self, rows: pd.DataFrame, *, val: float) -> pd.DataFrame:
-        """The split table, whose test rows are this fold; of the others a share `val` of all rows validates."""
+        """The split table, whose test rows are this fold; of the others a share `val` of all rows validates.
+
+        Where that is 0, nothing validates: what a published split names so trains too.
+        """
         if self.split.method != "random":
-            return splits.split(rows, self.split.model_copy(update={"val": val}))[0]
+            table = splits.split(rows, self.split.model_copy(update={"val": val}))[0]
+            return table if val else table.assign(split=table["split"].mask(table["split"] == "val", "train"))
         table = splits.split(rows, self.split.model_copy(update={"val": 0.0}))[0]
         labelled = (table["split"] != "unlabelled").to_numpy(bool)
         inside = (table["category"] == self.name).to_numpy(bool)
@@ -176,6 +180,29 @@ def origins(settings: Model, paths: ModelPaths) -> list[str]:
 
 
 def by_seed(tested: Sequence[Fold]) -> dict[int, Judged]:
-    """All folds of each fold seed as one."""
+    """All folds of each fold seed as one; an item that several published splits test has a row for each."""
     seeds = dict.fromkeys(fold.seed for fold in tested)
     return {seed: together([fold.judged for fold in tested if fold.seed == seed]) for seed in seeds}
+
+
+def once(judged: Judged) -> Judged:
+    """One row an item, in the order of their first: the mean of what was predicted of it, as resampling needs them.
+
+    Truth is averaged too, since data sets may publish a score for each of their splits; a map is the same in all.
+    """
+    items, _ = pd.factorize(judged.rows["id"])
+    _, first, counts = np.unique(items, return_index=True, return_counts=True)
+    if len(first) == len(items):
+        return judged
+
+    def mean(values: Array) -> Array:
+        total = np.zeros((len(first), *values.shape[1:]))
+        np.add.at(total, items, values)
+        return (total / counts.reshape(-1, *[1] * (values.ndim - 1))).astype(values.dtype)
+
+    return Judged(
+        judged.rows.iloc[first].reset_index(drop=True),
+        mean(judged.truth) if judged.truth.ndim == 1 else judged.truth[first],
+        mean(judged.prediction),
+        None if judged.ranking is None else mean(judged.ranking),
+    )

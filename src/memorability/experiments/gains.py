@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
 from memorability.core.errors import DataError
-from memorability.evaluation import Judged, judge
+from memorability.evaluation import Array, Judged, judge
 from memorability.evaluation.comparisons import comparisons
 from memorability.evaluation.settings import Evaluate
 from memorability.training.settings import Model
@@ -24,28 +26,42 @@ def paired(
 ) -> pd.DataFrame:
     """Two models' out-of-fold predictions, each the mean over the fold seeds, compared by the paired bootstrap.
 
+    Correlations of a model that ranks are those of its mean ranking, as everywhere.
+
     Args:
-        own, theirs: of `predictions`.
+        own, theirs: of `crossval.predictions`: one row an item.
 
     Returns:
         see `evaluation.comparisons`; the measures of a model here are those of its mean predictions.
 
     Raises:
-        DataError: they are not of the same items, scores and number of fold seeds.
+        DataError: they are not of the same items, scores and fold seeds.
     """
-    if list(own) != list(theirs) or not own[["id", "score"]].astype(object).equals(
-        theirs[["id", "score"]].astype(object)
-    ):
+    one, two = (list(map(str, columns(table, "seed"))) for table in (own, theirs))
+    if one != two or not own[["id", "score"]].astype(object).equals(theirs[["id", "score"]].astype(object)):
         raise DataError(
             f"{name} and {other} were not cross-validated on the same {len(own)} items, scores and "
-            f"{own.shape[1] - 2} fold seeds; {other} has {len(theirs)} and {theirs.shape[1] - 2}: run it again"
+            f"{len(one)} fold seeds ({', '.join(one)}); {other} has {len(theirs)} and {len(two)} "
+            f"({', '.join(two)}): run it again"
         )
     judging, resampled = judge(settings.track), {}
     for model, table in ((name, own), (other, theirs)):
-        mean = table.filter(like="seed_").to_numpy(float).mean(axis=1)
-        judged = Judged(table[["id"]], table["score"].to_numpy(float), mean)
+        prediction, ranking = _mean(table, "seed"), _mean(table, "ranking")
+        assert prediction is not None  # a table without any is refused where it is read
+        judged = Judged(table[["id"]], table["score"].to_numpy(float), prediction, ranking)
         resampled[model] = judging.resampled(judged, repeats=evaluate.bootstrap, seed=seed)
     return comparisons(resampled, judging.MEASURES, compared=judging.COMPARED)
+
+
+def columns(table: pd.DataFrame, of: Literal["seed", "ranking"]) -> pd.DataFrame:
+    """The predictions, or the rankings of a model that ranks: a column a fold seed, whichever these are."""
+    return table.filter(regex=rf"^{of}_\d+$")
+
+
+def _mean(table: pd.DataFrame, of: Literal["seed", "ranking"]) -> Array | None:
+    """Over the fold seeds: float [N]; None where there is no such column."""
+    found = columns(table, of)
+    return found.to_numpy(float).mean(axis=1) if found.shape[1] else None
 
 
 def text(pairs: pd.DataFrame, own: pd.DataFrame) -> list[str]:
@@ -53,7 +69,7 @@ def text(pairs: pd.DataFrame, own: pd.DataFrame) -> list[str]:
     first = pairs.iloc[0]
     lines = [
         f"  {first['model']} less {first['other']}: paired over {len(own)} items, each prediction the mean of "
-        f"{own.shape[1] - 2} fold seeds, 95 % interval"
+        f"{columns(own, 'seed').shape[1]} fold seeds, 95 % interval"
     ]
     for line in pairs.to_dict("records"):
         ends = "no interval" if np.isnan(line["low"]) else f"{line['low']:+.4f} to {line['high']:+.4f}"

@@ -8,12 +8,12 @@ same project gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,8 @@ from memorability.core.errors import DataError, ParamsError
 from memorability.core.files import staged_folder, write_text
 from memorability.data import tables
 from memorability.evaluation import Judged, score_measures
-from memorability.experiments import card, crossval
+from memorability.experiments import card, crossval, gains
+from memorability.experiments.folds import By
 from memorability.experiments.train import compute_of, train
 from memorability.params import Params
 from memorability.training import artifacts
@@ -34,6 +35,7 @@ from memorability.training.settings import Model
 
 MOST: Final = 2**20  # bytes of weights
 CARD: Final = "README.md"
+FILES: Final = (CARD, artifacts.CONFIG, artifacts.WEIGHTS, artifacts.EVIDENCE)  # all that a release holds
 
 
 def release(params: Params, name: str, *, to: Path | None = None, text: Path | None = None) -> str:
@@ -46,20 +48,22 @@ def release(params: Params, name: str, *, to: Path | None = None, text: Path | N
 
     Raises:
         ParamsError: no such model, or not one of pictures' scores that is complete with what pip installs.
-        DataError: its weights are too large; there is no such text; or it was not cross-validated on the pictures that
-            the project has now.
+        DataError: its weights are too large; there is no such text; it was not cross-validated on the pictures and with
+            the settings that the project has now; or the folder holds something else than a release.
     """
     _check(name, params.model(name))
+    folder = to or layout.RELEASES / name
+    _check_replaceable(folder)
     head = _read(text or layout.CARDS / f"{name}.card.md")
     rows = tables.read(layout.split_table("images"))
     rows = rows.assign(split=rows["split"].where(rows["split"] == "unlabelled", "train"))
-    draws = out_of_fold(rows, name)
+    made = crossval.made_of(params, name)
+    draws, by_category = out_of_fold(rows, name, made), _by_category(rows, name, made)
     with fitted(params, name, rows) as model:
         config, arrays = artifacts.load(model)
         evidence = replace(artifacts.evidence(model), residuals=_residuals(draws[0]))
     _check_features(name, config)
     weights = _small(name, arrays)
-    folder = to or layout.RELEASES / name
     with staged_folder(folder) as part:
         said = config.model_dump(mode="json", exclude_unset=True, exclude={"sha256", "evidence"})
         said["out_of_fold"] = {"spearman": _rho(draws)}  # what `predict` says that it is worth
@@ -71,8 +75,9 @@ def release(params: Params, name: str, *, to: Path | None = None, text: Path | N
             rows=rows,
             draws=draws,
             measured=_measured(name),
-            by_category=_by_category(name),
-            known=len(evidence.phashes) + len(evidence.contents),
+            by_category=by_category,
+            hashes=len(evidence.phashes),
+            plain=len(evidence.contents),
             files=sorted(part.iterdir()),
             settings=params.evaluate["images"],
             seed=params.seed,
@@ -92,6 +97,20 @@ def fitted(params: Params, name: str, rows: pd.DataFrame) -> Iterator[Path]:
         here = replace(paths, model=work / name, predictions=work / "predictions", state=work / "training")
         train(settings, rows, here, compute_of(params))
         yield here.model
+
+
+def _check_replaceable(folder: Path) -> None:
+    """That nothing is lost when the folder is replaced: it is absent, or holds nothing but files of a release."""
+    if not (folder.exists() or folder.is_symlink()):
+        return
+    if not folder.is_dir():
+        raise DataError(f"{folder}: a file; valid: a folder of a release, which is replaced, or a new one")
+    others = sorted(file.name for file in folder.iterdir() if file.name not in FILES or not file.is_file())
+    if others:
+        raise DataError(
+            f"{folder}: holds what no release wrote ({', '.join(others[:3])}), but would be replaced whole; valid: a new "
+            f"folder, or one with nothing but {', '.join(FILES)}"
+        )
 
 
 def _residuals(draw: Judged) -> np.ndarray:
@@ -155,16 +174,27 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def out_of_fold(rows: pd.DataFrame, name: str) -> list[Judged]:
+def out_of_fold(rows: pd.DataFrame, name: str, made: Mapping[str, Any], *, by: By = "fold") -> list[Judged]:
     """The labelled rows of a split table by id, with a model's out-of-fold predictions: one of each fold seed.
 
+    Args:
+        made: of `crossval.made_of`, as the model is now.
+
     Raises:
-        DataError: it was not cross-validated, or on other pictures or scores than the split has.
+        DataError: it was not cross-validated; or with other settings or inputs than it has now, on other pictures or
+            scores than the split has, or by splits that test a picture several times.
     """
-    table = crossval.out_of_fold(name).sort_values("id").reset_index(drop=True)
+    table = crossval.out_of_fold(name, by=by, expected=made)
+    table = table.sort_values("id").reset_index(drop=True)
+    option = "" if by == "fold" else " --by category"
+    if several := crossval.record(name, by=by).get("averaged"):
+        raise DataError(
+            f"metrics/crossval has of {name} the means of several predictions of {several} pictures, which are nearer to "
+            "the truth than what the model says; valid: a cross-validation by drawn folds (the split's method: folds)"
+        )
     rows = rows[rows["split"].isin(tables.LABELLED) & rows["score"].notna()]
     rows = rows.sort_values("id").reset_index(drop=True)
-    mend = f"metrics/crossval has {name} of %s than the split has; run memorability crossval {name} again"
+    mend = f"metrics/crossval has {name} of %s than the split has; run memorability crossval {name}{option} again"
     if list(rows["id"]) != list(table["id"]):
         apart = sorted(set(rows["id"]) ^ set(table["id"]))
         such = f", such as {apart[0]}" if apart else ""
@@ -172,14 +202,15 @@ def out_of_fold(rows: pd.DataFrame, name: str) -> list[Judged]:
     truth = rows["score"].to_numpy(float)
     if not np.allclose(truth, table["score"], atol=1e-6):
         raise DataError(mend % "other scores")
-    return [
-        Judged(rows, truth, table[seed].to_numpy(float)) for seed in table if str(seed).startswith("seed_")
-    ]
+    predicted = gains.columns(table, "seed").to_numpy(float).T
+    ranked = gains.columns(table, "ranking").to_numpy(float).T
+    return [Judged(rows, truth, one, ranked[n] if len(ranked) else None) for n, one in enumerate(predicted)]
 
 
 def _rho(draws: list[Judged]) -> float:
     """The mean of the fold seeds' correlations; a constant has none, and is worth 0."""
-    found = [score_measures.spearman(draw.truth, draw.prediction) or 0.0 for draw in draws]
+    ranked = [(draw.truth, draw.prediction if draw.ranking is None else draw.ranking) for draw in draws]
+    found = [score_measures.spearman(truth, ranking) or 0.0 for truth, ranking in ranked]
     return round(float(np.mean(found)), 6)
 
 
@@ -187,7 +218,14 @@ def _measured(name: str) -> pd.DataFrame:
     return tables.read(layout.METRICS / "crossval" / f"{name}.csv", columns=("fold_seed", "fold", "n"))
 
 
-def _by_category(name: str) -> pd.DataFrame | None:
-    """Of the categories, each predicted by models of the others; None where that was not tried."""
+def _by_category(rows: pd.DataFrame, name: str, made: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Of the categories, each predicted by models of the others; None where that was not tried.
+
+    Raises:
+        DataError: as `out_of_fold`.
+    """
     called = f"{name}.by_category"
-    return _measured(called) if (layout.METRICS / "crossval" / f"{called}.csv").is_file() else None
+    if not (layout.METRICS / "crossval" / f"{called}.csv").is_file():
+        return None
+    out_of_fold(rows, name, made, by="category")
+    return _measured(called)

@@ -38,6 +38,7 @@ from memorability.training.settings import Model
 from memorability.training.trained import TrainedModel
 
 INNER = 5  # folds within the rows outside an outer fold
+OTHER_COLUMNS = ("fold_seed", "fold", "bias")  # of the table of weights, beside one a member
 
 Predict = Callable[
     [pd.DataFrame], Array
@@ -67,9 +68,15 @@ def cross_validate(
         The folds; and what the ensemble learned, a line a draw: fold_seed, fold, the weight of each member, bias.
 
     Raises:
-        ParamsError: a member is an ensemble itself, which was fitted on predictions of models that saw the fold.
+        ParamsError: a member is an ensemble itself, which was fitted on predictions of models that saw the fold; or has
+            the name of another column of what is returned.
     """
     for name, (member, _) in members.items():
+        if name in OTHER_COLUMNS:
+            raise ParamsError(
+                f"members: {name} is what the table of weights calls another column; valid: a member of another name "
+                f"than {', '.join(OTHER_COLUMNS)}"
+            )
         if isinstance(member, ensemble.Params):
             raise ParamsError(
                 f"members: {name} is an ensemble itself; valid: models that read no predictions"
@@ -92,7 +99,8 @@ def cross_validate(
             )
             tested.append(Fold(draw.seed, draw.name, judged))
             weights = dict(zip(members, found["weight"], strict=True))
-            learned.append({"fold_seed": draw.seed, "fold": draw.name, **weights, "bias": found["bias"]})
+            line = {"fold_seed": draw.seed, "fold": draw.name, **weights, "bias": float(found["bias"])}
+            learned.append(line)
     return tested, pd.DataFrame(learned)
 
 
@@ -123,7 +131,7 @@ class _Member:
 def _parts(draw: Draw, rows: pd.DataFrame, table: pd.DataFrame, *, val: float) -> Iterator[pd.DataFrame]:
     """The split tables of one draw: those of the inner folds, without the outer fold's rows, then the outer one.
 
-    All members see the same inner folds, whose seed is made of the draw's.
+    All members see the same inner folds, whose seed is made of the draw's. `table` is the draw's at a `val` of 0.
     """
     outside = table[table["split"].isin(("train", "val"))].reset_index(drop=True)
     groups = outside["group"].to_numpy(np.int64)
@@ -134,10 +142,7 @@ def _parts(draw: Draw, rows: pd.DataFrame, table: pd.DataFrame, *, val: float) -
     numbers = fold_numbers(groups, folds=folds, seed=seed)
     for number in range(folds):
         yield outside.assign(split=fold_split(groups, numbers, test_fold=number, val=val, seed=seed))
-    if val:
-        yield draw.table(rows, val=val)
-    else:  # what validates in a published split has nothing to select here: it trains
-        yield table.assign(split=table["split"].mask(table["split"] == "val", "train"))
+    yield draw.table(rows, val=val) if val else table
 
 
 def _kept(file: Path, fit: Callable[[], Array]) -> Array:

@@ -20,6 +20,7 @@ from memorability.training import layers
 from memorability.training.settings import PictureModel
 
 READS = "pictures"
+LOGITS = True
 
 
 class Params(PictureModel):

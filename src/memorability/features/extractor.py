@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from memorability.features.stored import check_finite
 from memorability.features.taps import Taps
 from memorability.media.pictures import VERSION, five_crops, prepared
 
+COMPUTING = ("pillow", "timm", "torch", "torchvision")  # whose other versions may give other last bits
 LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
 
 
@@ -56,6 +58,8 @@ class Extractor:
         pixels: int | None = None,
         device: str | None = None,
     ) -> None:
+        # Else convolutions on a GPU take 10 of float32's 23 bits, and models predict from other features on a CPU.
+        torch.backends.cudnn.allow_tf32 = False
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name = folder.name
         self.layers, self.pools, self.views = tuple(layers), tuple(pools), views
@@ -105,11 +109,11 @@ class Extractor:
     def namespace(self) -> str:
         """The cache's namespace: all of `describe` but the backbone's name, and what else the last bits depend on.
 
-        That is decoding, the tensors' layout, the kind of device, and on a CPU the number of threads and which
-        kernels compute.
+        That is decoding, the tensors' layout, the libraries that decode, build networks and compute, the kind of device, and
+        on a CPU the number of threads and which kernels compute.
         """
         described = self.describe() | {"backbone": self.config}
-        computing = [self.device.type]
+        computing = [self.device.type, *(f"{name} {metadata.version(name)}" for name in COMPUTING)]
         if self.device.type == "cpu":
             computing += [str(torch.get_num_threads()), kernels.setting()]
         return digest(json.dumps(described, sort_keys=True), json.dumps(computing), str(VERSION), LAYOUT)[:32]

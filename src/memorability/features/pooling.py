@@ -2,7 +2,7 @@
 
 Pictures are square, and so are the maps and the grids of patches that networks make of them: this tells places from
 channels, and patches from class tokens. Where it does not, the kind of the layer and what timm says of the network do, or
-it is an error; nothing is guessed.
+it is an error. Layers within attention or mixing of tokens, whose other axes may be square as well, are not for features.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     whole_pictures  pixels [3, P, P] of the whole picture brought to a square; P is `settings.side`
     features        features as a vector [D], of clips their mean over frames; of several, one behind the other
     sequences       features of each frame [T, D], zero after the last one; a picture is a sequence of one
-    places          features of each place of whole pictures, [D, h, w]
+    places          features of each place, [D, h, w]; for maps those of whole pictures
     titles          a text of each clip
     predictions     of the models `settings.members`, [M]
     frame_scores    of each frame, by the model of pictures that `settings.backbone` names: [T], NaN after the last
@@ -130,10 +130,14 @@ class Places(Features):
         return x, None
 
     def check(self, settings: Any, found: stored.Stored, folder: Path) -> None:
-        if found.values.ndim != 4 or "pixels" not in found.config:
+        if found.values.ndim != 4 or found.lengths is not None:
             raise ParamsError(
-                f"family {settings.family} reads features of each place of whole pictures, [N, D, h, w]; "
-                f"{folder} has {found.values.shape}: set pools: [none] and pixels in its features block"
+                f"family {settings.family} reads features of each place of pictures, [N, D, h, w]; "
+                f"{folder} has {found.values.shape}: set pools: [none] in its features block"
+            )
+        if settings.track == "maps" and "pixels" not in found.config:
+            raise ParamsError(
+                f"family {settings.family} must see all that a map shows; set pixels in the features block of {folder}"
             )
 
 

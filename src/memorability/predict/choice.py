@@ -54,7 +54,8 @@ def best(
         why, reason = "no model of this project can be chosen", " ".join(str(error).split())
         return _released(project, device, confidence, why=why, passed_over=(reason,))
     if not of_drawings(said.datasets):
-        return own, replace(said, why="the best of this project, which is of photographs")
+        of = ", which is of photographs" if said.datasets else ""
+        return own, replace(said, why=f"the best of this project{of}")
     try:
         why = f"the best of this project ({said.folder.name}) is of drawings"
         return _released(project, device, confidence, why=why)

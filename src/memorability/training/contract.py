@@ -109,6 +109,7 @@ class Gradient:
     frozen_features: Callable[[nn.Module, dict[str, Tensor]], Tensor] | None = None
     is_frozen: Callable[[Any], bool] = always  # whether these settings keep that part frozen
     ONLY_FROZEN: bool = False  # nothing but that is then looked at: x is not loaded
+    LOGITS: bool = False  # whether a backbone's own last layer is used, which some weights lack
     # Of methods that compare inputs with each other: ranks [N] in [0, 1] of what `predict` gives for all of a split,
     # and of some among others, for files that come alone. Ranks are calibrated on validation before L1 and MSE.
     rank: Callable[[Any, nn.Module, Tensor], Tensor] | None = None

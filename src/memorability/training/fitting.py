@@ -111,8 +111,7 @@ def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) 
     options = judge.build_options(truth.values)
     backbone = None
     if settings.backbone != "none":
-        # What a map model takes from a backbone is not its logits.
-        backbone = backbones.load(work.paths.models / settings.backbone, head=not options)
+        backbone = backbones.load(work.paths.models / settings.backbone, head=family.LOGITS)
     origin = read.origin | {
         "shape": list(read.shape),
         "backbone": None if backbone is None else backbone.config,
