@@ -128,7 +128,7 @@ def test_what_a_published_split_lets_models_see_is_counted(tmp_path):
     board = pd.read_csv(tmp_path / "metrics" / "score.leaderboard.csv")
     assert board["test_seen"].tolist() == [2, 2]
     assert read_json(tmp_path / "metrics" / "wild.json")["score"]["test"]["seen"] == 2
-    assert "as the published split has it" in text
+    assert "as the split has it" in text
 
 
 def test_tables_to_plot_are_one_of_each_kind(images):

@@ -253,7 +253,7 @@ def test_features_must_be_of_places_of_whole_pictures(world, tmp_path):
     for name in ("ids.csv", "features.npy"):
         (tmp_path / name).write_bytes((world.root / "features" / name).read_bytes())
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ParamsError, match=r"features of each place of whole pictures.*has \(24, 3, 6, 6\)"):
+    with pytest.raises(ParamsError, match=r"must see all that a map shows; set pixels in the features block"):
         world.fit("place_ridge", where=replace(where, input=tmp_path))
 
 
