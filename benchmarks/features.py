@@ -61,7 +61,7 @@ def backbone(folder: Path, arch: str) -> str:
 def bare(folder: Path, extractor: Extractor, pixels: list[np.ndarray]) -> float:
     """Seconds of the whole network on all views of the pictures."""
     loaded = backbones.load(folder, head=False)
-    net = loaded.net.to(device=extractor.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = loaded.net.to(device=extractor.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
     mean, std = (
         torch.tensor(loaded.config["transform"][key], device=extractor.device).view(3, 1, 1)
         for key in ("mean", "std")

@@ -230,7 +230,7 @@ def steps(folder: Path, rows: pd.DataFrame, family: Gradient, size: Size, fabric
     net.train()
 
     def backward(loss: torch.Tensor) -> None:
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
 
     def bare() -> None:
         for _ in range(size.steps):

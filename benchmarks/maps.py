@@ -70,13 +70,13 @@ def bare_epoch(net: Any, optimisers: Any, batches: list[tuple[torch.Tensor, torc
             + F.mse_loss(real_says, torch.ones_like(real_says))
         )
         optimisers["discriminator"].zero_grad()
-        judged.backward()  # type: ignore[no-untyped-call]
+        judged.backward()  # type: ignore[no-untyped-call]  # torch's own
         optimisers["discriminator"].step()
         with adversaries.weights_frozen(net.discriminator):
             says = net(picture, fake)
             loss = F.mse_loss(says, torch.ones_like(says)) + F.l1_loss(fake, real)
             optimisers["generator"].zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
             optimisers["generator"].step()
 
 

@@ -78,7 +78,7 @@ def main(units: int = 1024, clips: int = 6000) -> None:
         ready = list(loading.load(train, plan, device=fabric.device, workers=0))
 
         def backward(loss: torch.Tensor) -> None:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
 
         def alone() -> float:
             net.train()

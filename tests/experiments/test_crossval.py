@@ -18,9 +18,9 @@ from memorability.core.errors import DataError, ParamsError, StateError
 from memorability.data import splits
 from memorability.evaluation import Judged, judge, score_measures
 from memorability.evaluation.settings import Evaluate
-from memorability.experiments import crossval, folds, gains
-from memorability.experiments.crossval import POOLED, measures
-from memorability.experiments.folds import Fold, by_seed, cross_validate, draws
+from memorability.experiments import crossval, crossval_text, folds, gains
+from memorability.experiments.crossval import measures
+from memorability.experiments.folds import POOLED, Fold, by_seed, cross_validate, draws
 
 EVALUATE = Evaluate(bootstrap=100, halves=5, map_size=worlds.SIDE)
 
@@ -225,7 +225,9 @@ def test_each_category_is_left_out_once(scores, tmp_path, fits):
     measured = measures(tested, "images")
     assert list(measured["fold"]) == ["a", "b", "c", POOLED]
     assert list(measured["n"]) == [14, 13, 13, 40]
-    assert [line.split()[0] for line in crossval.text("ridge", measured, by="category").splitlines()[2:]] == [
+    assert [
+        line.split()[0] for line in crossval_text.text("ridge", measured, by="category").splitlines()[2:]
+    ] == [
         *"abc",
         POOLED,
     ]
@@ -269,6 +271,12 @@ def out_of_fold(noise, *, seed=0, n=200):
     score = np.random.default_rng(99).uniform(0.3, 0.9, n)
     table = pd.DataFrame({"id": [f"demo/{i:03d}.jpg" for i in range(n)], "score": score})
     return table.assign(**{f"seed_{k}": score + rng.normal(0, noise, n) for k in range(2)})
+
+
+def test_tables_without_predictions_are_refused():
+    empty = out_of_fold(0.1).filter(regex="^(id|score)$")
+    with pytest.raises(DataError, match="a: no column seed_N"):
+        gains.paired("a", empty, "b", empty, made("ridge"), EVALUATE, seed=0)
 
 
 def test_a_gain_is_of_the_mean_predictions_with_its_interval():
@@ -410,7 +418,7 @@ def test_the_text_has_mean_spread_and_range():
     measured = pd.DataFrame({"fold_seed": [0, 0, 0], "fold": ["0", "1", POOLED], "n": [5, 5, 10]}).assign(
         spearman=[0.2, 0.4, 0.25], mse=[0.01, 0.03, 0.02]
     )
-    assert [line.split() for line in crossval.text("ridge", measured).splitlines()] == [
+    assert [line.split() for line in crossval_text.text("ridge", measured).splitlines()] == [
         ["ridge"],
         ["2", "folds,", "each", "by", "itself"],
         ["spearman", "mean", "0.3000", "SD", "0.1414", "0.2000", "to", "0.4000"],

@@ -14,7 +14,7 @@ import pandas as pd
 
 from memorability.evaluation import Judged, conformal, judge, reports
 from memorability.evaluation.settings import Evaluate
-from memorability.experiments.crossval import POOLED
+from memorability.experiments.folds import POOLED
 from memorability.training.artifacts import Config
 
 PARTS = 5  # of the pictures: each is covered by intervals made of the others'

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from memorability.core import layout
@@ -16,17 +15,13 @@ from memorability.core.layout import ModelPaths
 from memorability.data import tables
 from memorability.data.settings import Split
 from memorability.evaluation import Array, Judged, judge
-from memorability.evaluation.reports import agreement, measure
-from memorability.evaluation.settings import Evaluate
+from memorability.experiments import crossval_text, gains, stacking
 from memorability.experiments import folds as outer
-from memorability.experiments import gains, stacking
-from memorability.experiments.folds import By, Draw, Fold, by_seed, once
+from memorability.experiments.folds import POOLED, By, Draw, Fold, by_seed, once, repeated
 from memorability.experiments.train import compute_of
 from memorability.families import ensemble
 from memorability.params import Params
 from memorability.training.settings import Model
-
-POOLED = "pooled"
 
 
 def run(
@@ -56,13 +51,13 @@ def run(
     measured = measures(tested, settings.track)
     (to / f"{called}.json").unlink(missing_ok=True)  # it is of the tables that are replaced now
     tables.write(measured.round(6), to / f"{called}.csv")
-    lines = [text(name, measured, by=by), *_intervals(tested, settings, evaluate, seed=params.seed)]
+    lines = crossval_text.lines(name, measured, tested, settings, evaluate, by=by, seed=params.seed)
     if learned is not None:
         tables.write(learned.round(6), to / f"{called}.weights.csv")
-        lines += _weights(learned)
+        lines += crossval_text.weights(learned)
     if settings.track != "maps":
         tables.write(predictions(tested), to / f"{called}.predictions.csv")
-    write_json(to / f"{called}.json", made | ways | {"averaged": _repeated(tested)})
+    write_json(to / f"{called}.json", made | ways | {"averaged": repeated(tested)})
     if against is not None and theirs is not None:
         own = predictions(tested)
         pairs = gains.paired(name, own, against, theirs, settings, evaluate, seed=params.seed)
@@ -226,74 +221,3 @@ def predictions(tested: Sequence[Fold]) -> pd.DataFrame:
     first = next(iter(pooled.values()))
     truth = column(first, first.truth).rename("score")
     return pd.concat([truth, pd.DataFrame(columns)], axis=1).rename_axis("id").sort_index().reset_index()
-
-
-def _repeated(tested: Sequence[Fold]) -> int:
-    """How many items several draws of one fold seed test, as published splits do."""
-    ids = next(iter(by_seed(tested).values())).rows["id"]
-    return int(ids[ids.duplicated()].nunique())
-
-
-def _weights(learned: pd.DataFrame) -> list[str]:
-    lines = [f"  weights over {len(learned)} folds"]
-    for column in learned.columns.drop(["fold_seed", "fold"]):
-        values = learned[column].to_numpy(float)
-        lines.append(f"    {column:16} mean {values.mean():.3f}  {values.min():.3f} to {values.max():.3f}")
-    return lines
-
-
-def _intervals(tested: Sequence[Fold], settings: Model, evaluate: Evaluate, *, seed: int) -> list[str]:
-    """The first fold seed's measures with their intervals, within categories, and what people leave to attain."""
-    judging = judge(settings.track)
-    pooled = once(next(iter(by_seed(tested).values())))
-    numbers, _ = measure(judging, pooled, settings=evaluate, seed=seed)
-    first = judging.COMPARED[0]
-    lines = [f"  first fold seed, pooled, 95 % interval over {len(pooled)} pictures"]
-    if repeated := _repeated(tested):
-        lines.append(
-            f"    {repeated} of them are tested by several splits: their predictions are averaged, one row a picture, "
-            "before intervals and gains"
-        )
-    for name in judging.MEASURES:
-        if numbers.get(f"{name}_low") is not None:
-            lines.append(
-                f"    {name:16} {numbers[name]:.4f}  {numbers[f'{name}_low']:.4f} to {numbers[f'{name}_high']:.4f}"
-            )
-    if (within := numbers.get(f"{first}_within_category")) is not None:
-        lines.append(f"    {first} within categories {within:.4f}")
-    people = agreement(judging, pooled.rows.assign(split="test"), settings=evaluate, seed=seed).get(
-        "test", {}
-    )
-    if people.get("attainable"):
-        share = numbers[first] / people["attainable"]
-        lines.append(
-            f"    people: split-half {people['split_half']:.3f}, attainable {people['attainable']:.3f}; "
-            f"the model reaches {share:.0%} of it"
-        )
-    return lines
-
-
-def text(name: str, measured: pd.DataFrame, *, by: By = "fold") -> str:
-    """Mean, SD and range of each measure: over single folds, and over the seeds of the pooled ones; by category, each."""
-    pooled = measured["fold"] == POOLED
-    if by == "category":
-        names = measured.columns.drop(["fold_seed", "fold", "n"])
-        lines = [name, "  each category predicted by a model of the others"]
-        for line in measured.fillna(np.nan).to_dict("records"):
-            numbers = "  ".join(f"{of} {float(line[of]):.4f}" for of in names)
-            lines.append(f"    {line['fold']:16} n {line['n']:<6} {numbers}")
-        return "\n".join(lines)
-    blocks = (
-        (f"{(~pooled).sum()} folds, each by itself", measured[~pooled]),
-        (f"out-of-fold predictions pooled, {pooled.sum()} fold seeds", measured[pooled]),
-    )
-    lines = [name]
-    for title, part in blocks:
-        lines.append(f"  {title}")
-        for column in part.columns.drop(["fold_seed", "fold", "n"]):
-            values = part[column].to_numpy(float)
-            spread = f"SD {np.std(values, ddof=1):.4f}" if len(values) > 1 else "only one"
-            lines.append(
-                f"    {column:16} mean {values.mean():.4f}  {spread:9}  {values.min():.4f} to {values.max():.4f}"
-            )
-    return "\n".join(lines)

@@ -27,6 +27,8 @@ from memorability.training.settings import Model
 
 By = Literal["fold", "category"]
 
+POOLED = "pooled"  # in place of a fold's name: all folds of a fold seed
+
 
 class Fold(NamedTuple):
     """The rows of one fold, with their truth and the predictions of a model that was trained on the others.
@@ -206,3 +208,9 @@ def once(judged: Judged) -> Judged:
         mean(judged.prediction),
         None if judged.ranking is None else mean(judged.ranking),
     )
+
+
+def repeated(tested: Sequence[Fold]) -> int:
+    """How many items several draws of one fold seed test, as published splits do."""
+    ids = next(iter(by_seed(tested).values())).rows["id"]
+    return int(ids[ids.duplicated()].nunique())

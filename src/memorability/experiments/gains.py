@@ -47,7 +47,10 @@ def paired(
     judging, resampled = judge(settings.track), {}
     for model, table in ((name, own), (other, theirs)):
         prediction, ranking = _mean(table, "seed"), _mean(table, "ranking")
-        assert prediction is not None  # a table without any is refused where it is read
+        if prediction is None:
+            raise DataError(
+                f"{model}: no column seed_N with out-of-fold predictions; cross-validate it again"
+            )
         judged = Judged(table[["id"]], table["score"].to_numpy(float), prediction, ranking)
         resampled[model] = judging.resampled(judged, repeats=evaluate.bootstrap, seed=seed)
     return comparisons(resampled, judging.MEASURES, compared=judging.COMPARED)
