@@ -3,7 +3,7 @@
     python benchmarks/maps.py step [EPOCHS]        # pix2pix at 64 pixels, batch 16, against a bare loop
     python benchmarks/maps.py sampling [PICTURES]  # DDIM-20 against DDPM with all steps; needs models/palette
 
-`step`: an epoch of `memorability.training.loop` (pictures as bytes, DiffAugment, what the history shows) against
+`step`: an epoch of `memorability.training.run` (pictures as bytes, DiffAugment, what the history shows) against
 the same networks, losses and optimisers in a plain loop on tensors that are ready. Both take turns in one run.
 `sampling`: seconds, and the L1 of the maps of validation pictures, by the trained palette model of this
 repository.
@@ -30,9 +30,9 @@ from memorability.families import pix2pix
 from memorability.families.blocks import adversaries
 from memorability.features import inputs
 from memorability.training import artifacts
-from memorability.training import loop as training
 from memorability.training.contract import Gradient
 from memorability.training.loading import Examples
+from memorability.training.run import Run
 
 SIZE, BATCH, PICTURES = 64, 16, 480
 
@@ -100,7 +100,7 @@ def step(epochs: int = 5) -> None:
     ours, bare = list[float](), list[float]()
     with tempfile.TemporaryDirectory() as name, runtime.Stopping() as stopping:
         own = pix2pix.build(settings, shape=shape, backbone=None, channels=3)
-        run = training._Run(family, settings, own, fabric, 0, Path(name), stopping, False)
+        run = Run(family, settings, own, fabric, 0, Path(name), stopping, False)
         for _ in range(epochs + 1):  # the first one warms up
             start = time.perf_counter()
             run.progress.end_epoch({}, run.epoch(train)["loss"], run.net)

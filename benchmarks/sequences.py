@@ -2,7 +2,7 @@
 
     python benchmarks/sequences.py [UNITS [CLIPS]]
 
-Prints the epoch's time in the loop of `memorability.training.loop`, the time of the same steps alone on batches
+Prints the epoch's time in the loop of `memorability.training.run`, the time of the same steps alone on batches
 that are ready, and the share of the epoch that is not the model. Epochs of both take turns in one run.
 """
 
@@ -25,9 +25,9 @@ from memorability.core.settings import checked
 from memorability.features import reads, stored
 from memorability.features.kinds import OtherModel
 from memorability.training import loading
-from memorability.training import loop as training
 from memorability.training.contract import Gradient
 from memorability.training.loading import Examples
+from memorability.training.run import Run
 
 FRAMES, WIDTH, BATCH, REPEATS = 8, 2048, 128, 2
 
@@ -92,7 +92,7 @@ def main(units: int = 1024, clips: int = 6000) -> None:
         state.mkdir()
         with runtime.Stopping() as stopping:
             own = family.build(settings, shape=shape, backbone=None)
-            run = training._Run(family, settings, own, fabric, 0, state, stopping, False)
+            run = Run(family, settings, own, fabric, 0, state, stopping, False)
             ours, bare = [], []
             for _ in range(REPEATS + 1):
                 start = time.perf_counter()

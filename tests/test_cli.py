@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch  # noqa: F401 - some families load it, and it parts of itself later, when a test's folder may be gone
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
@@ -77,30 +78,13 @@ def test_json():
 def test_a_table():
     result = run("predict", "pictures/a.png", "pictures/more", "--model", "one")
     assert [line.split() for line in result.stdout.splitlines()] == [
-        [
-            "one:",
-            "trained",
-            "on",
-            "data",
-            "that",
-            "are",
-            "not",
-            "known",
-            "here;",
-            "no",
-            "figure",
-            "on",
-            "validation",
-            "says",
-            "what",
-            "it",
-            "is",
-            "worth",
-        ],
-        ["path", "score"],
-        ["pictures/a.png", "0.250"],
-        ["pictures/more/c.png", "0.250"],
+        ["score", "90", "%", "interval", "percentile", "path"],
+        ["0.250", "-", "-", "pictures/a.png"],
+        ["0.250", "-", "-", "pictures/more/c.png"],
     ]
+    assert result.stderr == (
+        "one: trained on data that are not known here; no figure on validation says what it is worth\n"
+    )
 
 
 @pytest.mark.usefixtures("here")
@@ -156,18 +140,82 @@ def test_no_such_model():
     assert "--model: no model 'three'" in str(result.exception)
 
 
-def test_what_cannot_be_scored_comes_after_what_can(here):
-    (here / "pictures" / "broken.png").write_bytes(b"broken")
-    result = run("predict", "pictures", "no.png", "--model", "one", "--json")
-    assert [item["path"] for item in json.loads(result.stdout)] == [
-        f"pictures/{name}" for name in ("a.png", "b.png", "more/c.png")
+def test_what_cannot_be_scored_is_said_in_its_place_and_the_rest_is_scored(here):
+    (here / "pictures" / "b.png").write_bytes(b"broken")
+    result = run("predict", "no.png", "pictures", "--model", "one", "--json")
+    found = [(row["path"], row["score"], row["note"]) for row in json.loads(result.stdout)]
+    assert found == [
+        ("no.png", None, "cannot be read (No such file or directory)"),
+        ("pictures/a.png", 0.25, ""),
+        ("pictures/b.png", None, "not a picture in any format that Pillow reads"),
+        ("pictures/more/c.png", 0.25, ""),
     ]
     assert result.exit_code == 1
-    assert isinstance(result.exception, DataError)
-    text = str(result.exception)
-    assert text.startswith("2 of 5 could not be scored")
-    assert "pictures/broken.png: not a picture" in text
-    assert "no.png: cannot be read (No such file or directory)" in text
+    assert result.stderr.splitlines()[1:] == [
+        "not scored: no.png: cannot be read (No such file or directory)",
+        "not scored: pictures/b.png: not a picture in any format that Pillow reads",
+        "2 of 4 could not be scored",
+    ]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_list_on_standard_input():
+    names = "pictures/more/c.png\r\n\npictures/a.png\n"
+    result = CliRunner().invoke(cli.app, ["predict", "-", "--model", "one", "--csv"], input=names)
+    assert result.exit_code == 0
+    assert [row.split(",")[0] for row in result.stdout.splitlines()] == [
+        "path",
+        "pictures/more/c.png",
+        "pictures/a.png",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "txt"])
+def test_a_file_has_what_would_be_printed(here, ending):
+    arguments = ["predict", "pictures", "--model", "one"]
+    printed = run(*arguments, "--table" if ending == "txt" else f"--{ending}")
+    written = run(*arguments, "-o", f"to/scores.{ending}")
+    assert (printed.exit_code, written.exit_code, written.stdout) == (0, 0, "")
+    assert (here / "to" / f"scores.{ending}").read_bytes() == printed.stdout_bytes
+
+
+def test_a_file_is_written_whole_or_not_at_all(here, monkeypatch):
+    (here / "scores.csv").write_text("of before")
+
+    def stopped(rows, *, frames):
+        yield "path,score\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("memorability.predict.rows._csv", stopped)
+    assert run("predict", "pictures", "--model", "one", "-o", "scores.csv").exit_code != 0
+    assert (here / "scores.csv").read_text() == "of before"
+    assert [path.name for path in here.iterdir() if ".part" in path.name] == []
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--csv", "--json"], "received --csv and --json; valid: one format"),
+        (["-o", "scores.xlsx"], "received the ending '.xlsx'; valid: .csv"),
+        (["-o", "scores.csv", "--json"], "its ending is that of csv, received --json"),
+        (["--model", "three"], "--model: no model 'three'"),
+        (["--confidence", "90"], "confidence: received 90"),
+        (["--map", "-o", "x", "--csv"], "--map with --csv"),
+    ],
+)
+def test_a_wrong_call_has_the_exit_code_2(capsys, monkeypatch, options, said):
+    monkeypatch.setattr(sys, "argv", ["memorability", "predict", "pictures", "--model", "one", *options])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_an_example(name):
+    assert f"Example: memorability {name}" in " ".join(cli.COMMANDS[name].__doc__.split())
+    assert f"Example: memorability {name}" in " ".join(run(name, "--help").output.split())
 
 
 # Maps: what goes with what (tests/test_predict_maps.py has the maps themselves)
@@ -192,9 +240,9 @@ def test_maps_go_with_nothing_of_clips(options, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["-o", "map.png"], "--out without --map"),
+        (["-o", "map.png"], "received the ending '.png'"),
         (["--overlay"], "--overlay without --map"),
-        (["--out", "map.png", "--overlay"], "--out and --overlay without --map"),
+        (["--format", "npy", "--overlay"], "--overlay and --format without --map"),
         (["--map"], "--map needs --out (-o): the .png of one picture, or a folder"),
         (["--map", "--overlay"], "--map needs --out (-o)"),
     ],
@@ -300,7 +348,11 @@ def test_an_error_is_one_text_and_no_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["memorability", "predict", "no.png", "--model", "one"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
-    assert str(stopped.value).startswith("memorability: DataError: 1 of 1 could not be scored")
+    assert stopped.value.code == 1
+    monkeypatch.setattr(sys, "argv", ["memorability", "params", "ridgy"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert str(stopped.value).startswith("memorability: ParamsError: ")
 
 
 @pytest.mark.usefixtures("here")

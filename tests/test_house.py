@@ -12,7 +12,7 @@ from sources import imports, modules, tree
 # (`memorability`) re-exports Predictor. What is imported within functions, or for type checkers alone, counts too.
 FLOORS = (
     "core", "media", "data", "features", "training evaluation", "families", "params", "predict experiments",
-    "cli pipeline memorability",
+    "explain bench", "web", "cli pipeline memorability",
 )  # fmt: skip
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 

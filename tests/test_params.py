@@ -276,7 +276,7 @@ def test_unknown_and_missing_keys(path: str, value: Any, expected: str) -> None:
         ("split.images.on_bad_item", "warn", "'fail' or 'skip'"),
         ("features.pooled.dtype", "float8", "'float16' or 'float32'"),
         ("features.pooled.batch_size", [32], "valid integer"),
-        ("features.c3d.given.format", "pickle", "'numbers', 'pairs' or 'rows'"),
+        ("features.c3d.given.format", "pickle", "'numbers', 'pairs', 'rows' or 'mask'"),
         ("features.c3d.given.length", 0, "greater than or equal to 1"),
         ("features.c3d.given.first", 2, "0 or 1"),
         ("backbones.small.source", "web", "'demo'"),
@@ -460,7 +460,7 @@ def test_heads_are_of_one_track_ensembles_last() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("models.ridge.family", "lasso", "family 'lasso' is not known; valid: amnet_video"),
+        ("models.ridge.family", "lasso", "family 'lasso' is not known; valid: amnet, amnet_video"),
         ("models.mean.family", "del", "models.mean.family: this key is missing"),
         ("models.mean", {}, "models.mean.family: this key is missing"),
         ("models.ridge.track", "del", "models.ridge.track: this key is missing"),
@@ -490,7 +490,7 @@ def test_heads_are_of_one_track_ensembles_last() -> None:
         ("ensembles.together.members", ["given", "given"], "members: each model once, received given, given"),
         ("ensembles.together.members", ["ridge"], "members: received 'ridge'; valid: titles, given, average"),
         ("ensembles.together.members", ["together"], "members: received 'together'; valid: titles, given"),
-        ("ensembles.together.weights", "best", "ensembles.together.weights: received 'best'"),
+        ("ensembles.together.weights", "worst", "ensembles.together.weights: received 'worst'"),
     ],
 )  # fmt: skip
 def test_one_wrong_block_is_found_with_all_others_right(path: str, value: Any, expected: str) -> None:

@@ -193,7 +193,9 @@ def test_a_clone_pulls_and_then_runs_nothing_and_predicts(origin: Path, tmp_path
     picture = tmp_path / "scene.png"
     scenes.render(scenes.draw(1, stream=9, seed=0)[0], size=100)[0].save(picture)
     output = memorability(clone, "predict", str(picture), "--json", "--model", "resmem")
-    (found,), _ = json.JSONDecoder().raw_decode(output)  # warnings follow, on standard error
+    (found,), _ = json.JSONDecoder().raw_decode(
+        output[output.index("[\n") :]
+    )  # behind notes, on standard error
     assert 0 <= found["score"] <= 1
 
 

@@ -167,8 +167,8 @@ def scores(world: World) -> tuple[list[Any], list[Any]]:
     files = sorted((world.root / "pictures").iterdir())
     predictor = Predictor(world.root / "models" / "memnet-alone", device="cpu")
     paths = [*files, world.root / "no.png"]
-    together = predictor.scores_together(paths)
-    return list(predictor.scores(paths)), together + predictor.scores_together(files[:1])
+    together = list(predictor.batch_together(paths))
+    return list(predictor.batch(paths)), together + list(predictor.batch_together(files[:1]))
 
 
 def command(world: World) -> str:

@@ -39,6 +39,10 @@ SCORES: dict[str, dict[str, Any]] = {
     "memnet": {"width": 12, "hidden": 16},
     "resmem": {"hidden": 128, "epochs": 1, "backbone": "small"},
 }
+OF_PLACES: dict[str, dict[str, Any]] = {  # which read features that a world has not by itself
+    "m3m": {"hidden": 128, "width": 4, "epochs": 1, "backbone": "small", "input": "data/features/places"},
+    "amnet": {"hidden": 16, "input": "data/features/places"},
+}
 MAPS: dict[str, dict[str, Any]] = {
     "mean": {},
     "place_ridge": {"alphas": [0.01, 1.0, 100.0]},
@@ -51,6 +55,7 @@ MAPS: dict[str, dict[str, Any]] = {
     },
 }
 OF = {"images": SCORES, "maps": MAPS}
+OF_FEATURES = ("features", "sequences", "places", "places_or_pictures", "pictures_and_places")
 GRADIENT = ("unet", "pix2pix", "wgan", "palette")  # families of maps that are trained by gradients
 HEADS = {
     "images": {"track": "images", "target": "score", "input": "data/raw/images"},
@@ -66,10 +71,10 @@ TRAINED = {
 
 def made(family: str, *, of: str = "", **changes: Any) -> Any:
     """The settings of a small model, of the track `of` where a family has several."""
-    of = of or next((track for track, known in OF.items() if family in known), "videos")
+    of = of or next((t for t, known in (*OF.items(), ("images", OF_PLACES)) if family in known), "videos")
     schema = families.load(family).Params
     trained = {key: value for key, value in TRAINED[of].items() if key in schema.model_fields}
-    own = OF.get(of, {}).get(family, {})
+    own = OF.get(of, {}).get(family, OF_PLACES.get(family, {}))
     return checked(schema, {"family": family, **HEADS[of], **trained, **own, **changes}, at="models.m")
 
 
@@ -144,7 +149,7 @@ class World:
         return paths(
             self.root,
             name or family,
-            input="features" if reads in ("features", "sequences", "places") else "raw",
+            input="features" if reads in OF_FEATURES else "raw",
         )
 
     def fit(

@@ -31,7 +31,7 @@ from memorability.experiments.train import train
 from memorability.features.extraction import extract
 from memorability.features.extractor import Extractor
 from memorability.features.inputs import Pictures
-from memorability.training import artifacts, checkpoint, contract, fitting, loop
+from memorability.training import artifacts, checkpoint, contract, fitting, frozen, loop
 from memorability.training.loading import Examples
 from memorability.training.optim import descend
 from memorability.training.settings import Gradient
@@ -96,7 +96,7 @@ def deadly_in_the_middle(save, at):
 
 def prepare(*, seconds=0.0, save_seconds=SAVE_SECONDS, gate=None, kill=("never", 0)):
     """What every training here is made to do. `kill`: at which step, or in which save."""
-    checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE, loop.FROZEN_ROWS = save_seconds, 1e9, 8
+    checkpoint.SAVE_SECONDS, checkpoint.SAVE_SHARE, frozen.FROZEN_ROWS = save_seconds, 1e9, 8
     step, (what, at) = paced(contract.Gradient.take_step, seconds, gate), kill
     contract.Gradient.take_step = deadly(step, at) if what == "step" else step
     if what == "save":

@@ -19,8 +19,8 @@ from memorability import cli
 from memorability.core.errors import BackboneError, DataError, ParamsError
 from memorability.experiments import imports
 from memorability.experiments.published import PUBLISHED, RESMEM
-from memorability.predict import scoring
 from memorability.predict.about import Project
+from memorability.predict.choice import named
 from memorability.predict.predictor import Predictor
 
 # The published network beside its ResNet-152: weights by name (Needell and Bainbridge 2022).
@@ -127,7 +127,8 @@ def full(tmp_path_factory):
         coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
         coarse.resize((width, height)).save(root / f"{name}.png")
     pictures = sorted(root.glob("*.png"))
-    scored = scoring.score(pictures, Project(models=root / "models"), model="resmem_published", device="cpu")
+    predictor, choice = named("resmem_published", Project(models=root / "models"), device="cpu")
+    scored = predictor.predict(pictures), choice
     yield root / "models" / "resmem_published", state, said, pictures, scored
     (root / "models" / "resmem_published" / "model.safetensors").unlink()
 
@@ -153,7 +154,7 @@ def test_every_tensor_is_in_its_place(full):
 @torch.inference_mode()
 def test_the_scores_are_those_of_the_published_architecture(full):
     _, state, _, pictures, scored = full
-    [(_, scores)] = scored.by_model
+    scores, _ = scored
     found = [score.score for score in scores]
     expected = published_scores(state, torch.stack([published_input(Image.open(path)) for path in pictures]))
     assert found == pytest.approx(expected.tolist(), abs=1e-6)
@@ -162,7 +163,7 @@ def test_the_scores_are_those_of_the_published_architecture(full):
 
 def test_what_is_said_of_it(full):
     folder, _, said, _, scored = full
-    [(choice, _)] = scored.by_model
+    _, choice = scored
     assert choice.line().startswith(
         "resmem_published: trained on lamem, memcat; no figure on validation says"
     )

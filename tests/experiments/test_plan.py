@@ -20,10 +20,15 @@ MODELS = (*PROJECT.models, *PROJECT.ensembles)
 # Rooms and modules that no stage runs: what the user's commands alone do, families of profiles alone, and the plan itself.
 OF_NO_STAGE = (
     "memorability.predict",
+    "memorability.explain",
+    "memorability.bench",
+    "memorability.web",
     "memorability.cli",
+    "memorability.data.urls",
+    "memorability.features.picture_statistics",
     "memorability.media.overlay",
     "memorability.evaluation.runs",
-    "memorability.evaluation.calibration",
+    "memorability.evaluation.score_calibration",
     "memorability.families.finetune",
     "memorability.families.probe",
     "pipeline.done",

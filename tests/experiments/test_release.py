@@ -394,12 +394,19 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, found):
 
 
 @pytest.mark.usefixtures("here")
+def test_a_trained_model_is_not_replaced():
+    before = contents(layout.MODELS / "photos")
+    refused(DataError, "models/photos: a trained model, but no released one", to=layout.MODELS / "photos")
+    assert contents(layout.MODELS / "photos") == before
+
+
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("held", [(), FILES])
 def test_an_empty_folder_and_a_release_are_replaced(tmp_path, held):
     to = tmp_path / "mine"
     to.mkdir()
     for name in held:
-        (to / name).write_text("old")
+        (to / name).write_text('{"out_of_fold": {}}')
     artifacts.load(released(to=to))
     assert sorted(contents(to)) == sorted(FILES)
 

@@ -13,11 +13,12 @@ from memorability.core.errors import ParamsError
 from memorability.families.blocks import adversaries
 
 FAMILIES = ("pix2pix", "wgan")
+VERDICTS = ("patch", "deep", "scalar")
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm}
 
 
 def judge(**changes):
-    options = {"channels": 3, "size": 64, "width": 8, "norm": "batch", "scalar": False} | changes
+    options = {"channels": 3, "size": 64, "width": 8, "norm": "batch", "verdict": "patch"} | changes
     return adversaries.Judge(**options)
 
 
@@ -26,23 +27,70 @@ def convolutions(net):
 
 
 @pytest.mark.parametrize(
-    ("scalar", "size", "side"), [(False, 64, 4), (True, 64, 1), (False, 128, 8), (True, 128, 1)]
+    ("verdict", "size", "side"),
+    [
+        ("patch", 64, 4),
+        ("deep", 64, 4),
+        ("scalar", 64, 1),
+        ("patch", 128, 8),
+        ("deep", 128, 8),
+        ("scalar", 128, 1),
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_verdicts_of_patches_and_of_the_whole(scalar, size, side, channels):
-    net = judge(size=size, scalar=scalar, channels=channels)
+def test_verdicts_of_patches_and_of_the_whole(verdict, size, side, channels):
+    net = judge(size=size, verdict=verdict, channels=channels)
     found = net(torch.rand(2, 3, size, size), torch.rand(2, channels, size, size))
     assert found.shape == (2, 1, side, side)
 
 
-@pytest.mark.parametrize("scalar", [True, False])
-def test_the_published_widths_and_strides(scalar):
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_the_published_widths_and_strides(verdict):
     c = 64
     with torch.device("meta"):
-        layers = convolutions(judge(width=c, scalar=scalar))
+        layers = convolutions(judge(width=c, verdict=verdict))
     assert [layer.in_channels for layer in layers] == [6, c, 2 * c, 4 * c, 8 * c, 16 * c]
     assert layers[-1].out_channels == 1
     assert [layer.stride[0] for layer in layers] == [2, 2, 2, 2, 1, 1]
+
+
+def seen(net, row, column, *, size=64):
+    """The rows and the columns of pixels on which one verdict depends."""
+    picture = torch.rand(1, 3, size, size, requires_grad=True)
+    found = net(picture, torch.rand(1, 3, size, size))
+    (gradient,) = torch.autograd.grad(found[0, 0, row, column], picture)
+    pixels = gradient[0].abs().sum(0) > 0
+    return [torch.nonzero(pixels.any(axis))[:, 0].tolist() for axis in (1, 0)]
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 2), (3, 3)])
+def test_a_patch_is_judged_by_its_own_16_pixels(row, column):
+    torch.manual_seed(0)
+    net = judge(norm="none")
+    assert adversaries.receptive_field(net) == 16
+    rows, columns = seen(net, row, column)
+    assert rows == list(range(16 * row, 16 * row + 16))
+    assert columns == list(range(16 * column, 16 * column + 16))
+
+
+@pytest.mark.parametrize(("verdict", "field"), [("deep", 110), ("scalar", 126)])
+def test_each_verdict_of_the_others_sees_all_64_pixels(verdict, field):
+    torch.manual_seed(0)
+    net = judge(norm="none", verdict=verdict)
+    assert adversaries.receptive_field(net) == field
+    place = (1, 1) if verdict == "deep" else (0, 0)
+    assert seen(net, *place) == [list(range(64))] * 2
+
+
+def test_dropout_of_the_judge_is_a_setting():
+    torch.manual_seed(0)
+    data, net = torch.rand(2, 2, 3, 64, 64), judge(norm="layer", dropout=0.5)
+    with torch.no_grad():
+        assert not torch.equal(net(*data), net(*data))
+        assert torch.equal(net.eval()(*data), net(*data))
+    assert made("pix2pix").discriminator.dropout == 0
+    kept = build(made("pix2pix", discriminator={"width": 8, "dropout": 0.3})).discriminator
+    assert {layer.p for layer in kept.modules() if isinstance(layer, nn.Dropout)} == {0.3}
 
 
 def test_a_judge_sees_the_picture_and_the_map():
@@ -55,14 +103,14 @@ def test_a_judge_sees_the_picture_and_the_map():
         assert plain.min() < plain.max()
 
 
-@pytest.mark.parametrize("verdict", ["patch", "scalar"])
+@pytest.mark.parametrize("verdict", VERDICTS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_verdict_is_a_setting(family, verdict):
     own = {"width": 8, "normalisation": "layer", "verdict": verdict}
     settings, data = made(family, pixels=64, discriminator=own), batch(size=64)
     with torch.no_grad():
         found = build(settings)(data["x"], data["y"])
-    assert found.shape == (4, 1, *((4, 4) if verdict == "patch" else (1, 1)))
+    assert found.shape == (4, 1, *((1, 1) if verdict == "scalar" else (4, 4)))
     stepped(settings, build(settings), data, 2)
 
 
@@ -163,7 +211,7 @@ def test_wins_are_counted_place_by_place():
     [
         (
             {"widht": 8},
-            r"models\.m\.discriminator\.widht: unknown key; valid keys: width, normalisation, verdict, optimiser, lr,",
+            r"models\.m\.discriminator\.widht: unknown key; valid keys: width, normalisation, verdict, dropout, optimiser, lr,",
         ),
         ({"verdict": "pixel"}, r"models\.m\.discriminator\.verdict: received 'pixel'"),
         ({"width": 3}, r"models\.m\.discriminator\.width"),

@@ -26,6 +26,9 @@ GRADIENT = [name for name in families.names() if isinstance(families.load(name),
 every = pytest.mark.parametrize("name", families.names())
 
 
+WITH_BACKBONE = ("resmem", "m3m", "cnn_lstm", "finetune")
+
+
 def parameters(function) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
@@ -49,6 +52,7 @@ BY_STEPS = {
     "rank": ["settings", "net", "outputs"],
     "rank_among": ["settings", "net", "outputs", "others"],
     "frame_values": ["settings", "net", "batch"],
+    "attention": ["settings", "net", "batch"],
 }
 
 
@@ -105,8 +109,8 @@ def test_every_setting_but_the_head_has_a_default(name):
 def test_no_network_holds_its_settings(name):
     """Its keywords say what it is: a settings object inside would tie it to params."""
     more = {"multipliers": [1, 2], "attention": [1], "width": 8} if name == "palette" else {}
-    settings = made(name, **more | ({"backbone": "b"} if name in ("resmem", "cnn_lstm", "finetune") else {}))
-    shapes = {"frames": (2, 3, 64, 64), "sequences": (4, 6)}
+    settings = made(name, **more | ({"backbone": "b"} if name in WITH_BACKBONE else {}))
+    shapes = {"frames": (2, 3, 64, 64), "sequences": (4, 6), "pictures_and_places": (8, 67, 67)}
     channels = {"channels": 3} if settings.track == "maps" else {}
     with torch.device("meta"):
         inner = backbones.build("squeezenet1_1", classes=4)
@@ -136,7 +140,9 @@ def holds(value) -> bool:
 
 
 def test_a_family_that_is_not_there():
-    with pytest.raises(ParamsError, match=r"family .resmen. is not known; valid: amnet_video, .*, resmem, "):
+    with pytest.raises(
+        ParamsError, match=r"family .resmen. is not known; valid: amnet, amnet_video, .*, resmem, "
+    ):
         families.load("resmen")
 
 

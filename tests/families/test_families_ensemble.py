@@ -52,6 +52,15 @@ def test_a_member_that_is_worse_than_none_weighs_nothing():
     assert weight.sum() == pytest.approx(1)
 
 
+def test_the_best_one_alone():
+    x, y = members(noise=(0.1, 0.02, 0.4))
+    state = ensemble.fit(made(weights="best"), x, y, groups=np.arange(len(y)))
+    assert state["weight"].tolist() == [0, 1, 0]
+    assert ensemble.predict(made(weights="best"), state, x).tolist() == x[:, 1].tolist()
+    same = np.stack([x[:, 0], x[:, 0]], axis=1)
+    assert learnt(made(weights="best"), same, y).tolist() == [1, 0]
+
+
 def test_a_member_that_is_constant_weighs_nothing():
     x, y = members()
     x[:, 0] = 0.7

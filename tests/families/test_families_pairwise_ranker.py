@@ -17,7 +17,7 @@ from memorability.core.settings import checked
 from memorability.evaluation import scores
 from memorability.families import pairwise_ranker
 from memorability.families.blocks import tournament
-from memorability.training import calibration, fitting
+from memorability.training import calibration, results
 from memorability.training.contract import one_optimiser
 
 HEAD = {
@@ -259,7 +259,7 @@ def test_validation_clips_are_kept_to_rank_others_among(clips, fitted, monkeypat
     kept = {row.tobytes() for row in arrays["reference.x"]}
     assert kept == {clips.x[row].tobytes() for row in val}
     assert sorted(arrays["reference.length"]) == sorted(clips.length[val])
-    monkeypatch.setattr(fitting, "REFERENCES", 4)  # evenly over the order of validation
+    monkeypatch.setattr(results, "REFERENCES", 4)  # evenly over the order of validation
     few = fit(clips, "few", epochs=1)
     order = val[np.argsort(few.table["ranking"].to_numpy()[val], kind="stable")]
     even = order[np.linspace(0, len(order) - 1, 4).round().astype(int)]

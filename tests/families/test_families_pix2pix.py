@@ -13,7 +13,7 @@ from worlds import made
 from memorability.families import pix2pix
 
 
-@pytest.mark.parametrize("verdict", ["patch", "scalar"])
+@pytest.mark.parametrize("verdict", ["patch", "deep", "scalar"])
 @pytest.mark.parametrize("weight", [0.0, 1.0, 100.0])
 def test_losses_are_the_published_ones(weight, verdict):
     """L_D is of the discriminator as it was, L_G of the discriminator that has just learnt."""
@@ -63,6 +63,25 @@ def test_updates_follow_the_gradients_of_the_losses():
     stepped(settings, net, data, 1)
     for one, other in zip(net.parameters(), expected.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_the_generator_may_go_first_and_the_judge_learns_on_the_same_fake():
+    """Khan's algorithm 2: L_G is of the discriminator as it was, L_D of the fake as it was."""
+    own = {"width": 8, "normalisation": "layer"}
+    settings = made("pix2pix", order="generator_first", normalisation="layer", l1=2.0, discriminator=own)
+    net, data = build(settings), batch()
+    picture, real = data["x"] * 2 - 1, data["y"] * 2 - 1
+    before = copy.deepcopy(net)
+    (found,) = stepped(settings, net, data, 1)
+    with torch.no_grad():
+        fake = before.generator(picture)
+        of_fake, of_real = (before.discriminator(picture, shown) for shown in (fake, real))
+    convincing = float(((of_fake - 1) ** 2).mean())
+    assert found["adversarial"] == pytest.approx(convincing)
+    assert found["loss"] == pytest.approx(convincing + 2 * float((fake - real).abs().mean()))
+    judged = 0.5 * ((of_fake**2).mean() + ((of_real - 1) ** 2).mean())
+    assert found["discriminator"] == pytest.approx(float(judged))
+    assert not torch.equal(net.generator(picture), fake)
 
 
 def descent(net, loss, lr):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memorability import families
-from memorability.core.errors import ParamsError
+from memorability.core.errors import BackboneError, ParamsError
 from memorability.core.settings import checked
 from memorability.families import resmem
 from memorability.features import backbones
@@ -147,6 +147,52 @@ def test_the_backbone_is_frozen_even_where_it_runs():
     assert all(value.equal(before[key]) for key, value in net.features.state_dict().items())
     trained = [p for group in FAMILY.optimisers(settings, net)["net"].param_groups for p in group["params"]]
     assert {id(p) for p in trained} == {id(p) for p in net.parameters() if p.requires_grad}
+
+
+# ResMemRetrain
+
+
+def test_retrained_it_is_trained_as_a_whole_with_its_batch_statistics():
+    settings = made(frozen=False, dropout=0)
+    net = build(settings, arch="resnet18")
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    data = batch(net)
+    del data["frozen"]
+    by = FAMILY.optimisers(settings, net.train())
+    losses = [FAMILY.take_step(settings, net, data, by, torch.Tensor.backward)["loss"] for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert {key for key, value in net.state_dict().items() if not value.equal(before[key])} == set(before)
+    assert all(module.training for module in net.modules())
+    net.eval()
+    assert not any(module.training for module in net.modules())
+
+
+@pytest.mark.parametrize("backbone_lr", [0.05, 1.0])
+def test_retrained_its_backbone_has_a_rate_of_its_own(backbone_lr):
+    settings = made(frozen=False, backbone_lr=backbone_lr)
+    net = build(settings, arch="resnet18")
+    own, inner = FAMILY.optimisers(settings, net)["net"].param_groups
+    assert (own["lr"], inner["lr"]) == (0.002, 0.002 * backbone_lr)
+    held = [{id(p) for p in group["params"]} for group in (own, inner)]
+    assert held[1] == {id(p) for p in net.features.parameters()}
+    assert held[0] | held[1] == {id(p) for p in net.parameters()}
+    assert not held[0] & held[1]
+
+
+def test_retrained_no_logits_are_known_beforehand():
+    assert not FAMILY.is_frozen(made(frozen=False))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_a_backbone_s_rate_out_of_range(value):
+    with pytest.raises(ParamsError, match=r"models\.r\.backbone_lr"):
+        made(frozen=False, backbone_lr=value)
+
+
+def test_a_network_of_places_makes_no_logits_of_a_picture():
+    network = backbones.Network(backbones.build("fcn_resnet18"), {"arch": "fcn_resnet18"})
+    with pytest.raises(BackboneError, match="fcn_resnet18 says what is at each place"):
+        resmem.build(made(), shape=(3, 67, 67), backbone=network)
 
 
 def test_train_and_eval_reach_dropout():

@@ -12,11 +12,12 @@ from worlds import TRANSFORM, made
 
 from memorability.core.errors import BackboneError, ParamsError
 from memorability.families import unet
-from memorability.features import backbones, encoders
+from memorability.features import architectures, backbones, encoders
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "layer": nn.GroupNorm, "none": nn.Identity}
 # resnet152 is resnet50 with more blocks, and takes seconds to trace.
-PICTURES = [arch for arch in backbones.ARCHITECTURES if arch not in (*backbones.OF_CLIPS, "resnet152")]
+OTHERS = (*architectures.OF_CLIPS, *architectures.OF_PLACES, "resnet152")
+PICTURES = [arch for arch in backbones.ARCHITECTURES if arch not in OTHERS]
 
 
 def generator(channels=3, backbone=None, **changes):
@@ -70,6 +71,38 @@ def test_maps_are_as_large_as_they_should_be(size, channels, skips):
             size // 32,
         ]
         assert net(torch.zeros(2, 3, size, size)).shape == (2, channels, size, size)
+
+
+@pytest.mark.parametrize("layers", [2, 4, 6])
+def test_the_number_of_levels_is_a_setting(layers):
+    with torch.device("meta"):
+        net = generator(pixels=64, layers=layers)
+        stages = net.encoder(torch.zeros(2, 3, 64, 64))
+        assert [stage.shape[1:] for stage in stages] == [
+            (8 * 2**i, 32 // 2**i, 32 // 2**i) for i in range(layers)
+        ]
+        assert len(net.decoder) == layers - 1
+        assert net(torch.zeros(2, 3, 64, 64)).shape == (2, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"layers": 6},
+            "32 pixels cannot be halved 6 times; valid: fewer layers, or pixels that are a multiple of 64",
+        ),
+        ({"layers": 6, "pixels": 64, "normalisation": "instance"}, "valid: 128 pixels or more, fewer layers"),
+        (
+            {"layers": 4, "backbone": "b", "encoder": "frozen"},
+            "layers is for encoders from scratch; received 4",
+        ),
+        ({"layers": 1}, r"models\.m\.layers"),
+    ],
+)
+def test_levels_that_do_not_fit(changes, text):
+    with pytest.raises(ParamsError, match=text):
+        made("unet", **changes)
 
 
 @pytest.mark.parametrize("skips", [True, False])

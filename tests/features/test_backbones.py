@@ -17,7 +17,7 @@ from torch import nn
 
 from memorability.core.errors import BackboneError
 from memorability.core.files import read_json
-from memorability.features import architectures, backbones, weights
+from memorability.features import architectures, backbones, encoders, weights
 
 ARCH = "squeezenet1_1"
 TRANSFORM = {"resize": 40, "crop": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -50,11 +50,86 @@ def test_every_architecture_ends_in_its_last_layer(arch, last):
     with torch.device("meta"):
         net = backbones.build(arch, classes=7)
         size = (8, 112, 112) if arch in backbones.OF_CLIPS else (299, 299)
-        assert net(torch.zeros(2, 3, *size)).shape == (2, 7)
+        found = net(torch.zeros(2, 3, *size))
+    if arch in architectures.OF_PLACES:
+        assert set(found) == {"out"}
+        assert found["out"].shape == (2, 7, 299, 299)
+    else:
+        assert found.shape == (2, 7)
     assert not net.training
     assert net.get_submodule(last).weight.shape[0] == 7
     named = [key for key in net.state_dict() if key.endswith(".weight") and "Aux" not in key]
     assert named[-1] == f"{last}.weight"
+
+
+def test_a_fully_convolutional_network_has_torchvision_s_size():
+    with torch.device("meta"):
+        net = backbones.build("fcn_resnet50", classes=21)
+    weights = torchvision.models.get_model_weights("fcn_resnet50").DEFAULT
+    assert len(weights.meta["categories"]) == 21
+    auxiliary = 1024 * 256 * 9 + 2 * 256 + 256 * 21 + 21
+    assert sum(p.numel() for p in net.parameters()) == weights.meta["num_params"] - auxiliary
+    with torch.device("meta"):
+        assert net.backbone(torch.zeros(1, 3, 224, 224))["out"].shape == (1, 2048, 28, 28)
+        assert backbones.build("fcn_resnet18", classes=13).backbone(torch.zeros(1, 3, 48, 48))[
+            "out"
+        ].shape == (1, 128, 6, 6)
+
+
+def test_published_weights_of_places_come_without_their_auxiliary_head(tmp_path):
+    torch.manual_seed(0)
+    net = backbones.build("fcn_resnet18", classes=3)
+    save(tmp_path / "b", net.state_dict() | {"aux_classifier.0.weight": torch.zeros(2)}, arch="fcn_resnet18")
+    loaded, config = backbones.load(tmp_path / "b", head=True)
+    assert (config["arch"], config["classes"], config["headless"]) == ("fcn_resnet18", 3, False)
+    assert same(loaded.state_dict(), net.state_dict())
+
+
+def test_its_places_are_what_it_enlarges():
+    torch.manual_seed(0)
+    net, x = backbones.build("fcn_resnet18", classes=3), torch.rand(2, 3, 48, 48)
+    small = net.classifier(net.backbone(x)["out"])
+    enlarged = nn.functional.interpolate(small, size=(48, 48), mode="bilinear", align_corners=False)
+    assert torch.equal(net(x)["out"], enlarged)
+
+
+@pytest.mark.parametrize("use", ["trunk", "stages"])
+def test_a_network_of_places_classifies_no_pictures(use):
+    network = backbones.Network(backbones.build("fcn_resnet18"), {"arch": "fcn_resnet18"})
+    more = {"finest": 8} if use == "stages" else {}
+    with pytest.raises(BackboneError, match="fcn_resnet18 says what is at each place of a picture"):
+        getattr(encoders, use)(network, side=48, **more)
+
+
+# A network up to one layer.
+
+
+def up_to(layer, arch="resnet18", side=64):
+    torch.manual_seed(0)
+    network = backbones.Network(backbones.build(arch), {"arch": arch, "transform": TRANSFORM})
+    return network.net, encoders.places(network, side=side, layer=layer)
+
+
+@pytest.mark.parametrize(("layer", "shape"), [("layer2", (128, 8, 8)), ("layer3.0.conv1", (256, 4, 4))])
+def test_a_network_up_to_a_layer(layer, shape):
+    net, (cut, found) = up_to(layer)
+    assert found == shape
+    assert not cut.training
+    x, seen = torch.rand(2, 3, 64, 64), []
+    net.get_submodule(layer).register_forward_hook(lambda module, given, out: seen.append(out))
+    mean, std = (torch.tensor(TRANSFORM[name]).view(3, 1, 1) for name in ("mean", "std"))
+    net((x - mean) / std)
+    assert torch.equal(cut(x), seen[0])
+    assert not any(key.startswith(("net.cut.layer4", "net.cut.fc")) for key in cut.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("layer", "arch", "said"),
+    [("layer9", "resnet18", "layer9"), ("fc", "resnet18", "no maps"), ("layer2", "r3d_18", "reads clips")],
+)
+def test_layers_that_make_no_maps(layer, arch, said):
+    with pytest.raises(BackboneError, match=said):
+        up_to(layer, arch=arch)
 
 
 def test_a_thousand_classes_unless_said_otherwise():
@@ -357,6 +432,10 @@ def test_published_densenet_has_old_names(publish, dense, tmp_path):
 
 def test_the_published_weights_are_the_named_ones():
     for arch in backbones.ARCHITECTURES:
-        name = "KINETICS400_V1" if arch in backbones.OF_CLIPS else "IMAGENET1K_V1"
+        name = weights.PUBLISHED.get(arch, "IMAGENET1K_V1")
+        if name is None:
+            with pytest.raises(BackboneError, match=f"publishes no weights of {arch}"):
+                weights.published_weights(arch)
+            continue
         url = torchvision.models.get_model_weights(arch)[name].url
         assert torch.hub.HASH_REGEX.search(url), f"{arch}: no hash in {url}"

@@ -21,7 +21,7 @@ from memorability.core.files import read_json, write_json
 from memorability.data import frames, tables
 from memorability.data.acquire import acquire
 from memorability.data.datasets import table
-from memorability.features import backbones, stored
+from memorability.features import backbones, joined, stored
 from memorability.features.extraction import extract
 from memorability.features.extractor import Extractor
 from memorability.features.inputs import Listed
@@ -38,6 +38,7 @@ CLIPS = {"long.webm": 6, "short.webm": 2, "one.webm": 1}  # their seconds
 CASES = [
     *[(kind, "images") for kind in ("nothing", "pictures", "whole_pictures", "features", "sequences")],
     *[("places", "images"), ("predictions", "images")],
+    *[("places_or_pictures", "images"), ("pictures_and_places", "images")],
     *[(kind, "videos") for kind in ("nothing", "frames", "features", "sequences", "titles", "predictions")],
     ("frame_scores", "videos"),
 ]
@@ -82,6 +83,7 @@ class World:
             "features": computed,
             "sequences": computed,
             "places": self.root / f"places-{fit}",
+            "pictures_and_places": self.root / f"places-{fit}",
             "frames": frames,
             "frame_scores": frames,
             "predictions": self.root / f"predictions-{track}",
@@ -215,12 +217,15 @@ def where(world, input=None):
         models=world.root / "models",
         open_model=lambda folder: {"bright": Brightness()}[folder.name],
         input=input,
+        raw=world.root / "raw-images",
         device="cpu",
     )
 
 
 def both(world, name, track, fit):
     """What the kind reads of the track's rows, and of the files."""
+    if name == "pictures_and_places":  # which are joined of whole pictures alone
+        fit = "squash"
     kind, own = KINDS[name], settings(track, fit)
     rows = kind.rows(own, world.table(track), where(world, world.input(name, track, fit)))
     config = json.loads(json.dumps(rows.origin))  # as a model's config keeps it
@@ -251,6 +256,40 @@ def several(track, fit, *names):
     own = settings(track, fit)
     own.features = tuple(f"{name}-{track}-{fit}" for name in names)
     return own
+
+
+def test_places_are_where_the_pixels_are(world):
+    """Of a picture whose left half is white, so are the enlarged features of the crop's left half."""
+    pixels = np.zeros((1, 3, 24, 24), np.uint8)
+    pixels[..., :12] = 255
+    places = np.array([[[[4.0, -4.0]] * 2]], np.float16)
+    x = joined.joined(pixels, places, settings("images", "squash"))
+    assert (x.shape, x.dtype) == ((1, 4, 24, 24), np.float16)
+    np.testing.assert_array_equal(x[:, :3], pixels / 255)
+    assert (x[0, 3, :, :12] > 0).all()
+    assert (x[0, 3, :, 12:] < 0).all()
+    np.testing.assert_array_equal(x[0, 3], -x[0, 3, :, ::-1])  # the middle of the picture is that of the crop
+    flipped = joined.joined(pixels[..., ::-1], places[..., ::-1], settings("images", "squash"))
+    np.testing.assert_array_equal(flipped, x[..., ::-1])
+
+
+@pytest.mark.parametrize(("fit", "folder"), [("shorter_side", "places-squash"), ("squash", "of-a-part")])
+def test_pixels_and_places_must_be_of_the_whole_picture(world, fit, folder):
+    if folder == "of-a-part" and not (world.root / folder).exists():
+        cut = {"layers": ["features.8"], "backbone": "squash", "pools": ["none"]}
+        extracted(world.root, folder, of="raw-images", **cut)
+    kind, own = KINDS["pictures_and_places"], settings("images", fit)
+    with pytest.raises(ParamsError, match=rf"fit: squash, and pixels in .*{folder}; received fit: {fit}"):
+        kind.rows(own, world.table("images"), where(world, world.root / folder))
+
+
+def test_places_or_pictures_by_the_backbone(world):
+    own, kind = settings("images", "squash"), KINDS["places_or_pictures"]
+    rows = kind.rows(own, world.table("images"), where(world, world.root / "raw-images"))
+    assert rows.shape == (3, 24, 24)
+    own.backbone = "none"
+    rows = kind.rows(own, world.table("images"), where(world, world.root / "places-squash"))
+    assert rows.shape == (256, 2, 2)
 
 
 @pytest.mark.parametrize("fit", FITS)

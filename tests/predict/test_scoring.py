@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -12,10 +15,12 @@ import pytest
 from PIL import Image
 from small_models import board, save, split
 
-from memorability.core.errors import DataError
-from memorability.predict import report
+from memorability.cli import common
+from memorability.core.errors import CallError, DataError
+from memorability.predict import report, rows
 from memorability.predict.choice import Project
-from memorability.predict.scoring import score
+from memorability.predict.results import Failure
+from memorability.predict.scoring import Scoring
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +59,35 @@ def folder(tmp_path, clip):
     return folder
 
 
+class Scored:
+    """All that came of some paths."""
+
+    def __init__(self, paths, project, **options):
+        self.choices = []
+        scoring = Scoring(project, opened=self.choices.append, **options)
+        self.rows = list(scoring(paths))
+        self.failures = [found for _, found in self.rows if isinstance(found, Failure)]
+        self.left_out = scoring.left.said()
+
+
+score = Scored
+
+
 def scores(scored):
     """The names of the files that each model has scored."""
-    return {choice.folder.name: [s.path.name for s in scores] for choice, scores in scored.by_model}
+    found = {}
+    for model, one in scored.rows:
+        if not isinstance(one, Failure):
+            found.setdefault(model, []).append(one.path.name)
+    return found
 
 
 def failures(scored):
-    return {failure.path.name: failure.reason for failure in scored.failures}
+    return {Path(failure.path).name: failure.reason for failure in scored.failures}
+
+
+def table(scored, **options):
+    return "".join(rows.text(scored.rows, "table", **{"confidence": 0.9, "frames": False} | options))
 
 
 def test_each_kind_goes_to_its_model_and_what_is_left_out_is_counted(project, folder):
@@ -68,7 +95,7 @@ def test_each_kind_goes_to_its_model_and_what_is_left_out_is_counted(project, fo
     assert scores(scored) == {"pictures": ["a.jfif", "b.png"], "clips": ["d", "c.webm"]}
     assert scored.failures == []
     assert scored.left_out == f"not looked at: 1 of ending '.txt' (such as '{folder}/notes.txt')"
-    assert len(scored) == 4
+    assert [one.path.name for _, one in scored.rows] == ["a.jfif", "b.png", "d", "c.webm"]
 
 
 def test_a_named_model_takes_its_kind_and_the_other_is_left_out(project, folder):
@@ -99,6 +126,7 @@ def test_a_kind_without_a_model_costs_the_other_kind_nothing(project, folder):
     assert scores(scored) == {"pictures": ["a.jfif", "b.png"]}
     assert failures(scored).keys() == {"d", "c.webm"}
     assert f"{folder}/d: no model to score it ({project.metrics}/videos/" in failures(scored)["d"]
+    project.board("images", "score").unlink()
     with pytest.raises(DataError, match="no leaderboard to take the best model from"):
         score([folder / "d"], project)
 
@@ -162,45 +190,70 @@ def test_folders_too_deep_to_be_named_are_a_failure(project, folder, monkeypatch
 # What is said
 
 
-def test_a_table_for_each_model_with_a_line_on_it(project, folder):
-    lines = report.score_table(score([folder], project)).splitlines()
-    width = len(f"{folder}/sub/c.webm")
-    assert lines[0] == "pictures: trained on memcat; rho 0.600 on validation"
-    assert lines[1].split() == ["path", "score"]
-    assert lines[2].startswith(f"{folder}/a.jfif  0.")
-    assert lines[4:6] == ["", "clips: trained on mediaeval; rho 0.400 on validation"]
-    assert lines[6] == f"{'path':{width}}  score"
-    assert len(lines) == 9
+def test_a_table_has_its_paths_last(project, folder):
+    scored = score([folder], project)
+    lines = table(scored).splitlines()
+    assert [choice.line() for choice in scored.choices] == [
+        "pictures: trained on memcat; rho 0.600 on validation",
+        "clips: trained on mediaeval; rho 0.400 on validation",
+    ]
+    assert lines[0] == "score  90 % interval   percentile  path"
+    assert lines[1].split()[1:4] == ["-", "-", f"{folder}/a.jfif"]
+    assert lines[1].endswith("(smaller than the 72 pixels that the model looks at)")
+    assert lines[4].endswith(f"  {folder}/sub/c.webm")
+    assert len({line.index(str(folder)) for line in lines[1:]}) == 1
+    assert len(lines) == 5
 
 
 def test_frames_are_shown_where_they_are_asked_for(project, folder):
     scored = score([folder / "d"], project)
-    assert "score by frame:" not in report.score_table(scored)
-    values = report.score_table(scored, frames=True).split("score by frame: ")[1].split()
-    (row,) = report.score_rows(scored)
+    assert "score by frame:" not in table(scored)
+    values = table(scored, frames=True).split("score by frame: ")[1].split()
+    row = rows.row(scored.rows[0])
     assert [float(value) for value in values] == [round(value, 3) for value in row["score_by_frame"]]
     assert len(values) == 2
+    lines = "".join(rows.text(scored.rows, "csv", confidence=0.9, frames=True)).splitlines()
+    assert lines[0].endswith(",note,frames")
+    assert lines[1].split(",")[-1].split() == [str(value) for value in row["score_by_frame"]]
 
 
-def test_rows_for_json_say_what_the_model_is_worth(project, folder):
-    rows = report.score_rows(score([folder], project))
-    assert [Path(row["path"]).name for row in rows] == ["a.jfif", "b.png", "d", "c.webm"]
-    told = {
-        "model": "pictures",
-        "trained_on": ["memcat"],
-        "val_spearman": 0.6,
-        "fitted_on_val": False,
-        "warnings": [],
-    }
-    assert rows[0].items() >= told.items()
-    assert rows[0].keys() == {"path", "score", "interval", "confidence", "seen", *told}
+def test_a_row_has_the_columns_in_their_order(project, folder):
+    scored = score([folder / "a.jfif", folder / "gone.png"], project)
+    found, failed = map(rows.row, scored.rows)
+    assert list(found) == list(failed) == ["path", "score", "low", "high", "percentile", "model", "note"]
+    assert found["model"] == "pictures"
+    assert (failed["score"], failed["model"]) == (None, None)
+    assert failed["note"] == "cannot be read (No such file or directory)"
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
+def test_rows_come_one_after_the_other(kind):
+    """Each is written before the next file is looked at, whatever the format: a million take no more memory."""
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield "m", Failure(f"{len(taken)}.png", f"{len(taken)}.png: gone")
+
+    pieces = rows.text(endless(), kind, confidence=0.9, frames=False)
+    read = "".join(next(pieces) for _ in range(50))
+    assert "49.png" in read
+    assert len(taken) <= 51
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_json_is_one_list(count):
+    found = [("m", Failure(f"{i}.png", "gone")) for i in range(count)]
+    told = json.loads("".join(rows.text(found, "json", confidence=0.9, frames=False)))
+    assert [row["path"] for row in told] == [f"{i}.png" for i in range(count)]
 
 
 def test_warnings_and_what_was_left_out_come_beside(project, folder):
     split(project, "images", "demo")
     board(project, "images", "score", gone=0.9, pictures=0.6)
     scored = score([folder], project)
-    lines = report.notes([choice for choice, _ in scored.by_model], scored.left_out)
+    lines = report.notes(scored.choices, scored.left_out)
     assert [line.split(":")[0] for line in lines] == ["warning", "passed over", "not looked at"]
     assert "its scores mean nothing for photographs" in lines[0]
 
@@ -208,14 +261,37 @@ def test_warnings_and_what_was_left_out_come_beside(project, folder):
 def test_names_are_printed_in_one_line(project, folder):
     (folder / "b.png").rename(folder / "two\nlines\x1b[31m.png")
     (folder / "a.jfif").rename(folder / os.fsdecode(b"\xff.jfif"))
-    (folder / "bad\nname.png").write_bytes(b"broken")
     scored = score([folder], project, model="pictures")
-    table = report.score_table(scored)
-    assert table.encode().count(b"\n") == 3
-    assert r"two\nlines\x1b[31m.png" in table
-    assert r"\xff.jfif" in table
-    with pytest.raises(
-        DataError, match=r"1 of 3 could not be scored:\n  .*/bad\\nname\.png: not a picture"
-    ) as caught:
-        report.check(scored.failures, of=len(scored), done="scored")
-    assert str(caught.value).count("\n") == 1
+    assert table(scored).encode().count(b"\n") == 3
+    assert r"two\nlines\x1b[31m.png" in table(scored)
+    assert r"\xff.jfif" in table(scored)
+    text = "".join(rows.text(scored.rows, "csv", confidence=0.9, frames=False))
+    assert [row["path"] for row in csv.DictReader(io.StringIO(text, newline=""))] == [
+        f"{folder}/two\nlines\x1b[31m.png",
+        f"{folder}/\\udcff.jfif",
+    ]
+
+
+# Lists, patterns, one after the other
+
+
+def test_patterns_are_files_in_sorted_order(project, folder):
+    found = score([f"{folder}/**/*.*", str(folder / "*.nothing")], project, model="pictures")
+    assert failures(found).keys() == {"notes.txt", "c.webm", "*.nothing"}
+    assert scores(found) == {"pictures": ["a.jfif", "b.png"]}
+    (folder / "a[1].png").write_bytes((folder / "b.png").read_bytes())
+    assert scores(score([str(folder / "a[1].png")], project)) == {"pictures": ["a[1].png"]}
+
+
+def test_files_of_two_kinds_keep_their_order_and_their_scores(project, folder):
+    paths = [folder / name for name in ("d", "a.jfif", "sub/c.webm", "b.png", "a.jfif")]
+    together = score(paths, project, batch_size=3)
+    assert [one.path for _, one in together.rows] == paths
+    alone = [score([path], project).rows[0] for path in paths]
+    assert together.rows == alone
+
+
+def test_there_is_no_such_device():
+    with pytest.raises(CallError, match=r"--device: received nowhere \(.*\); valid: cpu, cuda"):
+        common.device("nowhere")
+    assert common.device("cpu") == "cpu"

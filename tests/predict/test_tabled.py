@@ -140,3 +140,24 @@ def test_no_such_model_and_no_table():
     assert isinstance(result.exception, DataError)
     assert "no model 'other'" in str(result.exception)
     assert run("same").exit_code == 2  # --on is missing
+
+
+def test_a_data_set_of_which_it_is_not_known_what_was_seen(here):
+    config = {
+        "settings": HEAD | {"track": "images", "target": "score"},
+        "trained_on": {"mine": None, "sun": 9},
+    }
+    artifacts.save(Path("models/published"), config=config, arrays={"mean": np.array(0.6)})
+    predictor = Predictor("models/published")
+    seen = {
+        name: tabled(predictor, [here / "00.png"], [""], dataset=name)["seen"][0] for name in ("mine", "sun")
+    }
+    assert seen == {"mine": True, "sun": False}
+    assert [knows_seen(predictor, dataset=name) for name in ("mine", "sun", "")] == [True, False, False]
+
+    by_name = run("published", "--on", "mine.csv")
+    assert by_name.exit_code == 0, by_name.output
+    assert "12 of them seen in training" in by_name.stdout
+    assert "trained on mine; nobody knows on which files of it, so all count as seen" in by_name.output
+    other = json.loads(run("published", "--on", "mine.csv", "--dataset", "sun", "--json").stdout)
+    assert other["seen"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -122,34 +123,50 @@ def test_a_model_whose_evidence_is_gone_is_damaged(here):
 
 
 @pytest.mark.usefixtures("here")
-def test_the_table_has_intervals_and_marks_what_was_seen():
+def test_the_table_has_intervals_and_says_what_was_seen():
     lines = run("known.png", "new.png").stdout.splitlines()
-    assert lines[1:] == [
-        "path       score  90 % interval",
-        "known.png  0.800  0.515 to 1.000  *",
-        "new.png    0.800  0.515 to 1.000",
-        "* m was fitted or selected on this picture, or a near-duplicate of it",
+    assert lines == [
+        "score  90 % interval   percentile  path",
+        "0.800  0.515 to 1.000           -  known.png  (seen in training)",
+        "0.800  0.515 to 1.000           -  new.png",
     ]
     assert "97.5 % interval" in run("new.png", "--confidence", "0.975").stdout
-    assert "*" not in run("new.png").stdout
-
-
-def test_without_intervals_the_table_has_no_column_of_them(here):
-    constant(here, evidence(photograph(0), residuals=RESIDUALS[:3]))
-    assert run("known.png").stdout.splitlines()[1:3] == ["path       score", "known.png  0.800  *"]
 
 
 @pytest.mark.usefixtures("here")
 def test_json_has_them_too():
     known, new = json.loads(run("known.png", "new.png", "--json", "--confidence", "0.8").stdout)
-    assert known["interval"] == new["interval"] == pytest.approx([0.8 - 0.255, 1], abs=1e-6)
-    assert (known["confidence"], known["seen"], new["seen"]) == (0.8, True, False)
+    assert (new["low"], new["high"]) == pytest.approx((0.8 - 0.255, 1), abs=1e-6)
+    assert (known["low"], known["high"]) == (new["low"], new["high"])
+    assert (known["note"], new["note"]) == ("seen in training", "")
 
 
 def test_json_says_that_there_is_no_interval(here):
     constant(here, None)
     (row,) = json.loads(run("new.png", "--json").stdout)
-    assert (row["interval"], row["seen"]) == (None, False)
+    assert (row["low"], row["high"], row["percentile"], row["note"]) == (None, None, None, "")
+
+
+# Percentiles
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [(0.2, 0), (0.3, 0), (0.5, 40), (0.5025, 40.5), (0.8, 100), (0.95, 100)],
+)
+def test_a_percentile_is_the_share_of_training_scores_below(here, score, expected):
+    scores = np.linspace(0.3, 0.8, 101).astype(np.float32)
+    constant(here, replace(evidence(), scores=scores), score=score)
+    (found,) = Predictor("models/m").predict("new.png")
+    assert found.percentile == pytest.approx(expected, abs=1e-3)
+    (row,) = json.loads(run("new.png", "--json").stdout)
+    assert row["percentile"] == pytest.approx(expected, abs=0.01)
+
+
+def test_a_percentile_within_equal_scores_counts_those_below(here):
+    scores = np.repeat([0.4, 0.6], [61, 40]).astype(np.float32)
+    constant(here, replace(evidence(), scores=scores), score=0.5)
+    assert Predictor("models/m")("new.png").percentile == pytest.approx(60.5, abs=0.6)
 
 
 def test_a_clip_has_an_interval_and_is_never_seen(tmp_path):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from memorability.core import distributed, runtime
 from memorability.core.errors import TrainingError
 from memorability.evaluation.scores import measure
-from memorability.training import checkpoint, contract, loop, settings
+from memorability.training import checkpoint, contract, frozen, loop, run, settings
 from memorability.training.loading import Examples, training_order
 from memorability.training.optim import descend
 
@@ -258,7 +258,7 @@ def seeds(tmp_path, monkeypatch, seed=0):
         steps.append(torch.initial_seed())
         return step(*args)
 
-    monkeypatch.setattr(loop, "training_order", order)
+    monkeypatch.setattr(run, "training_order", order)
     train(tmp_path, by=family(step=watched), seed=seed, epochs=3)
     return orders, steps
 
@@ -370,7 +370,7 @@ def test_inputs_of_which_nothing_else_is_looked_at_are_loaded_once(tmp_path, onl
 @pytest.fixture
 def part_by_part(monkeypatch):
     """A family with frozen features that are kept in parts of 8; notes the rows they were computed of."""
-    monkeypatch.setattr(loop, "FROZEN_ROWS", 8)
+    monkeypatch.setattr(frozen, "FROZEN_ROWS", 8)
     computed = []
 
     def own(stop_at=None):

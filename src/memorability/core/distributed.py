@@ -33,8 +33,9 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
     from lightning_fabric import Fabric  # seconds, which a process without training need not wait
 
     torch.set_num_threads(threads)
-    # A few CUDA kernels have no deterministic form; there a warning says so.
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # A few CUDA kernels have no deterministic form; there a warning says so. `use_deterministic_algorithms` does the same
+    # and loads torch's compiler.
+    torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
     fabric = Fabric(
         accelerator="auto",

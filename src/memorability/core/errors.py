@@ -19,6 +19,10 @@ class BackboneError(MemorabilityError):
     """A backbone's name, layer or weights do not fit."""
 
 
+class CallError(DataError):
+    """A command, or a function of the package, is called in a way that it does not offer."""
+
+
 class GivenFeaturesError(DataError):
     """A model of features that came with its data set is asked for scores of other files."""
 

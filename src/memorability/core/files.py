@@ -144,6 +144,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def sha256(source: bytes | Path) -> str:
+    """Of bytes, or of a file's, in hex: what `sha256sum` prints."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with source.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def digest(*parts: bytes | str | Path) -> str:
     """SHA-256 (hex) over the parts in order; a Path counts by its file's content."""
     total = hashlib.sha256()

@@ -73,6 +73,15 @@ class Stopping:
             signal.signal(number, handler)
 
 
+def on_gpu(device: str | None) -> bool:
+    """Whether a network that is put on `device` computes on a GPU; None: on one if there is one."""
+    if device is not None:
+        return device != "cpu"
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def processor() -> str:
     """The kind of processor, such as `x86_64 AMD EPYC, AVX2`: what results may be compared to the bit."""
     model, flags = platform.processor() or "unknown", ""

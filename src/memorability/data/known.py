@@ -14,7 +14,9 @@ from PIL import Image
 
 from memorability.media import hashes
 
-BITS = 4  # of 64 that perceptual hashes of near-duplicates may differ in, the split stage's default
+# Of 64 that perceptual hashes of near-duplicates may differ in: the default of a split's near_duplicate_bits. What counts as
+# seen does not follow that setting: whoever has a model and a picture has no split, and must come to the same answer.
+BITS = 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,6 @@ Columns (empty where a data set has no such thing):
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 from typing import Final, Literal
@@ -36,7 +35,7 @@ from typing import Final, Literal
 import pandas as pd
 
 from memorability.core.errors import DataError
-from memorability.core.files import staged, write_text
+from memorability.core.files import sha256, staged, write_text
 
 Track = Literal["images", "videos", "maps"]
 SPLITS: Final = ("train", "val", "test", "unlabelled")
@@ -47,6 +46,8 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "videos": ("short_term", "long_term"),
     "maps": ("map",),
 }
+# Of pictures whose answers are counted also these, which no table has as a column.
+COUNTED: Final = ("hit_rate", "false_alarm_rate", "d_prime")
 SEALS: Final = "SHA256SUMS"
 MEND: Final = "get it again (dvc checkout --force), or run the stage that makes it"
 _ONLY_BEFORE_SPLIT = ("split_scores", "problem")
@@ -97,6 +98,10 @@ def targets(rows: pd.DataFrame) -> list[str]:
 def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
     """A split table as seen by a model of one target: its score and its answers are in the images' columns.
 
+    Of `COUNTED` the score is made of the answers: the hit rate, the false-alarm rate, or d' as the share of pairs that an
+    unbiased observer of that d' tells apart, in [0, 1] as all scores are (`recognition.forced_choice`). Halves of answers are those
+    to old, or to new, trials alone; of d' there are none.
+
     A row without that score is unlabelled. Where answers were counted but not told apart, hits are
     taken as score x responses, rounded, and false alarms as 0. Of target `map` there are no scores: only
     rows without a map become unlabelled.
@@ -104,6 +109,8 @@ def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
     Raises:
         DataError: the table has no such target.
     """
+    if target in COUNTED and "hits" in rows.columns:
+        return _of_counts(rows, target)
     if target not in rows.columns:
         raise DataError(f"target {target!r}: the table has {', '.join(targets(rows)) or 'no scores'}")
     if target in ("score", "map"):
@@ -118,10 +125,32 @@ def for_target(rows: pd.DataFrame, target: str) -> pd.DataFrame:
     return found.assign(split=found["split"].mask(missing, "unlabelled"))
 
 
+def _of_counts(rows: pd.DataFrame, target: str) -> pd.DataFrame:
+    """`for_target` of one of `COUNTED`; rows without the counts that it needs are unlabelled."""
+    from memorability.data import recognition  # scipy, which the stages that only read tables do without
+
+    both = rows["false_alarm_responses"].fillna(rows["responses"])
+    counts = [rows["hits"], rows["responses"], rows["false_alarms"], both]
+    hits, old, alarms, new = (
+        column.astype("Float64").to_numpy(float, na_value=float("nan")) for column in counts
+    )
+    score = pd.Series(recognition.target(target, hits, old, alarms, new), index=rows.index)
+    counted, answers = {
+        "hit_rate": (rows["hits"], rows["responses"]),
+        "false_alarm_rate": (rows["false_alarms"], both),
+        "d_prime": (pd.Series(pd.NA, index=rows.index, dtype="Int64"),) * 2,
+    }[target]
+    none = answers.where(answers.isna(), 0)
+    found = rows.assign(
+        score=score, hits=counted, responses=answers, false_alarms=none, false_alarm_responses=answers
+    )
+    return found.assign(split=found["split"].mask(score.isna(), "unlabelled"))
+
+
 def seal(folder: Path) -> None:
     """Notes the SHA-256 of each table in a folder in `SHA256SUMS`, as `sha256sum` does; `read` looks there."""
     tables = sorted(folder.glob("*.csv"))
-    write_text(folder / SEALS, "".join(f"{_sha256(path.read_bytes())}  {path.name}\n" for path in tables))
+    write_text(folder / SEALS, "".join(f"{sha256(path)}  {path.name}\n" for path in tables))
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -164,9 +193,5 @@ def _check_seal(path: Path, content: bytes) -> None:
     """A table that lost lines can still be read, as one of fewer rows."""
     seals = path.with_name(SEALS)
     text = seals.read_text(encoding="utf-8", errors="replace") if seals.is_file() else ""
-    if f"  {path.name}\n" in text and f"{_sha256(content)}  {path.name}\n" not in text:
+    if f"  {path.name}\n" in text and f"{sha256(content)}  {path.name}\n" not in text:
         raise DataError(f"{path}: not as its stage wrote it (cut, or changed since); {MEND}")
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -105,7 +105,7 @@ class Evaluation:
         seen = {target: across(judge(self.track).for_target(table, target)) for target in trained_on}
         on: dict[str, Standings] = {}
         with drawing(self.threads) as draw:
-            for target in tables.targets(table):
+            for target in (*tables.targets(table), *sorted(trained_on & set(tables.COUNTED))):
                 rows = judge(self.track).for_target(table, target)
                 if not (rows["split"] == "test").any():
                     raise DataError(f"{self.track}: no test row; split.{self.track}.test must leave some")

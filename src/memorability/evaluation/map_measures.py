@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from memorability.core.errors import DataError
 
@@ -198,7 +198,7 @@ def _correlation(truth: Array, prediction: Array) -> Array:
 
 def _rank_correlation(truth: Array, prediction: Array) -> Array:
     flat = np.ptp(prediction, axis=1) <= FLAT
-    r = _correlation(stats.rankdata(truth, axis=1), stats.rankdata(prediction, axis=1))
+    r = _correlation(*(pd.DataFrame(side).rank(axis=1).to_numpy() for side in (truth, prediction)))
     return np.where(flat, 0, r)
 
 

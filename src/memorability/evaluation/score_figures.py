@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import gaussian_kde
 
 from memorability.evaluation import Array, Judged, Measured
+from memorability.evaluation.distributions import density, draw_distributions
 from memorability.evaluation.figures import (
     GRID,
     MODELS,
@@ -33,17 +33,6 @@ from memorability.evaluation.figures import (
 
 DENSITIES = 6  # curves that can still be told apart
 CLIPS = 24  # whose values by frame are shown
-
-
-def density(values: Array) -> Array:
-    """Gaussian kernel density (Scott's rule) on `GRID`: [201].
-
-    Equal values have no kernel width: their whole mass is put on the nearest grid point.
-    """
-    if np.ptp(values) == 0:
-        nearest = np.abs(GRID - values[0]).argmin()
-        return np.where(np.arange(len(GRID)) == nearest, len(GRID) - 1.0, 0.0)
-    return np.asarray(gaussian_kde(values)(GRID))
 
 
 def densities(judged: Judged) -> pd.DataFrame:
@@ -142,8 +131,9 @@ def draw_models(
     raw: Path,
     to: Path,
 ) -> None:
-    """`models`: test Spearman with intervals, and the first ones' densities."""
+    """`models`: test Spearman with intervals, and the first ones' densities; `distributions`: those of each."""
     with styled():
+        save(draw_distributions([(name, excerpts[name]) for name in board["model"]]), to / "distributions")
         figure = Figure(figsize=(11, max(4.0, 1.2 + 0.26 * len(board))), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
         draw_intervals(left, board, names(left, board), "spearman")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from memorability.core.errors import DataError
 
@@ -58,7 +58,7 @@ def spearman(truth: Array, prediction: Array) -> float | None:
     >>> spearman(np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.5, 0.5]))
     """
     truth, prediction = checked(truth, prediction)
-    return pearson(stats.rankdata(truth), stats.rankdata(prediction))
+    return pearson(pd.Series(truth).rank().to_numpy(), pd.Series(prediction).rank().to_numpy())
 
 
 def within_category(truth: Array, prediction: Array, category: Array, *, smallest: int = 10) -> float | None:
@@ -101,17 +101,26 @@ def spread(truth: Array, prediction: Array) -> dict[str, float | None]:
     """How far the predictions spread against the truth: a model that regresses to the mean is narrow.
 
     Returns:
-        sd_ratio (predicted over true, None if the truth is constant), low and high of the
-        predictions and of the truth, and the Wasserstein-1 distance between both distributions.
+        sd_ratio (predicted over true) and slope (of predictions over the truth: 1 if they follow it, 0 if they all are
+        near the mean), both None if the truth is constant; low and high of the predictions and of the truth; the
+        shares of the truth below the lowest and above the highest prediction, which Needell and Bainbridge (2022) quote;
+        and the Wasserstein-1 distance between both distributions.
     """
+    from scipy.stats import wasserstein_distance  # a second, which training does not need
+
     truth, prediction = checked(truth, prediction)
+    varies, off = np.ptp(truth) > 0, truth - truth.mean()
+    moved = prediction - prediction.mean() if np.ptp(prediction) > 0 else np.zeros(len(prediction))
     return {
-        "sd_ratio": float(prediction.std() / truth.std()) if np.ptp(truth) > 0 else None,
+        "sd_ratio": float(prediction.std() / truth.std()) if varies else None,
+        "slope": float(off @ moved / (off @ off)) if varies else None,
+        "truth_below": float((truth < prediction.min()).mean()),
+        "truth_above": float((truth > prediction.max()).mean()),
         "predicted_low": float(prediction.min()),
         "predicted_high": float(prediction.max()),
         "true_low": float(truth.min()),
         "true_high": float(truth.max()),
-        "wasserstein": float(stats.wasserstein_distance(truth, prediction)),
+        "wasserstein": float(wasserstein_distance(truth, prediction)),
     }
 
 
@@ -123,18 +132,18 @@ def rank_transform(values: Array, method: Literal["halved", "ordinal", "max", "d
 
     Args:
         values: scores [N].
-        method: `halved` (each score over two), or ranks over the highest one: `ordinal` (equals in the
-            order of their places), `max` (equals share the highest of their ranks), `dense` (equals share
-            a rank, and the next value has the next one).
+        method: `halved` (each score over two), or ranks from 1: `ordinal` (equals in the order of their
+            places), `max` (equals share the highest of their ranks), `dense` (equals share a rank, and the
+            next value has the next one).
 
     Returns:
-        float [N] in (0, 1] (halved: in [0, 0.5]).
+        float [N]; ranks are as they are, not over their maximum, as the report's squared errors have them.
 
     Raises:
         DataError: no such method, no values, or one that is not finite.
 
-    >>> rank_transform(np.array([0.5, 0.9, 0.5, 1.0]), "dense").round(3).tolist()
-    [0.333, 0.667, 0.333, 1.0]
+    >>> rank_transform(np.array([0.5, 0.9, 0.5, 1.0]), "dense").tolist()
+    [1.0, 2.0, 1.0, 3.0]
     """
     values = np.asarray(values, float)
     if method not in RANKS:
@@ -145,8 +154,7 @@ def rank_transform(values: Array, method: Literal["halved", "ordinal", "max", "d
         )
     if method == "halved":
         return values / 2
-    ranks = stats.rankdata(values, method=method)
-    return ranks / ranks.max()
+    return pd.Series(values).rank(method="first" if method == "ordinal" else method).to_numpy()
 
 
 def checked(truth: Array, prediction: Array) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr
 
 Array = np.ndarray
 Interval = tuple[float, float]
@@ -103,7 +103,7 @@ def paired_p(difference: float, samples: Array, *, n: int) -> float:
     if n < SMALLEST or len(samples) < 2 or difference == 0:
         return 1.0
     error = samples.std(ddof=1)
-    return float(2 * stats.t.sf(abs(difference) / error, n - 1)) if error > 0 else 0.0
+    return float(2 * stdtr(n - 1, -abs(difference) / error)) if error > 0 else 0.0
 
 
 def holm(p: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from memorability.core.files import sha256
 from memorability.evaluation import Judged, conformal, judge, reports
 from memorability.evaluation.settings import Evaluate
 from memorability.experiments.folds import POOLED
@@ -171,9 +171,7 @@ def _files(facts: Facts) -> Iterator[str]:
     yield "## Files\n"
     yield from _table("file", "bytes", "SHA-256")
     for file in facts.files:
-        yield _row(
-            f"`{file.name}`", f"{file.stat().st_size:,}", f"`{hashlib.sha256(file.read_bytes()).hexdigest()}`"
-        )
+        yield _row(f"`{file.name}`", f"{file.stat().st_size:,}", f"`{sha256(file)}`")
     settings = json.dumps(facts.config.settings, indent=1)
     yield f"\nSettings:\n\n```json\n{settings}\n```"
 

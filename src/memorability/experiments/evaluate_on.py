@@ -19,7 +19,7 @@ from memorability.core.settings import checked
 from memorability.data import offenders, tables
 from memorability.data.datasets import table
 from memorability.evaluation import Judged, judge, reports
-from memorability.evaluation.calibration import calibration
+from memorability.evaluation.score_calibration import calibration
 from memorability.evaluation.settings import Evaluate
 from memorability.evaluation.statistics import interval, resamples
 from memorability.media import pictures

@@ -6,13 +6,12 @@ tensor of the network must be in the file, with its shape, and every tensor of t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memorability.core import layout
+from memorability.core import files, layout
 from memorability.core.errors import DataError, ParamsError, listing
 from memorability.core.files import staged, write_text
 from memorability.core.settings import Block, Name, checked
@@ -74,10 +73,10 @@ def packaged(published: Published) -> Path:
     """
     by_hand = f"give its file by --weights; valid without: an installed {published.package}"
     try:
-        files = metadata.files(published.package) or []
+        listed = metadata.files(published.package) or []
     except metadata.PackageNotFoundError as error:
         raise DataError(f"{published.package} is not installed; {by_hand}") from error
-    for file in files:
+    for file in listed:
         if file.name == published.file and (found := Path(str(file.locate()))).is_file():
             return found
     raise DataError(f"the installed {published.package} has no {published.file}; {by_hand}")
@@ -85,14 +84,13 @@ def packaged(published: Published) -> Path:
 
 def write(published: Published, file: Path, folder: Path) -> tuple[int, str]:
     """The model's folder, whole or not at all; how many tensors it has, and what file they are from."""
-    from memorability.features import weights
+    from memorability.features import architectures, weights
     from memorability.training import artifacts
 
-    state = _unprefixed(weights.file_weights(file))
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    state, sha256 = weights.file_weights(file), files.sha256(file)
     net, backbone, settings = network(published, sha256=sha256)
     wanted = net.state_dict()
+    state = architectures.unprefixed(state, lambda: wanted)
     check(state, wanted, file)
     origin = published.files.get(sha256, "a file that is not known here")
     config = {
@@ -139,13 +137,6 @@ def network(published: Published, *, sha256: str) -> tuple[nn.Module, Network, d
         backbone = backbones.Network(inner, config.model_dump(mode="json"))
         net = family.build(settings, shape=(3, settings.crop, settings.crop), backbone=backbone)
     return net, backbone, settings.model_dump(mode="json")
-
-
-def _unprefixed(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Without the prefix that DataParallel leaves on all names."""
-    if not all(key.startswith("module.") for key in state):
-        return state
-    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def check(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:

@@ -27,6 +27,7 @@ STAGES = ("acquire", "frames", "split", "backbones", "features", "evaluate")
 # Modules whose edit cannot change what a stage computes, and why. Their imports are not followed.
 EXEMPT = {
     "memorability": "re-exports one name",
+    "memorability.core.compiler": "when torch's compiler is loaded, not what it does",
     "memorability.core.errors": "texts of errors",
     "memorability.core.layout": "where things lie, not what they are",
     "memorability.core.parallel": "when something is computed, not what",
@@ -95,6 +96,7 @@ def _code(*start: Path, alone: Path | None = None, training: bool = False) -> li
     return sorted(seen if alone is None else seen | {alone})
 
 
+@cache
 def source(module: str) -> Path | None:
     """The file of a module of the package or of `pipeline`; None of any other."""
     root, *rest = module.split(".")
@@ -107,7 +109,7 @@ def source(module: str) -> Path | None:
 
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
-    """The names that a file imports, but for those that type checkers alone import."""
+    """The names of the project that a file imports, but for those that type checkers alone import."""
     names, todo = list[str](), list[ast.AST]([ast.parse(path.read_text(encoding="utf-8"))])
     while todo:
         node = todo.pop()
@@ -117,7 +119,7 @@ def _imports(path: Path) -> tuple[str, ...]:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
             todo += ast.iter_child_nodes(node)
-    return tuple(names)
+    return tuple(name for name in names if name.split(".")[0] in (PACKAGE.name, PIPELINE.name))
 
 
 def _after_training(module: str) -> bool:

@@ -21,7 +21,7 @@ import pandas as pd
 from memorability import families
 from memorability.core import layout
 from memorability.core.errors import DataError, ParamsError
-from memorability.core.files import staged_folder, write_text
+from memorability.core.files import read_json, staged_folder, write_text
 from memorability.data import tables
 from memorability.evaluation import Judged, score_measures
 from memorability.experiments import card, crossval, gains
@@ -100,7 +100,7 @@ def fitted(params: Params, name: str, rows: pd.DataFrame) -> Iterator[Path]:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """That nothing is lost when the folder is replaced: it is absent, or holds nothing but files of a release."""
+    """That nothing is lost when the folder is replaced: it is absent, or holds a release and nothing else."""
     if not (folder.exists() or folder.is_symlink()):
         return
     if not folder.is_dir():
@@ -111,6 +111,20 @@ def _check_replaceable(folder: Path) -> None:
             f"{folder}: holds what no release wrote ({', '.join(others[:3])}), but would be replaced whole; valid: a new "
             f"folder, or one with nothing but {', '.join(FILES)}"
         )
+    if any(folder.iterdir()) and not _is_release(folder / artifacts.CONFIG):
+        raise DataError(
+            f"{folder}: a trained model, but no released one, which would be replaced; valid: a new folder, or that of "
+            "a release"
+        )
+
+
+def _is_release(config: Path) -> bool:
+    """Whether a config says what the model is worth out of fold, as those of releases alone do."""
+    try:
+        told = read_json(config)
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and "out_of_fold" in told
 
 
 def _residuals(draw: Judged) -> np.ndarray:

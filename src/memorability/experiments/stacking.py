@@ -30,6 +30,7 @@ from memorability.evaluation.predictions import TABLE
 from memorability.experiments.folds import Draw, Fold, key, val_share
 from memorability.experiments.train import train
 from memorability.families import ensemble
+from memorability.families.blocks.selection import FOLDS
 from memorability.features import reads
 from memorability.features.stored import positions
 from memorability.training.contract import ClosedForm
@@ -37,7 +38,6 @@ from memorability.training.fitting import Compute
 from memorability.training.settings import Model
 from memorability.training.trained import TrainedModel
 
-INNER = 5  # folds within the rows outside an outer fold
 OTHER_COLUMNS = ("fold_seed", "fold", "bias")  # of the table of weights, beside one a member
 
 Predict = Callable[
@@ -71,16 +71,7 @@ def cross_validate(
         ParamsError: a member is an ensemble itself, which was fitted on predictions of models that saw the fold; or has
             the name of another column of what is returned.
     """
-    for name, (member, _) in members.items():
-        if name in OTHER_COLUMNS:
-            raise ParamsError(
-                f"members: {name} is what the table of weights calls another column; valid: a member of another name "
-                f"than {', '.join(OTHER_COLUMNS)}"
-            )
-        if isinstance(member, ensemble.Params):
-            raise ParamsError(
-                f"members: {name} is an ensemble itself; valid: models that read no predictions"
-            )
+    _check(members)
     judging = judge(settings.track)
     tested, learned = list[Fold](), list[dict[str, Any]]()
     depends_on = key(members, rows, compute, drawn)
@@ -102,6 +93,20 @@ def cross_validate(
             line = {"fold_seed": draw.seed, "fold": draw.name, **weights, "bias": float(found["bias"])}
             learned.append(line)
     return tested, pd.DataFrame(learned)
+
+
+def _check(members: Mapping[str, tuple[Model, ModelPaths]]) -> None:
+    """Raises a ParamsError as `cross_validate` says."""
+    for name, (member, _) in members.items():
+        if name in OTHER_COLUMNS:
+            raise ParamsError(
+                f"members: {name} is what the table of weights calls another column; valid: a member of another name "
+                f"than {', '.join(OTHER_COLUMNS)}"
+            )
+        if isinstance(member, ensemble.Params):
+            raise ParamsError(
+                f"members: {name} is an ensemble itself; valid: models that read no predictions"
+            )
 
 
 class _Member:
@@ -135,7 +140,7 @@ def _parts(draw: Draw, rows: pd.DataFrame, table: pd.DataFrame, *, val: float) -
     """
     outside = table[table["split"].isin(("train", "val"))].reset_index(drop=True)
     groups = outside["group"].to_numpy(np.int64)
-    folds = min(INNER, len(np.unique(groups)))
+    folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         raise TrainingError(f"{len(outside)} rows of {folds} group outside a fold; valid: at least 2 groups")
     seed = int(np.random.SeedSequence([draw.seed, draw.place]).generate_state(1)[0])
@@ -161,7 +166,7 @@ class _ClosedForm:
     def __init__(self, family: ClosedForm, settings: Model, paths: ModelPaths) -> None:
         self._family, self._settings = family, settings
         opened = partial(TrainedModel, models=paths.models, load_family=families.load)
-        self._where = reads.Where(models=paths.models, open_model=opened, input=paths.input)
+        self._where = reads.Where(models=paths.models, open_model=opened, input=paths.input, raw=paths.raw)
         self._ids, self._x = pd.Index([]), np.empty(0)
 
     def __call__(self, table: pd.DataFrame) -> Array:

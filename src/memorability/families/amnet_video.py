@@ -2,10 +2,8 @@
 
 Fajtl, Argyriou, Monekosso and Remagnino, AMNet: Memorability Estimation with Attention (2018), with the
 frames of a clip in the place of a picture's regions, as in Tran's report on MediaEval 2018 (gamma 1e-5,
-Adam 1e-4). In each of T glimpses the LSTM's state h gives weights to the frames,
-alpha = softmax(v tanh(W h + U x)), and reads their weighted mean; each glimpse gives a score. Attention
-that leaves frames out over all glimpses is penalised: gamma sum_i (1 - sum_t alpha_ti)^2 (Xu et al.,
-Show, Attend and Tell, 2015). Set here: the clip's score is the sigmoid of the glimpses' mean.
+Adam 1e-4; without the penalty: gamma 0). `blocks.glimpses` has the attention, and the penalty on what it leaves out. The
+glimpses' scores are added, as published; the sigmoid of the sum, which keeps it within [0, 1], is ours.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from memorability.families.blocks.glimpses import Glimpses, left_out
 from memorability.features.backbones import Network
 from memorability.training import layers
 from memorability.training.optim import Backward, descend
@@ -39,24 +38,11 @@ class AMNetVideo(nn.Module):
 
     def __init__(self, *, width: int, hidden: int, glimpses: int, dropout: float) -> None:
         super().__init__()
-        self.glimpses = glimpses
-        self.h0, self.c0 = nn.Linear(width, hidden), nn.Linear(width, hidden)
-        self.of_state, self.of_frames = nn.Linear(hidden, hidden), nn.Linear(width, hidden, bias=False)
-        self.weigh = nn.Linear(hidden, 1, bias=False)
-        self.cell = nn.LSTMCell(width, hidden)
-        self.score = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, 1))
+        self.look = Glimpses(width=width, hidden=hidden, glimpses=glimpses, dropout=dropout)
 
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        there, mean = layers.frame_mask(x, length), layers.mean_over_frames(x, length)
-        h, c = self.h0(mean).tanh(), self.c0(mean).tanh()
-        seen, scores, attention = self.of_frames(x), [], []
-        for _ in range(self.glimpses):
-            energy = self.weigh((self.of_state(h)[:, None] + seen).tanh()).squeeze(2)  # [B, T]
-            alpha = energy.float().masked_fill(~there, -torch.inf).softmax(dim=1)
-            h, c = self.cell((alpha[..., None] * x).sum(1).to(x.dtype), (h, c))
-            scores.append(self.score(h).squeeze(1))
-            attention.append(alpha)
-        return torch.stack(scores, 1).float().mean(1).sigmoid(), torch.stack(attention, 1)
+        scores, attention = self.look(x, layers.frame_mask(x, length))
+        return scores.sum(1).sigmoid(), attention
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> AMNetVideo:
@@ -73,11 +59,10 @@ def step(
     backward: Backward,
 ) -> dict[str, Tensor]:
     score, attention = net(batch["x"], batch["length"])
-    there = layers.frame_mask(batch["x"], batch["length"])
-    left_out = ((1 - attention.sum(1)) ** 2 * there).sum(1).mean()
-    loss = F.mse_loss(score, batch["y"]) + settings.gamma * left_out
+    penalty = left_out(attention, layers.frame_mask(batch["x"], batch["length"]))
+    loss = F.mse_loss(score, batch["y"]) + settings.gamma * penalty
     descend(loss, optimisers["net"], backward)
-    return {"loss": loss.detach(), "attention_penalty": left_out.detach()}
+    return {"loss": loss.detach(), "attention_penalty": penalty.detach()}
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -21,10 +21,10 @@ def trunk(network: Network, *, side: int) -> tuple[nn.Module, int]:
     Input: float [B, 3, side, side] in [0, 1]; output: [B, D].
 
     Raises:
-        BackboneError: the network reads clips, or cannot read pictures of this size.
+        BackboneError: the network reads clips or classifies no pictures, or cannot read pictures of this size.
     """
     net, config = network.net, network.config
-    architectures.check_of_pictures(config)
+    architectures.check_classifies(config)
     architectures.fit_size(net, config, side=side)
     if architectures.is_timm(config):
         return normalised(net, config), timm_networks.behead(net)
@@ -52,11 +52,12 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
         each; and D_i of each.
 
     Raises:
-        BackboneError: the network reads clips, has under two such stages, or cannot read pictures of this size.
+        BackboneError: the network reads clips or classifies no pictures, has under two such stages, or cannot read
+            pictures of this size.
     """
     net, config = network.net, network.config
     arch = config["arch"]
-    architectures.check_of_pictures(config)
+    architectures.check_classifies(config)
     architectures.fit_size(net, config, side=side)
     of_timm = architectures.is_timm(config)
     shapes = timm_networks.stages(net, arch, side=side) if of_timm else _shapes(net, arch, side)
@@ -75,6 +76,29 @@ def stages(network: Network, *, side: int, finest: int) -> tuple[nn.Module, list
     chosen = [last[height] for height in reversed(taken)]
     cut = timm_networks.Stages(net, chosen) if of_timm else _Listed(net, chosen)
     return normalised(cut, config), [int(shapes[name][1]) for name in chosen]
+
+
+def places(network: Network, *, side: int, layer: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """A backbone up to one layer, behind its transform's mean and std, and the shape (D, h, w) of what comes out.
+
+    Input: float [B, 3, side, side] in [0, 1]; output: [B, D, h, w].
+
+    Raises:
+        BackboneError: the network reads clips or pictures of another size, has no such layer, or what the layer makes of a
+            picture is not of its places.
+    """
+    net, config = network.net, network.config
+    architectures.check_of_pictures(config)
+    architectures.fit_size(net, config, side=side)
+    try:
+        cut = _First(net, layer).eval()
+        with torch.no_grad():
+            out = cut(torch.zeros(1, 3, side, side))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise BackboneError(f"{config['arch']} up to layer {layer!r}, of {side} pixels: {error}") from error
+    if not isinstance(out, Tensor) or out.ndim != 4 or out.shape[2] != out.shape[3]:
+        raise BackboneError(f"layer {layer} of {config['arch']} makes no maps [B, D, h, h] of pictures")
+    return normalised(cut, config).eval(), tuple(out.shape[1:])
 
 
 def _shapes(net: nn.Module, arch: str, side: int) -> dict[str, torch.Size]:
@@ -120,6 +144,17 @@ class Normalised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net((x - self.mean) / self.std)
+
+
+class _First(nn.Module):
+    """What one layer makes; nothing behind it is kept."""
+
+    def __init__(self, net: nn.Module, layer: str) -> None:
+        super().__init__()
+        self.cut = create_feature_extractor(net, {layer: "out"})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cut(x)["out"]
 
 
 class _Listed(nn.Module):

@@ -125,9 +125,28 @@ class Extractor:
             return five_crops(picture, **how)
         return prepared(picture, **how)[None]
 
+    @property
+    def side(self) -> int:
+        """Pixels that pictures are resized to."""
+        return self._prepared.resize
+
     def size(self) -> int:
         """Bytes of one picture's features."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def prepared(self) -> Prepared:
+        """How a picture becomes pixels."""
+        return self._prepared
+
+    @property
+    def taps(self) -> Taps:
+        """The network with its layers, behind its transform's mean and SD."""
+        return self._taps
+
+    def features_of(self, x: torch.Tensor) -> torch.Tensor:
+        """Features float32 [B, D] or [B, D, h, w] of one view, float [B, 3, crop, crop] in [0, 1], as a function of tensors."""
+        return self._taps(x.sub(self._mean).div(self._std))
 
     def __call__(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Features of up to `batch_size` prepared pictures: [n, D], or [n, D, h, w] unpooled.

@@ -1,4 +1,4 @@
-"""Descriptors that come with a track's clips, as a features artifact: what `formats` reads of each file, stacked."""
+"""Descriptors and masks that come with a track's data, as a features artifact: what `formats`, or `masks`, reads of each file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memorability.core.files import write_json
 from memorability.core.progress import bar
 from memorability.data import tables
 from memorability.data.shards import ShardReader, spans
-from memorability.features import stored
+from memorability.features import masks, stored
 from memorability.features.formats import parse
 
 
@@ -45,7 +45,12 @@ def gather(
         content = shards.read(span, name=label)
         contents.update(hashlib.sha256(content).digest())
         try:
-            vector = parse(content, format=format, length=length, name=label, channels=channels, first=first)
+            if format == "mask":
+                vector = masks.statistics(content, classes=length, name=label)
+            else:
+                vector = parse(
+                    content, format=format, length=length, name=label, channels=channels, first=first
+                )
             vectors[str(row.id)].append(vector)
         except DataError as error:
             offenders.append(str(error))
@@ -67,6 +72,8 @@ def _write(out: Path, vectors: dict[str, list[np.ndarray]], read: dict[str, obje
     np.save(out / stored.VALUES, x)
     pd.DataFrame({"id": ids, "length": lengths}).to_csv(out / stored.IDS, index=False)
     write_json(out / stored.CONFIG, {"given": read})
+    if read["format"] == "mask":
+        write_json(out / stored.NAMES, masks.names(int(str(read["length"]))))
 
 
 def stack(vectors: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

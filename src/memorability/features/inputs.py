@@ -43,9 +43,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self._spans)
 
-    def picture(self, index: int) -> Image.Image:
+    def picture(self, index: int, *, side: int | None = None) -> Image.Image:
+        """Picture `index`, whole or at the part of its size that `side` needs (`media.pictures.decode`)."""
         name = self._ids[index]
-        return decode(self._shards.read(self._spans[index], name=name), name=name, known=True)
+        content = self._shards.read(self._spans[index], name=name)
+        return decode(content, name=name, known=True, side=side)
 
 
 class Pixels:
@@ -65,7 +67,7 @@ class Pixels:
         interpolation: Interpolation = "bilinear",
         memory: int | None = None,
     ) -> None:
-        self._pictures = pictures
+        self._pictures, self._side = pictures, resize
         self._prepared = partial(prepared, fit=fit, resize=resize, crop=crop, interpolation=interpolation)
         self._kept: np.ndarray | None = None
         shape = (len(pictures), 3, crop, crop)
@@ -80,7 +82,7 @@ class Pixels:
     def __getitem__(self, index: int) -> np.ndarray:
         if self._kept is not None and self._known[index]:
             return self._kept[index]
-        pixels = self._prepared(self._pictures.picture(index))
+        pixels = self._prepared(self._pictures.picture(index, side=self._side))
         if self._kept is not None:
             self._kept[index] = pixels
             self._known[index] = True

@@ -10,26 +10,46 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from memorability.core import runtime
 from memorability.core.errors import DataError, GivenFeaturesError
 from memorability.core.settings import checked
-from memorability.features.settings import FeaturesOrigin, FramesOrigin
+from memorability.features.settings import FeaturesOrigin, FramesOrigin, HandmadeOrigin
 from memorability.media import video
 from memorability.media.pictures import decode
 
 Array = np.ndarray
+ON_A_CPU = 4  # pictures through a network at a time: as fast as many, and one picture by itself soon done
 
 
 class Frames(Sequence[Image.Image]):
-    """Frames of a clip, each decoded whenever it is looked at: all of a long clip would fill the memory."""
+    """Frames of a clip, each decoded whenever it is looked at: all of a long clip would fill the memory.
 
-    def __init__(self, jpegs: list[bytes]) -> None:
-        self._jpegs = jpegs
+    `side`: pixels that they are going to be resized to, as of `media.pictures.decode`.
+    """
+
+    def __init__(self, jpegs: list[bytes], *, side: int | None = None) -> None:
+        self._jpegs, self._side = jpegs, side
+
+    def at(self, side: int | None) -> Frames:
+        """The same frames, to be resized to another size."""
+        return Frames(self._jpegs, side=side)
 
     def __len__(self) -> int:
         return len(self._jpegs)
 
     def __getitem__(self, index: Any) -> Any:
-        return decode(self._jpegs[index], known=True)
+        return decode(self._jpegs[index], known=True, side=self._side)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What of a picture is looked at: `make` gives a small array of it, of one shape for all pictures.
+
+    `side`: pixels that it resizes the picture to (`media.pictures.decode`); None: it needs all of the picture's own.
+    """
+
+    make: Callable[[Image.Image], Array]
+    side: int | None = None
 
 
 @dataclass
@@ -39,11 +59,21 @@ class Item:
     path: Path
     picture: Image.Image | None = None
     title: str = ""
+    name: str = ""  # of the file, for errors; by default its path
     _frames: dict[video.Sampling, Frames] = field(default_factory=dict)
+    _made: dict[Look, Array] = field(default_factory=dict)
+
+    def made(self, look: Look) -> Array:
+        """What a look makes of the picture: once, so that the picture itself may be let go after all looks."""
+        if look not in self._made:
+            if self.picture is None:
+                raise DataError(f"{self.path}: no picture, but a clip")
+            self._made[look] = look.make(self.picture)
+        return self._made[look]
 
     def frames(self, sampling: video.Sampling) -> Frames:
         if sampling not in self._frames:
-            clip = video.sample(video.url(self.path), sampling, name=str(self.path))
+            clip = video.sample(video.url(self.path), sampling, name=self.name or str(self.path))
             self._frames[sampling] = Frames(clip.frames)
         return self._frames[sampling]
 
@@ -52,30 +82,54 @@ Read = Callable[[Sequence[Item]], tuple[Array, Array | None]]  # x [N, ...], and
 Ask = Callable[
     [Array, Array | None], tuple[Array, Array | None]
 ]  # of such arrays: answers [N, ...], of frames [N, T]
-Prepare = Callable[[Sequence[Image.Image]], Array]  # pictures, or frames, to [n, ...]
 
 
 @dataclass(frozen=True)
 class Source:
     """How a model reads items, and what it needs of them: frames, sampled in these ways, and a title.
 
-    What is read of an item does not depend on what is read with it.
+    What is read of an item does not depend on what is read with it. `looks` are all that is read of a picture: once
+    they are taken (`Item.made`), it may be let go. None: the picture itself is read, in its own size.
     """
 
     read: Read
     samplings: frozenset[video.Sampling] = frozenset()
     needs_title: bool = False
+    looks: tuple[Look, ...] | None = None
+
+    @property
+    def side(self) -> int | None:
+        """Pixels of the smallest picture in which a model sees all that it can; None where that is not known."""
+        return max((look.side for look in self.looks or () if look.side), default=None)
 
 
-def source(prepare: Prepare, frames: video.Sampling | None) -> Source:
-    """Of each picture what `prepare` makes of it; or, where frames are sampled, of those of each clip."""
+def source(
+    look: Look, frames: video.Sampling | None, *, compute: Callable[[list[Array]], Array] = np.stack
+) -> Source:
+    """Of each picture what `look` makes of it; or, where frames are sampled, of those of each clip.
+
+    Args:
+        compute: makes of the arrays of n pictures, or frames, one array [n, ...].
+    """
     if frames is None:
-        return Source(lambda items: (prepare([item.picture for item in items if item.picture]), None))
+        return Source(lambda items: (compute([item.made(look) for item in items]), None), looks=(look,))
 
     def read(items: Sequence[Item]) -> tuple[Array, Array]:
-        return _padded([prepare(item.frames(frames)) for item in items], frames.count)
+        shown = (item.frames(frames).at(look.side) for item in items)
+        return _padded([compute([look.make(frame) for frame in clip]) for clip in shown], frames.count)
 
-    return Source(read, samplings=frozenset([frames]))
+    return Source(read, samplings=frozenset([frames]), looks=())
+
+
+def together(read: Read, parts: Sequence[Source]) -> Source:
+    """What reads by several sources needs all that these need."""
+    looks = [part.looks for part in parts]
+    return Source(
+        read,
+        samplings=frozenset().union(*(part.samplings for part in parts)),
+        needs_title=any(part.needs_title for part in parts),
+        looks=None if None in looks else tuple(look for some in looks for look in some or ()),
+    )
 
 
 def sampling(config: dict[str, Any]) -> video.Sampling:
@@ -104,7 +158,9 @@ def features(config: dict[str, Any], *, models: Path, device: str | None) -> lis
     return [_computed(origin, models=models, device=device) for origin in described]
 
 
-def _described(one: Any, *, at: str) -> FeaturesOrigin:
+def _described(one: Any, *, at: str) -> FeaturesOrigin | HandmadeOrigin:
+    if isinstance(one, dict) and "handmade" in one:
+        return checked(HandmadeOrigin, one, at=at, error=DataError)
     if isinstance(one, dict) and isinstance(given := one.get("given"), dict):
         raise GivenFeaturesError(
             f"this model reads features that came with its data set ({given.get('name')}); they cannot be "
@@ -113,33 +169,63 @@ def _described(one: Any, *, at: str) -> FeaturesOrigin:
     return checked(FeaturesOrigin, one, at=at, error=DataError)
 
 
-def _computed(origin: FeaturesOrigin, *, models: Path, device: str | None) -> Source:
-    prepare = _extractor(origin, models=models, device=device)
-    return source(prepare, None if origin.frames is None else _as_sampling(origin.frames))
+def _computed(origin: FeaturesOrigin | HandmadeOrigin, *, models: Path, device: str | None) -> Source:
+    frames = None if origin.frames is None else _as_sampling(origin.frames)
+    if isinstance(origin, HandmadeOrigin):
+        return source(_handmade(origin), frames)
+    look, compute = _extractor(origin, models=models, device=device)
+    return source(look, frames, compute=compute)
 
 
-def _extractor(origin: FeaturesOrigin, *, models: Path, device: str | None) -> Prepare:
+def backbone_of(origin: FeaturesOrigin, *, models: Path) -> Path:
+    """The folder of the backbone that features are made by; of one that a package brings, made where it is lacking.
+
+    Raises:
+        BackboneError: the package is not installed.
+        DataError: the backbone is not there.
+    """
     from memorability.features import packaged
-    from memorability.features.extractor import Extractor
 
-    backbone = origin.backbone
-    folder = models / backbone.name
+    backbone, folder = origin.backbone, models / origin.backbone.name
     if backbone.package is not None and not packaged.is_of(folder, backbone):
         folder = packaged.artifact(backbone)
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder}: the backbone of this model is not here; dvc pull, or name its folder")
-    extract = Extractor(folder, **origin.model_dump(exclude={"backbone", "frames"}), device=device)
+    return folder
+
+
+def _handmade(origin: HandmadeOrigin) -> Look:
+    from memorability.features import handmade
+
+    if origin.version != handmade.VERSION:
+        raise DataError(
+            f"config.json: hand-made features of version {origin.version}, and this is version {handmade.VERSION}; "
+            "train the model again"
+        )
+    prepare = handmade.prepare(origin.handmade)
+    return Look(lambda picture: prepare([picture])[0])
+
+
+def _extractor(
+    origin: FeaturesOrigin, *, models: Path, device: str | None
+) -> tuple[Look, Callable[[list[Array]], Array]]:
+    from memorability.features.extractor import Extractor
+
+    backbone, folder = origin.backbone, backbone_of(origin, models=models)
+    cut = origin.model_dump(exclude={"backbone", "frames"}, exclude_none=True)
+    if not runtime.on_gpu(device):
+        cut["batch_size"] = min(cut["batch_size"], ON_A_CPU)
+    extract = Extractor(folder, **cut, device=device)
     if extract.config["sha256"] != backbone.sha256:
         raise DataError(f"{folder}: not the weights this model was trained with; train it again")
     if extract.config["transform"] != backbone.transform.model_dump(mode="json"):
         raise DataError(f"{folder}: not the transform this model was trained with; train it again")
 
-    def prepare(pictures: Sequence[Image.Image]) -> Array:
-        pixels = [extract.prepare(picture) for picture in pictures]
+    def compute(pixels: list[Array]) -> Array:
         parts = (pixels[i : i + extract.batch_size] for i in range(0, len(pixels), extract.batch_size))
         return np.concatenate([extract(part) for part in parts])
 
-    return prepare
+    return Look(extract.prepare, side=extract.side), compute
 
 
 def in_groups(ask: Ask, *, size: int) -> Ask:

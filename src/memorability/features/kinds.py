@@ -45,12 +45,13 @@ class Where:
     """Where a kind finds what it reads.
 
     `models` is the folder of backbones and other models, `open_model` opens one of these; `input` is the model's
-    input artifact, for a track's rows.
+    input artifact and `raw` its track's raw data, for a track's rows.
     """
 
     models: Path
     open_model: Callable[[Path], OtherModel]
     input: Path = Path()
+    raw: Path = Path()
     device: str | None = None
 
 

@@ -7,6 +7,8 @@
     features        features as a vector [D], of clips their mean over frames; of several, one behind the other
     sequences       features of each frame [T, D], zero after the last one; a picture is a sequence of one
     places          features of each place, [D, h, w]; for maps those of whole pictures
+    places_or_pictures    places where no backbone is named, pictures for the one that is
+    pictures_and_places   pixels in [0, 1] and, behind them, places enlarged to their size: [3 + D, crop, crop]
     titles          a text of each clip
     predictions     of the models `settings.members`, [M]
     frame_scores    of each frame, by the model of pictures that `settings.backbone` names: [T], NaN after the last
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,10 @@ import pandas as pd
 
 from memorability.core.errors import ParamsError
 from memorability.features import inputs, items, stored
-from memorability.features.items import Array, Source, source
+from memorability.features.items import Array, Look, Source, source
+from memorability.features.joined import PicturesAndPlaces, PlacesOrPictures
 from memorability.features.kinds import Kind, Rows, Where
-from memorability.features.settings import Prepared
+from memorability.features.settings import Prepared, needs_whole
 from memorability.features.within import FrameScores, Predictions
 from memorability.media import video
 from memorability.media.pictures import prepared
@@ -43,14 +47,15 @@ class Nothing:
         return Rows(np.empty((len(rows), 0)))
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        return Source(lambda items: (np.empty((len(items), 0)), None))
+        return Source(lambda items: (np.empty((len(items), 0)), None), looks=())
 
 
 class Pictures:
     """Pixels, prepared as the settings say."""
 
     def transform(self, settings: Any) -> dict[str, Any]:
-        return {key: getattr(settings, key) for key in Prepared.model_fields}
+        how = {key: getattr(settings, key) for key in Prepared.model_fields}
+        return how | {"crop": settings.resize} if needs_whole(settings) else how
 
     def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
         return Rows(inputs.Pixels(inputs.Pictures(rows, where.input), **self.transform(settings)))
@@ -60,7 +65,7 @@ class Pictures:
 
     def prepared(self, settings: Any, frames: video.Sampling | None) -> Source:
         transform = self.transform(settings)
-        return source(lambda pictures: np.stack([prepared(p, **transform) for p in pictures]), frames)
+        return source(Look(partial(prepared, **transform), side=transform["resize"]), frames)
 
 
 class WholePictures(Pictures):
@@ -108,10 +113,7 @@ class Features:
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
         computed = items.features(config, models=where.models, device=where.device)
-        return Source(
-            lambda items: self.joined([one.read(items) for one in computed]),
-            samplings=frozenset().union(*(one.samplings for one in computed)),
-        )
+        return items.together(lambda some: self.joined([one.read(some) for one in computed]), computed)
 
 
 class Sequences(Features):
@@ -148,7 +150,10 @@ class Titles:
         return Rows(rows["title"].fillna("").to_numpy(str))
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        return Source(lambda items: (np.array([item.title for item in items], str), None), needs_title=True)
+        def read(some: Sequence[items.Item]) -> tuple[Array, None]:
+            return np.array([item.title for item in some], str), None
+
+        return Source(read, needs_title=True, looks=())
 
 
 KINDS: dict[str, Kind] = {
@@ -159,6 +164,8 @@ KINDS: dict[str, Kind] = {
     "features": Features(),
     "sequences": Sequences(),
     "places": Places(),
+    "places_or_pictures": PlacesOrPictures(Places(), Pictures()),
+    "pictures_and_places": PicturesAndPlaces(Places(), Pictures()),
     "titles": Titles(),
     "predictions": Predictions(),
     "frame_scores": FrameScores(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,10 @@ Library = Literal["torchvision", "timm"]
 Pool = Literal["mean", "max", "sd", "gem", "cls", "none"]
 Views = Literal["single", "mirror", "five_crop", "ten_crop"]
 Layer = Annotated[str, Field(min_length=1, max_length=200)]
+HandmadeBlock = Literal[
+    "hue", "saturation", "value", "colours", "contrast", "entropy", "edges", "hog", "gist", "sift"
+]
+Label = Literal["category", "subcategory"]
 
 
 class Prepared(Block):
@@ -37,6 +41,14 @@ class Prepared(Block):
         return self
 
 
+def needs_whole(settings: Any) -> bool:
+    """Whether a model's settings have whole resized pictures read, which training crops (`training.crops`)."""
+    return (
+        getattr(settings, "views", "single") != "single"
+        or getattr(settings, "mean_picture", "none") != "none"
+    )
+
+
 class Transform(Prepared):
     """What a network expects: prepared pixels, then (x - mean) / std.
 
@@ -49,13 +61,27 @@ class Transform(Prepared):
 
 
 class Given(Block):
-    """Features that come with a data set, in text files (`memorability.features.given` has the formats)."""
+    """Features that come with a data set, in files (`memorability.features.formats` has the formats)."""
 
     name: Name = Field(description="their folder's name, as the data set's settings have it")
-    format: Literal["numbers", "pairs", "rows"]
-    length: int = Field(ge=1, description="numbers, bins, or numbers in a row")
+    format: Literal["numbers", "pairs", "rows", "mask"]
+    length: int = Field(ge=1, description="numbers, bins, numbers in a row, or classes of a mask")
     channels: int = Field(1, ge=1, description="of pairs: lines of bins, one after the other")
     first: Literal[0, 1] = Field(0, description="of pairs: number of the first bin")
+
+
+class Handmade(Block):
+    """Hand-made features (`memorability.features.handmade`): which `blocks`, in this order, of the whole picture
+    squashed to a square of so many `pixels`."""
+
+    blocks: tuple[HandmadeBlock, ...] = Field(get_args(HandmadeBlock), min_length=1)
+    pixels: int = Field(128, ge=32, le=1024, multiple_of=4)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"blocks: received {', '.join(self.blocks)}; valid: each of them once")
+        return self
 
 
 class Cut(BaseModel):
@@ -96,9 +122,10 @@ class Cut(BaseModel):
 
 
 class Features(Cut, Block):
-    """Pictures or frames through one backbone up to named layers, or features that come with the data.
+    """Pictures or frames through one backbone up to named layers; or `handmade` features; or features that come with the
+    data: those in files, and `labels`, columns of its index.
 
-    `input`: `data/raw/TRACK` (pictures, and features that come with clips) or `data/frames/NAME`.
+    `input`: `data/raw/TRACK` (pictures, and features that come with the data) or `data/frames/NAME`.
     `pixels`: the whole picture is brought to a square of so many pixels, in place of the backbone's own
     fit, resize and crop: for families of maps, which must see all that a map shows.
     """
@@ -106,15 +133,21 @@ class Features(Cut, Block):
     input: str
     backbone: str = Field(description="none, where the features are given")
     given: Given | None = None
+    handmade: Handmade | None = None
+    labels: tuple[Label, ...] = ()
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        computed = self.backbone != "none"
-        if computed == (self.given is not None) or computed != bool(self.layers):
-            raise ValueError("name either a backbone and its layers, or backbone: none and what is given")
-        if self.pixels is not None and not computed:
+        named = ("layers", "handmade", "given", "labels")
+        origins = [name for name in named if getattr(self, name) not in (None, ())]
+        if len(origins) != 1 or (self.backbone != "none") != (origins == ["layers"]):
             raise ValueError(
-                f"pixels is of pictures that a backbone reads, received {self.pixels} of given features"
+                "name either a backbone and its layers, or backbone: none and what is given, handmade or labels; "
+                f"received backbone: {self.backbone} and {', '.join(origins) or 'nothing else'}"
+            )
+        if self.pixels is not None and origins != ["layers"]:
+            raise ValueError(
+                f"pixels is of pictures that a backbone reads, received {self.pixels} of features by {origins[0]}"
             )
         return self
 
@@ -150,4 +183,12 @@ class FeaturesOrigin(Cut, Origin):
 
     layers: tuple[Layer, ...] = Field(min_length=1)
     backbone: BackboneOrigin
+    frames: FramesOrigin | None = None
+
+
+class HandmadeOrigin(Origin):
+    """Hand-made features, as `Handmade` has them, and how the frames were sampled that they are of."""
+
+    handmade: Handmade
+    version: int
     frames: FramesOrigin | None = None

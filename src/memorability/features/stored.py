@@ -1,4 +1,7 @@
-"""A features artifact on disk: `features.npy`, one row a picture or clip of `ids.csv`, and `config.json` on their origin."""
+"""A features artifact on disk: `features.npy`, one row a picture or clip of `ids.csv`, and `config.json` on their origin.
+
+Where its numbers have names, each BLOCK.NAME, they are in `names.json`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pandas as pd
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.files import read_json
 
-VALUES, IDS, CONFIG = "features.npy", "ids.csv", "config.json"
+VALUES, IDS, CONFIG, NAMES = "features.npy", "ids.csv", "config.json", "names.json"
 AT_ONCE = 256  # clips whose mean is taken together
 
 
@@ -55,6 +58,19 @@ def read(folder: Path, ids: Sequence[str], *, family: str) -> Stored:
     return Stored(
         values if in_order else values[rows], None if lengths is None else lengths[rows], dict(config)
     )
+
+
+def names(folder: Path) -> list[str]:
+    """What the D numbers of a vector of features are called: BLOCK.NAME each.
+
+    Raises:
+        ParamsError: they have no names.
+    """
+    if not (folder / NAMES).is_file():
+        raise ParamsError(
+            f"{folder}: its numbers have no names; hand-made features have, and labels and masks"
+        )
+    return [str(name) for name in read_json(folder / NAMES)]
 
 
 def positions(known: Sequence[str], ids: Sequence[str], folder: Path) -> np.ndarray:

@@ -64,6 +64,10 @@ class Taps:
         pooled = {layer: self._pooled(layer, out) for layer, out in outputs.items()}
         self.shape = tuple(self._joined(pooled).shape[1:])
 
+    @property
+    def net(self) -> nn.Module:
+        return self._net
+
     def __call__(self, x: Tensor) -> Tensor:
         """Features float32 [B, D], or [B, D, h, w] unpooled, of float [B, 3, side, side]."""
         return self._joined(self._run(x))

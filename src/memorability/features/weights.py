@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from importlib import metadata
 from pathlib import Path
@@ -12,24 +11,28 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor
 
+from memorability.core import files
 from memorability.core.errors import BackboneError
 from memorability.features import timm_networks
-from memorability.features.architectures import ARCHITECTURES, COUNTER, OF_CLIPS
+from memorability.features.architectures import ARCHITECTURES, COUNTER
 from memorability.features.settings import PACKAGES
+
+# Of torchvision's weights those that are of ImageNet's classes, but for
+PUBLISHED = {"r3d_18": "KINETICS400_V1", "fcn_resnet50": "COCO_WITH_VOC_LABELS_V1", "fcn_resnet18": None}
 
 
 def published_weights(arch: str) -> dict[str, Tensor]:
-    """torchvision's IMAGENET1K_V1 weights (KINETICS400_V1 of networks of clips), downloaded and checked
-    against the hash in their name.
+    """torchvision's IMAGENET1K_V1 weights, or those of `PUBLISHED`, downloaded and checked against the hash in their name.
 
     Raises:
         BackboneError: unknown architecture, no connection, or not the file that was published.
     """
     if arch not in ARCHITECTURES:
         raise BackboneError(f"architecture {arch!r} is not known; valid: {', '.join(ARCHITECTURES)}")
-    weights = torchvision.models.get_model_weights(arch)[
-        "KINETICS400_V1" if arch in OF_CLIPS else "IMAGENET1K_V1"
-    ]
+    name = PUBLISHED.get(arch, "IMAGENET1K_V1")
+    if name is None:
+        raise BackboneError(f"torchvision publishes no weights of {arch}; train it by source: demo")
+    weights = torchvision.models.get_model_weights(arch)[name]
     try:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             weights.url, progress=True, check_hash=True, weights_only=True
@@ -52,7 +55,7 @@ def file_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise BackboneError(f"{path}: no such weights file")
-    if sha256 is not None and (found := _sha256(path)) != sha256:
+    if sha256 is not None and (found := files.sha256(path)) != sha256:
         raise BackboneError(
             f"{path}: another file than the one that is meant: its SHA-256 is {found}, not {sha256}"
         )
@@ -70,11 +73,6 @@ def file_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def package_weights(package: str, *, sha256: str | None = None) -> dict[str, Tensor]:
     """The ImageNet weights in an installed package of `settings.PACKAGES`, under the names that timm has for them.
 
@@ -88,16 +86,16 @@ def package_weights(package: str, *, sha256: str | None = None) -> dict[str, Ten
             network is a tensor of the other.
     """
     try:
-        files = metadata.distribution(package).files or []
+        listed = metadata.distribution(package).files or []
     except metadata.PackageNotFoundError as error:
         raise BackboneError(
             f"package {package} is not installed; pip install 'memorability[photos]'"
         ) from error
-    named = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
+    named = [Path(str(file.locate())) for file in listed if file.suffix == ".pth"]
     found = [path for path in named if path.is_file()]
     if len(found) != 1:
         raise BackboneError(f"package {package} has {len(found)} files of weights (.pth); valid: one")
-    if not _sha256(found[0]).startswith(found[0].stem.split("-")[-1]):
+    if not files.sha256(found[0]).startswith(found[0].stem.split("-")[-1]):
         raise BackboneError(f"{found[0]}: not the file that its name says (SHA-256); install {package} again")
     state = file_weights(found[0], sha256=sha256)
     return by_position(state, timm_networks.build(PACKAGES[package], classes=1000).state_dict(), of=package)

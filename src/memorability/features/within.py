@@ -31,10 +31,9 @@ class Predictions:
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
         members = [where.open_model(where.models / name) for name in settings.members]
-        return Source(
-            lambda items: (np.stack([member.predict(items)[0] for member in members], axis=1), None),
-            samplings=frozenset().union(*(member.source.samplings for member in members)),
-            needs_title=any(member.source.needs_title for member in members),
+        return items.together(
+            lambda some: (np.stack([member.predict(some)[0] for member in members], axis=1), None),
+            [member.source for member in members],
         )
 
 
@@ -70,7 +69,7 @@ class FrameScores:
                 row[: len(frames)] = list(_scores(model, frames))
             return scores, None
 
-        return Source(read, samplings=frozenset([sampling]))
+        return Source(read, samplings=frozenset([sampling]), looks=())
 
 
 def _model(settings: Any, where: Where) -> OtherModel:

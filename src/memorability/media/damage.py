@@ -23,7 +23,7 @@ CORRUPT: Final = "Corrupt JPEG data"
 def of(content: bytes, kind: str | None) -> str | None:
     """What shows that a picture of the format `kind` (Pillow's name) is damaged; None if nothing does."""
     if kind in ("JPEG", "MPO"):
-        return _reported(content) or _hole(content)
+        return _reported(content) or hole(content)
     if kind == "WEBP":
         return _hole_of_webp(content)
     return None
@@ -37,11 +37,16 @@ def _reported(content: bytes) -> str | None:
         wanted = "CMYK" if colours in ("CMYK", "YCCK") else "RGB"
         simplejpeg.decode_jpeg(content, colorspace=wanted, min_height=1, min_width=1, strict=True)
     except ValueError as error:
-        return str(error) if CORRUPT in str(error) else None
+        return of_warning(error)
     return None
 
 
-def _hole(content: bytes) -> str | None:
+def of_warning(error: ValueError) -> str | None:
+    """What a strict decoder complains of, if it shows damage."""
+    return str(error) if CORRUPT in str(error) else None
+
+
+def hole(content: bytes) -> str | None:
     """A run of zeros in a sequential JPEG whose table has no end of a block for a code of zeros.
 
     There zeros would be blocks in which every coefficient is the same, which no picture has.

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from memorability.core.errors import DataError
 from memorability.core.files import read_bytes
-from memorability.media import damage
+from memorability.media import damage, reduced
 from memorability.media.deep import Bits, in_eight_bits, is_deep
 
 # Of what decoding and resizing give: to be raised whenever they give other pixels for the same file,
@@ -42,24 +42,37 @@ TURNS = {
 }  # what makes a picture upright, by its EXIF orientation
 
 
-def read(path: Path, *, name: str | None = None) -> Image.Image:
+def read(path: Path, *, name: str | None = None, side: int | None = None) -> Image.Image:
     """The picture in a file, as `decode`.
 
     Raises:
         DataError: as `decode`, or the file cannot be read, is none (a pipe, a device) or is too large.
     """
     name = str(path) if name is None else name
+    return decode(content_of(path, name=name), name=name, side=side)
+
+
+def content_of(path: Path, *, name: str) -> bytes:
+    """A picture's file, not decoded.
+
+    Raises:
+        DataError: it cannot be read, is no file or is too large.
+    """
     try:
-        content = read_bytes(path, limit=MOST_BYTES)
+        return read_bytes(path, limit=MOST_BYTES)
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
-    except DataError as error:
+    except (DataError, ValueError) as error:  # a null in a name is a ValueError
         raise DataError(f"{name}: {error}") from error
-    return decode(content, name=name)
 
 
 def decode(
-    content: bytes, *, name: str = "picture", known: bool = False, bits: Bits | None = None
+    content: bytes,
+    *,
+    name: str = "picture",
+    known: bool = False,
+    bits: Bits | None = None,
+    side: int | None = None,
 ) -> Image.Image:
     """Decodes a picture file to upright RGB: EXIF rotation applied, first frame of several, what is
     transparent on white, deep pixels (16 bits) as 8 bits.
@@ -70,6 +83,8 @@ def decode(
         known: whether these very bytes were decoded before and found whole, as those of a track's shards were
             by the acquire stage: damage that the pixels do not show is then not looked for again.
         bits: that the values of deep pixels are of (`media.deep`).
+        side: pixels that the picture is going to be resized to: a JPEG of at least four times that size comes at a
+            half, a quarter or an eighth of its own (`media.reduced`). None: all of its pixels are needed.
 
     Raises:
         DataError: the bytes are no picture that Pillow can read, are cut short or damaged, have too many
@@ -78,6 +93,9 @@ def decode(
     try:
         with Image.open(io.BytesIO(content)) as picture:
             _bounded(picture)
+            if (by := reduced.factor(picture, side)) > 1:
+                small = reduced.decode(content, picture, by=by, known=known)
+                return _as_rgb(_turned(small, _orientation(picture)))
             found = None if known else damage.of(content, picture.format)
             if found:
                 raise DataError(f"damaged ({found})")
@@ -86,7 +104,7 @@ def decode(
             shown = in_eight_bits(picture, content, bits=bits) if deep else picture
             if not deep or bits is None:  # Pillow has turned a TIFF by now
                 orientation = _orientation(picture)
-            return _as_rgb(shown.transpose(TURNS[orientation]) if orientation in TURNS else shown)
+            return _as_rgb(_turned(shown, orientation))
     except MemoryError:
         raise
     except DataError as error:
@@ -119,6 +137,32 @@ def _unidentified(content: bytes) -> str:
 
 def _orientation(picture: Image.Image) -> object:
     return picture.getexif().get(ExifTags.Base.Orientation)
+
+
+def _turned(picture: Image.Image, orientation: object) -> Image.Image:
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
+
+
+def opened(picture: Image.Image) -> Image.Image:
+    """A picture that is open already, as `decode` gives that of a file: upright, RGB, on white.
+
+    Raises:
+        DataError: it has too many pixels, cannot be loaded, or its pixels have no fixed range.
+    """
+    name = str(getattr(picture, "filename", "") or "picture")
+    try:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise DataError(f"{picture.width:,} x {picture.height:,} pixels; valid: up to {MOST_PIXELS:,}")
+        if picture.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB"):
+            picture.load()
+            return _as_rgb(_turned(picture, _orientation(picture)))
+        stream = io.BytesIO()  # deep pixels, whose file says what they are
+        picture.save(stream, "PNG", compress_level=1, exif=picture.getexif())
+        return decode(stream.getvalue(), name=name)
+    except DataError as error:
+        raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: cannot be decoded as a picture ({error})") from error
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

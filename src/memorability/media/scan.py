@@ -38,6 +38,31 @@ class NotLookedAt:
     path: Path
     reason: str
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it might have been an item: it could not be looked at."""
+        return self.reason.startswith(("cannot be read", "not a file"))
+
+
+@dataclass
+class LeftOut:
+    """How many files were not looked at, why, and the first one of each kind."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    such: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, path: Path, reason: str) -> None:
+        self.counts[reason] += 1
+        self.such.setdefault(reason, path)
+
+    def said(self) -> str | None:
+        """In one line; None if there are none."""
+        if not self.counts:
+            return None
+        listed = self.counts.most_common()
+        parts = [f"{count} {reason} (such as {str(self.such[reason])!r})" for reason, count in listed]
+        return f"not looked at: {'; '.join(parts)}"
+
 
 @dataclass
 class Found:
@@ -49,14 +74,10 @@ class Found:
 
     def left_out(self) -> str | None:
         """In one line, how many files were not looked at, why, and one of each kind; None if there are none."""
-        if not self.others:
-            return None
-        counts = Counter(other.reason for other in self.others)
-        such = {other.reason: other.path for other in reversed(self.others)}
-        parts = [
-            f"{count} {reason} (such as {str(such[reason])!r})" for reason, count in counts.most_common()
-        ]
-        return f"not looked at: {'; '.join(parts)}"
+        left = LeftOut()
+        for other in self.others:
+            left.add(other.path, other.reason)
+        return left.said()
 
 
 def scan(paths: Iterable[Path]) -> Found:
@@ -68,15 +89,22 @@ def scan(paths: Iterable[Path]) -> Found:
     """
     found = Found()
     for path in paths:
-        if _is_folder(path):
-            for file, reason in _below(path):
-                _sort(file, reason, found)
-        else:
-            _sort(path, None, found)
+        for one in look(path):
+            if isinstance(one, NotLookedAt):
+                found.others.append(one)
+            else:
+                (found.pictures if one[1] == "picture" else found.clips).append(one[0])
     return found
 
 
-def _is_folder(path: Path) -> bool:
+def look(path: Path) -> Iterator[tuple[Path, Kind] | NotLookedAt]:
+    """What `scan` sorts, one file after the other: of a folder the names of one of its folders are in memory at a time."""
+    files = _below(path) if is_folder(path) else [(path, None)]
+    for file, reason in files:
+        yield NotLookedAt(file, reason) if reason is not None else looked_at(file)
+
+
+def is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError:  # such as a name that is too long; opening it says so
@@ -132,22 +160,19 @@ def _by_content(head: bytes, ending: str) -> Kind | None:
     return "clip" if packets == (b"G",) * 3 or behind_times == (b"G",) * 3 else None
 
 
-def _sort(path: Path, reason: str | None, found: Found) -> None:
-    if reason is None:
-        try:
-            of = kind(path)
-        except OSError as error:
-            reason = f"cannot be read ({error.strerror})"
-        except DataError as error:
-            reason = str(error)
-        except ValueError as error:  # a null in a name
-            reason = f"cannot be read ({error})"
-        else:
-            if of is not None:
-                (found.pictures if of == "picture" else found.clips).append(path)
-                return
-            reason = f"of ending {path.suffix.lower()!r}" if path.suffix else "without an ending"
-    found.others.append(NotLookedAt(path, reason))
+def looked_at(path: Path) -> tuple[Path, Kind] | NotLookedAt:
+    """A file with its kind, or why it is neither."""
+    try:
+        of = kind(path)
+    except OSError as error:
+        return NotLookedAt(path, f"cannot be read ({error.strerror})")
+    except DataError as error:
+        return NotLookedAt(path, str(error))
+    except ValueError as error:  # a null in a name
+        return NotLookedAt(path, f"cannot be read ({error})")
+    if of is None:
+        return NotLookedAt(path, f"of ending {path.suffix.lower()!r}" if path.suffix else "without an ending")
+    return path, of
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, str | None]]:

@@ -6,10 +6,12 @@ import csv
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memorability.core import layout
-from memorability.predict.predictor import Predictor
+
+if TYPE_CHECKING:
+    from memorability.predict.predictor import Predictor
 
 DRAWN = ("demo", "demo_videos", "demo_maps")  # data sets whose pictures are drawings
 LABELS = {"spearman": "rho", "cc": "CC"}
@@ -91,7 +93,7 @@ def choice(predictor: Predictor, project: Project, row: Row, passed_over: tuple[
         datasets=datasets,
         worth=on_validation or out_of_fold,
         fitted_on_val=row.get("fitted_on_val") == "all",
-        warnings=tuple(_warnings(predictor, datasets)),
+        warnings=(*_warnings(predictor, datasets), *_no_percentiles(predictor)),
         passed_over=passed_over,
         out_of_fold=out_of_fold is not None,
     )
@@ -133,6 +135,15 @@ def _warnings(predictor: Predictor, datasets: tuple[str, ...]) -> list[str]:
             "worth next to nothing; take a backbone with ImageNet's weights"
         ]
     return []
+
+
+def _no_percentiles(predictor: Predictor) -> list[str]:
+    """Of a model whose config names evidence: one without any is not expected to have this part of it."""
+    if predictor.maps or predictor.has_percentiles or predictor.config.get("evidence") is None:
+        return []
+    return [
+        f"{predictor.name} came without the scores that it was trained on: no percentiles; train it again"
+    ]
 
 
 def _sources(config: Mapping[str, Any]) -> set[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from memorability.core import layout
-from memorability.core.errors import DataError, GivenFeaturesError, MemorabilityError, listing
+from memorability.core.errors import CallError, DataError, GivenFeaturesError, MemorabilityError, listing
 from memorability.core.files import read_json
 from memorability.data.tables import TARGETS, Track
 from memorability.predict.about import Choice, Project, Row, choice, of_drawings, worth
@@ -111,7 +111,7 @@ def named(
             folder = layout.RELEASED
         if not _is_file(folder / "config.json"):
             valid = ", ".join(_trained(project)) or f"none is in {project.models}"
-            raise DataError(f"--model: no model {name[:80]!r}; valid: {valid}; or the folder of a model")
+            raise CallError(f"--model: no model {name[:80]!r}; valid: {valid}; or the folder of a model")
     predictor = Predictor(folder, device=device, confidence=confidence)
     listed = project.known is None or folder.name in project.known
     on_board = _rows(project.board(predictor.track, predictor.target)) if listed else []
@@ -133,7 +133,7 @@ def _opened(row: Row, project: Project, *, device: str | None, titled: bool, con
         raise DataError("it reads features that came with its data set") from error
     if predictor.family == CONSTANT:
         raise DataError("it says the same of everything")
-    if predictor.clips and predictor.target != TARGETS["videos"][0]:
+    if not predictor.maps and predictor.target != TARGETS[predictor.track][0]:
         raise DataError(f"it was trained on {predictor.target}")
     if predictor.needs_title and not titled:
         raise DataError("it reads titles; give one with --title")

@@ -1,106 +1,109 @@
-"""From what a user names to files: pictures or clips at and below paths, and pictures that are open already."""
+"""From what a user names to files: pictures or clips at and below paths, globs, URLs, and pictures that are open already."""
 
 from __future__ import annotations
 
-import io
-import math
+import glob
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union, cast
 
+import numpy as np
 from PIL import Image
 
 from memorability.core.errors import DataError
+from memorability.data.urls import Url
 from memorability.features.items import Item
-from memorability.media import pictures
-from memorability.media.scan import Found, NotLookedAt, scan
+from memorability.media.scan import Kind, LeftOut, NotLookedAt, is_folder, look
+from memorability.predict import given
 from memorability.predict.results import Failure, failure
 
-One = str | Path | Image.Image  # a file, a folder, or a picture that is open
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# A file, a folder, a pattern, a URL, or a picture that is open; or why there is none, which stays in its place.
+One = Union[str, Path, Item, Failure, Image.Image, np.ndarray, "Tensor"]
 Paths = One | Iterable[One]  # one is one, not an iterable of characters
+KINDS: tuple[Kind, ...] = ("picture", "clip")
 
 
-PIXELS = 2**26  # of pictures that are in memory at a time
+class Entry(NamedTuple):
+    """One that is to be scored, or why it cannot be; `kind` where that is known by now."""
+
+    what: Path | Url | Item | Failure
+    kind: Kind | None = None
 
 
-class Named(NamedTuple):
-    """Files to be read, and what cannot be, in the order of the paths; and what in folders is not looked at."""
+def entries(paths: Paths, *, kinds: tuple[Kind, ...] = KINDS, left: LeftOut) -> Iterator[Entry]:
+    """What the paths lead to, in their order and, within a folder, in that of names; one after the other.
 
-    files: list[Path | Item | Failure]
-    left_out: list[NotLookedAt]
+    A file that is named is taken as it is: reading it says what is wrong with it. Nothing beside it is looked at.
 
-    def said(self) -> str | None:
-        """What was left out, in one line; None if nothing was."""
-        return Found(others=self.left_out).left_out()
-
-
-def named(paths: Paths, *, clips: bool) -> Named:
-    """The pictures, or the clips, at and below the paths; nothing beside them is looked at.
-
-    A file that is named is taken as it is: reading it says what is wrong with it.
+    Args:
+        kinds: of the files in folders that are wanted.
+        left: counts what in folders is not.
     """
-    found = Named([], [])
-    for one in [paths] if isinstance(paths, str | Path | Image.Image) else paths:
-        if isinstance(one, Image.Image):
-            found.files.append(_item(one))
-        elif is_folder(Path(one)):
-            _add(Path(one), found, clips=clips)
+    if isinstance(paths, (str, Path, Item, Failure)) or given.is_in_memory(paths):
+        paths = cast("list[One]", [paths])
+    for one in cast("Iterable[One]", paths):
+        if isinstance(one, (Item, Failure)):
+            yield Entry(one)
+        elif isinstance(one, (str, Path)):
+            yield from _named(one, kinds, left)
+        elif given.is_in_memory(one):
+            try:
+                yield Entry(given.item(one), "picture")
+            except DataError as error:
+                yield Entry(failure(str(getattr(one, "filename", "") or given.NAME), error))
         else:
-            found.files.append(Path(one))
-    return found
+            raise DataError(
+                f"received {type(one).__name__}; valid: a path, a URL, a PIL picture, an array or a tensor"
+            )
 
 
-def _add(folder: Path, found: Named, *, clips: bool) -> None:
-    inside = scan([folder])
-    wanted, others = (inside.clips, inside.pictures) if clips else (inside.pictures, inside.clips)
-    kind, other = ("clips", "pictures") if clips else ("pictures", "clips")
-    unreadable = [as_failure(one) for one in inside.others if is_unreadable(one)]
-    found.files.extend([*wanted, *unreadable])
-    found.left_out.extend(NotLookedAt(path, f"for a model of {other}") for path in others)
-    found.left_out.extend(one for one in inside.others if not is_unreadable(one))
-    if not wanted and not unreadable:
-        reason = f"no {kind} in this folder; it holds {len(others)} {other}, {len(inside.others)} other files"
-        found.files.append(Failure(folder, f"{folder}: {reason}"))
+def _named(one: str | Path, kinds: tuple[Kind, ...], left: LeftOut) -> Iterator[Entry]:
+    if isinstance(one, str) and Url.is_one(one):
+        yield Entry(Url(one))
+    elif is_folder(Path(one)):
+        yield from _below(Path(one), kinds, left)
+    elif isinstance(one, str) and glob.has_magic(one) and not os.path.lexists(one):
+        matching = sorted(glob.glob(one, recursive=True))  # noqa: PTH207 - of absolute patterns too
+        for file in matching:
+            yield from _named(Path(file), kinds, left)
+        if not matching:
+            yield Entry(Failure(one, f"{one}: no file is called so"))
+    else:
+        yield Entry(Path(one))
 
 
-def is_unreadable(other: NotLookedAt) -> bool:
-    """Whether it might have been an item: it could not be looked at."""
-    return other.reason.startswith(("cannot be read", "not a file"))
+def _below(folder: Path, kinds: tuple[Kind, ...], left: LeftOut) -> Iterator[Entry]:
+    found, others = False, Counter[str]()
+    for one in look(folder):
+        if isinstance(one, NotLookedAt):
+            if one.is_unreadable:
+                found = True
+                yield Entry(as_failure(one))
+            else:
+                others["other file"] += 1
+                left.add(one.path, one.reason)
+        elif one[1] in kinds:
+            found = True
+            yield Entry(*one)
+        else:
+            others[one[1]] += 1
+            left.add(one[0], f"for a model of {one[1]}s")
+    if not found:
+        wanted = " and no ".join(kinds) if len(kinds) > 1 else f"{kinds[0]}s"
+        counts = [f"{others[kind]} {kind}s" for kind in (*KINDS, "other file") if kind not in kinds]
+        yield Entry(Failure(folder, f"{folder}: no {wanted} in this folder; it holds {', '.join(counts)}"))
+
+
+def named(paths: Paths, *, kind: Kind, left: LeftOut) -> list[Path | Url | Item | Failure]:
+    """What the paths lead to, of one kind, all at once."""
+    return [entry.what for entry in entries(paths, kinds=(kind,), left=left)]
 
 
 def as_failure(other: NotLookedAt) -> Failure:
-    reason = other.reason if is_unreadable(other) else f"neither a picture nor a clip ({other.reason})"
+    reason = other.reason if other.is_unreadable else f"neither a picture nor a clip ({other.reason})"
     return Failure(other.path, f"{other.path}: {reason}")
-
-
-def in_batches(opened: Iterable[Item | Failure], *, most: int) -> Iterator[list[Item | Failure]]:
-    """At most so many at a time, and fewer large pictures."""
-    batch, pixels = list[Item | Failure](), 0
-    for one in opened:
-        batch.append(one)
-        if isinstance(one, Item) and one.picture is not None:
-            pixels += math.prod(one.picture.size)
-        if len(batch) >= most or pixels >= PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
-
-
-def is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # such as a name that is too long
-        return False
-
-
-def _item(picture: Image.Image) -> Item | Failure:
-    """An open picture as its file would be read: upright, RGB, what is transparent on white."""
-    path = Path(getattr(picture, "filename", "") or "picture")
-    try:
-        stream = io.BytesIO()
-        as_file = picture.convert("RGB") if picture.mode in ("CMYK", "YCbCr", "HSV", "LAB") else picture
-        as_file.save(stream, "PNG", compress_level=1, exif=picture.getexif())
-        return Item(path, pictures.decode(stream.getvalue(), name=str(path)))
-    except (DataError, OSError, ValueError) as error:
-        return failure(path, error)

@@ -14,9 +14,8 @@ from memorability.core.files import staged
 from memorability.media import pictures
 from memorability.media.overlay import overlay
 from memorability.media.pictures import SUFFIXES
-from memorability.media.scan import NotLookedAt
+from memorability.media.scan import LeftOut, is_folder
 from memorability.predict import files, map_formats
-from memorability.predict.files import is_folder
 from memorability.predict.predictor import Failure, Map, Predictor
 
 OVERLAY = ".overlay.png"
@@ -57,7 +56,7 @@ def targets(
         DataError: `out` is no file of a valid kind, or no folder; it lies in a folder of the pictures; or a map would have the
             file of another map, of a picture or of a folder.
     """
-    failures, left_out = list[Failure](), list[NotLookedAt]()
+    failures, left = list[Failure](), LeftOut()
     if len(paths) == 1 and not is_folder(paths[0]) and not is_folder(out):
         map_formats.check_ending(out, kind)
         placed = [(paths[0], out)]
@@ -65,18 +64,17 @@ def targets(
         _check_folder(paths, out)
         placed, ending = [], map_formats.OF[kind or "png"]
         for path in paths:
-            named = files.named(path, clips=False)
-            failures += [one for one in named.files if isinstance(one, Failure)]
-            left_out += named.left_out
+            named = files.named(path, kind="picture", left=left)
+            failures += [one for one in named if isinstance(one, Failure)]
             root = path if is_folder(path) else path.parent
-            inside = [one for one in named.files if isinstance(one, Path)]
+            inside = [one for one in named if isinstance(one, Path)]
             placed += [(file, out / file.relative_to(root).with_suffix(ending)) for file in inside]
     found = [
         Target(picture, file, file.with_suffix(OVERLAY) if overlays else None) for picture, file in placed
     ]
     if problems := list(_problems(found)):
         raise DataError(f"-o {out}: no map was made:\n{listing(problems)}")
-    return Targets(found, failures, files.Named([], left_out).said())
+    return Targets(found, failures, left.said())
 
 
 def written(

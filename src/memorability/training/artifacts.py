@@ -30,12 +30,14 @@ class Evidence:
     `residuals` float32 [n]: truth minus prediction of labelled items that it was not fitted on; none where there are
     no such items. `phashes` uint64 [m]: perceptual hashes of the photographs, or clips, that it was fitted or selected
     on, each once and rising. `contents` uint8 [k, 266]: what is on those pictures among them that are mostly of one
-    colour, which a perceptual hash does not tell apart (`data.known.Known` compares both).
+    colour, which a perceptual hash does not tell apart (`data.known.Known` compares both). `scores` float32 [101]: the
+    quantiles (0, 1, ..., 100 %) of the true scores that it was fitted on; none where that is not known, and of maps.
     """
 
     residuals: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     phashes: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     contents: np.ndarray = field(default_factory=lambda: np.empty((0, 266), np.uint8))
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
 
 class Curve(BaseModel):
@@ -110,7 +112,7 @@ def evidence(folder: Path) -> Evidence:
 def _evidence(folder: Path, config: Config) -> Evidence:
     if config.evidence is None:
         return Evidence()
-    found = _tensors(folder, EVIDENCE, config.evidence)
+    found = {"scores": Evidence().scores} | _tensors(folder, EVIDENCE, config.evidence)
     for name, empty in vars(Evidence()).items():
         if name not in found or _form(found[name]) != _form(empty):
             shape = ", ".join(map(str, ("n", *empty.shape[1:])))

@@ -42,7 +42,8 @@ class Backbone(Block):
     - `timm`: those of timm's hub, or of the file `path` (safetensors or a state dict); `arch` is any name of timm's;
     - `package`: those in the installed `package`, of the architecture of timm that they belong to;
     - `file`: those of the file `path`, of an architecture of torchvision;
-    - `demo`: trained here, as `demo` says, on generated pictures that no track contains.
+    - `demo`: trained here, as `demo` says, on generated pictures that no track contains; networks of places
+      (fcn_resnet18, fcn_resnet50) on the masks of these.
 
     `sha256` is that of the file, as `sha256sum` prints it, and checked. `transform` is by default the one that the
     library publishes for the network, of the whole picture brought to a square.

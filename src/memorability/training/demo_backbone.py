@@ -1,12 +1,14 @@
-"""The demo's own backbone: a classifier of generated scenes, so that nothing has to be downloaded.
+"""The demo's own backbones: networks that know generated scenes, so that nothing has to be downloaded.
 
-Its pictures are drawn from a random stream of their own, so it shares none with any track, and its
-labels are what the scenes show: no memory score is involved. The one loop trains it as a family of its own.
+Their pictures are drawn from a random stream of their own, so they share none with any track. A classifier's labels are
+what the scenes show; a network of places (`architectures.OF_PLACES`) learns the masks that the scenes are drawn with: no
+memory score is involved. The one loop trains either as a family of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from torch.optim import Optimizer
 from memorability.core import distributed, runtime
 from memorability.core.progress import bar
 from memorability.data import scenes
-from memorability.features import backbones, encoders
+from memorability.features import architectures, backbones, encoders
 from memorability.features.settings import Prepared, Transform
 from memorability.media.pictures import prepared
 from memorability.training import augment, loop
@@ -30,6 +32,7 @@ from memorability.training.optim import Backward, descend
 
 STREAM = 3  # the tracks draw from other streams
 LABELS = (*scenes.CATEGORIES, *scenes.OPEN_PLACES)
+LABELS_OF_PLACES = ("background", *scenes.CATEGORIES)  # the values of a mask
 VAL_SHARE = 0.1
 
 
@@ -52,15 +55,16 @@ def train(
     """
     fabric = distributed.fabric(precision="32-true", threads=threads)
     torch.manual_seed(seed)
-    classifier = backbones.build(arch, classes=len(LABELS))
-    net = encoders.Normalised(classifier, mean=transform.mean, std=transform.std)
-    x, y = _draw(settings.pictures, transform, seed)
+    of_places = arch in architectures.OF_PLACES
+    inner = backbones.build(arch, classes=len(LABELS_OF_PLACES if of_places else LABELS))
+    net = encoders.Normalised(inner, mean=transform.mean, std=transform.std)
+    x, y = _draw(settings.pictures, transform, seed, masks=of_places)
     rows = np.arange(len(x))
     cut = int(len(x) * (1 - VAL_SHARE))
     key = (arch, settings.model_dump_json(), transform.model_dump_json(), repr((seed, threads)))
     with loop.shared_state(state, *key, fabric.device.type, fabric=fabric) as folder:
         trained, _ = loop.fit(
-            CLASSIFIER,
+            SEGMENTER if of_places else CLASSIFIER,
             settings,
             net,
             train=Examples(x, y[:cut], rows[:cut]),
@@ -76,19 +80,20 @@ def train(
             write(trained.get_submodule("net").state_dict())
 
 
-def _draw(count: int, transform: Transform, seed: int) -> tuple[Array, Array]:
-    """`count` scenes: pixels uint8 [N, 3, crop, crop] and label numbers int64 [N]."""
+def _draw(count: int, transform: Transform, seed: int, *, masks: bool) -> tuple[Array, Array]:
+    """`count` scenes: pixels uint8 [N, 3, crop, crop], and numbers of labels int64, [N] or of `masks` [N, crop, crop]."""
     drawn = scenes.draw(count, stream=STREAM, seed=seed)
     how = {key: getattr(transform, key) for key in Prepared.model_fields}
-    pixels = [
-        prepared(scenes.render(scene, size=transform.resize)[0], **how)
-        for scene in bar(drawn, of="backbone pictures", unit="picture")
-    ]
-    return np.stack(pixels), np.array([LABELS.index(scene.subcategory) for scene in drawn])
+    pixels, labels = list[Array](), list[Any]()
+    for scene in bar(drawn, of="backbone pictures", unit="picture"):
+        picture, mask = scenes.render(scene, size=transform.resize)
+        pixels.append(prepared(picture, **how))
+        labels.append(prepared(mask, **how)[0] if masks else LABELS.index(scene.subcategory))
+    return np.stack(pixels), np.array(labels, np.int64)
 
 
 def accuracy(labels: Array, logits: Array) -> Measured:
-    """Share of right labels, int [N], by logits [N, K]."""
+    """Share of right labels, int [N] or of places [N, h, w], by logits [N, K] or [N, K, h, w]."""
     return {"accuracy": float((logits.argmax(axis=1) == labels).mean())}
 
 
@@ -104,6 +109,19 @@ def step(
     return {"loss": loss.detach()}
 
 
+def step_of_places(
+    settings: Any,
+    net: nn.Module,
+    batch: dict[str, Tensor],
+    optimisers: dict[str, Optimizer],
+    backward: Backward,
+) -> dict[str, Tensor]:
+    x, masks = augment.mirror_together(batch["x"], batch["y"])
+    loss = F.cross_entropy(net(x)["out"], masks)
+    descend(loss, optimisers["net"], backward)
+    return {"loss": loss.detach()}
+
+
 def predict(settings: Any, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return net(batch["x"])
 
@@ -115,4 +133,10 @@ CLASSIFIER = Gradient(
     build=backbones.build,
     predict=predict,
     step=step,
+)
+SEGMENTER = replace(
+    CLASSIFIER,
+    name="demo_segmenter",
+    step=step_of_places,
+    predict=lambda settings, net, batch: net(batch["x"])["out"],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,15 @@ from memorability.core.layout import ModelPaths
 from memorability.data import tables
 from memorability.features import reads
 from memorability.features.items import Array
-from memorability.training import artifacts, calibration
+from memorability.training import crops, results
 from memorability.training.contract import ClosedForm, Family, Gradient, Judge
 from memorability.training.history import History
 from memorability.training.settings import Model
 from memorability.training.work import Work
 
-REFERENCES = 1000  # validation inputs that a model which ranks keeps, to rank others among
+if TYPE_CHECKING:
+    from memorability.features import backbones
+    from memorability.training.loading import Examples
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,15 @@ def fit(
         paths=paths,
         judge=judge,
     )
+    family = crops.applied(family, settings)
     fitted_on = family.FIT_ON if isinstance(family, ClosedForm) else "train"
     if len(work.of(fitted_on)) == 0:
         raise TrainingError(f"no row of the {settings.track} split is {fitted_on!r}")
-    where = reads.Where(models=paths.models, open_model=open_model, input=paths.input)
+    where = reads.Where(models=paths.models, open_model=open_model, input=paths.input, raw=paths.raw)
     if isinstance(family, Gradient):
         _gradient(family, work, reads.KINDS[family.READS].rows(settings, rows, where), compute)
     elif runtime.rank() == 0:
         _closed_form(family, work, reads.KINDS[family.READS].rows(settings, rows, where))
-
-
-def _frame_columns(family: Family, values: Array | None) -> dict[str, Array]:
-    return (
-        {} if values is None else {f"{family.FRAME_VALUES}_{t}": column for t, column in enumerate(values.T)}
-    )
 
 
 def _closed_form(family: ClosedForm, work: Work, read: reads.Rows) -> None:
@@ -94,7 +91,7 @@ def _closed_form(family: ClosedForm, work: Work, read: reads.Rows) -> None:
     measured = judge.measure(truth.values[truth.kept[val]], prediction[val]) if val.any() else {}
     line = {"epoch": 0, **{f"val_{name}": value for name, value in measured.items()}}
     History(work.paths.predictions).log(line)
-    columns = {"prediction": prediction, **_frame_columns(family, frames)}
+    columns = {"prediction": prediction, **results.frame_columns(family, frames)}
     work.write(origin=read.origin, arrays=state, columns=columns, fitted_on_val=family.FIT_ON == "val")
 
 
@@ -102,29 +99,16 @@ def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) 
     import torch
 
     from memorability.core import distributed
-    from memorability.features import backbones
     from memorability.training import loop
-    from memorability.training.loading import Examples
 
-    settings, rows, truth, judge = work.settings, work.rows, work.truth, work.judge
+    settings, judge = work.settings, work.judge
     fabric = distributed.fabric(precision=compute.precision, threads=compute.threads)
-    options = judge.build_options(truth.values)
-    backbone = None
-    if settings.backbone != "none":
-        backbone = backbones.load(work.paths.models / settings.backbone, head=family.LOGITS)
-    origin = read.origin | {
-        "shape": list(read.shape),
-        "backbone": None if backbone is None else backbone.config,
-        "build_options": options,
-    }
+    backbone, origin = _contained(family, work, read)
     torch.manual_seed(compute.seed)
     with loop.memory_explained(settings):
-        net = family.build(settings, shape=read.shape, backbone=backbone, **options)
-    y = truth.values if truth.values.dtype == np.uint8 else truth.values.astype(np.float32)
-    more = {} if read.lengths is None else {"length": read.lengths}
-    examples = Examples(read.x, y, np.arange(len(rows)), names=list(rows["id"]), more=more)
-    predicted = [np.intersect1d(truth.kept, np.flatnonzero(work.published == name)) for name in tables.SPLITS]
-    predicted = [chosen for chosen in predicted if len(chosen)]
+        net = family.build(settings, shape=read.shape, backbone=backbone, **origin["build_options"])
+        crops.set_mean(settings, net, read.x, work.of("train"), read.lengths)
+    examples, parts = _examples(work, read)
     higher = judge.MEASURES[settings.select].higher_is_better
     key = (settings.model_dump_json(), json.dumps(origin), work.content(), repr(compute), fabric.device.type)
     with loop.shared_state(work.paths.state, *key, fabric=fabric) as state:
@@ -135,7 +119,7 @@ def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) 
             net,
             train=examples.part(work.of("train")),
             val=examples.part(work.of("val")),
-            predicted=[examples.part(chosen) for chosen in predicted],
+            predicted=[examples.part(chosen) for chosen in parts],
             criterion=loop.Criterion(family.measure or judge.measure, settings.select, higher),
             fabric=fabric,
             seed=compute.seed,
@@ -144,30 +128,34 @@ def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) 
             compiled=compute.compiled,
         )
         if runtime.rank() == 0:
-            order = np.argsort(np.concatenate(predicted), kind="stable")
-            columns = {"prediction": np.concatenate([outcome.prediction for outcome in outcomes])[order]}
-            frames = [outcome.frame_values for outcome in outcomes if outcome.frame_values is not None]
-            columns |= _frame_columns(family, np.concatenate(frames)[order] if frames else None)
-            arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-            if family.rank is not None:
-                origin, arrays = _calibrated(work, read, columns, origin, arrays)
-            work.write(origin=origin, arrays=arrays, columns=columns, fitted_on_val=family.rank is not None)
+            results.write(
+                family, work, read, origin, net, outcomes, np.argsort(np.concatenate(parts), kind="stable")
+            )
 
 
-def _calibrated(
-    work: Work, read: reads.Rows, columns: dict[str, Array], origin: dict[str, Any], arrays: dict[str, Array]
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Turns ranks into scores by a curve of validation, and keeps validation inputs from all over the ranks.
+def _contained(
+    family: Gradient, work: Work, read: reads.Rows
+) -> tuple[backbones.Network | None, dict[str, Any]]:
+    """The backbone that the network contains, if any, and what the model's config says of its making."""
+    from memorability.features import backbones
 
-    Changes `columns`; returns origin and arrays with what was added.
-    """
-    ranking, val = columns["prediction"], work.of("val")
-    curve = calibration.isotonic(ranking[val], work.truth.values[val])
-    columns |= {"prediction": curve(ranking), "ranking": ranking}
-    ranked = val[np.argsort(ranking[val], kind="stable")]
-    reference = ranked[np.unique(np.linspace(0, len(ranked) - 1, REFERENCES).round().astype(int))]
-    lengths = np.ones(len(reference), np.int64) if read.lengths is None else read.lengths[reference]
-    kept = {"x": np.stack([read.x[int(row)] for row in reference]), "length": lengths}
-    return origin | {"calibration": curve.as_dict()}, arrays | {
-        f"{artifacts.REFERENCE}{name}": values for name, values in kept.items()
+    backbone = None
+    if work.settings.backbone != "none":
+        backbone = backbones.load(work.paths.models / work.settings.backbone, head=family.LOGITS)
+    return backbone, read.origin | {
+        "shape": list(read.shape),
+        "backbone": None if backbone is None else backbone.config,
+        "build_options": work.judge.build_options(work.truth.values),
     }
+
+
+def _examples(work: Work, read: reads.Rows) -> tuple[Examples, list[Array]]:
+    """All rows with their truth; and the rows that are predicted of each published part, int [M] each."""
+    from memorability.training.loading import Examples
+
+    values, kept = work.truth.values, work.truth.kept
+    y = values if values.dtype == np.uint8 else values.astype(np.float32)
+    more = {} if read.lengths is None else {"length": read.lengths}
+    examples = Examples(read.x, y, np.arange(len(y)), names=list(work.rows["id"]), more=more)
+    parts = [np.intersect1d(kept, np.flatnonzero(work.published == name)) for name in tables.SPLITS]
+    return examples, [part for part in parts if len(part)]

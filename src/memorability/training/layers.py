@@ -13,15 +13,15 @@ from memorability.core.errors import ParamsError
 Normalisation = Literal["batch", "instance", "layer", "none"]
 
 
-def flat_width(trunk: Callable[[Tensor], Tensor], size: int) -> int:
-    """Width of a network's flattened output for `size` x `size` RGB pixels.
+def flat_width(trunk: Callable[[Tensor], Tensor], size: int, *, channels: int = 3) -> int:
+    """Width of a network's flattened output for `size` x `size` pixels of so many channels.
 
     Raises:
         ParamsError: the pictures are too small for the trunk's strides and pools.
     """
     try:
         with torch.no_grad():
-            return int(trunk(torch.zeros(1, 3, size, size)).numel())
+            return int(trunk(torch.zeros(1, channels, size, size)).numel())
     except RuntimeError as error:
         raise ParamsError(f"crop: {size} pixels are too few for this network ({error})") from error
 

@@ -53,21 +53,22 @@ class TrainedNetwork:
         self._family, self._settings = family, settings
         self._ranking = ranking(family, config, arrays, folder)
         self._place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._net = built(family, settings, config, arrays, folder).to(self._place)
+        self.net = built(family, settings, config, arrays, folder).to(self._place)
         self._references: torch.Tensor | None = None  # the outputs of `Ranking.x`, once they are asked for
 
     def __call__(self, x: Array, lengths: Array | None) -> tuple[Array, Array | None]:
         import torch
 
         with torch.inference_mode():
-            outputs, frames = self._asked(self._family.predict, x, lengths), None
+            outputs, frames = self.asked(self._family.predict, x, lengths), None
             if self._family.frame_values is not None:
-                frames = self._asked(self._family.frame_values, x, lengths).cpu().numpy()
+                frames = self.asked(self._family.frame_values, x, lengths).cpu().numpy()
             if self._ranking is None:
                 return outputs.cpu().numpy(), frames
             return self._ranked(outputs, self._ranking), frames
 
-    def _asked(self, question: Callable[..., torch.Tensor], x: Array, lengths: Array | None) -> torch.Tensor:
+    def asked(self, question: Callable[..., torch.Tensor], x: Array, lengths: Array | None) -> torch.Tensor:
+        """What a function of the family, such as `predict`, says of inputs."""
         import torch
 
         from memorability.training.loading import as_floats
@@ -75,7 +76,7 @@ class TrainedNetwork:
         batch = {"x": as_floats(torch.from_numpy(np.ascontiguousarray(x)).to(self._place))}
         if lengths is not None:
             batch["length"] = torch.from_numpy(lengths).to(self._place)
-        return question(self._settings, self._net, batch).float()
+        return question(self._settings, self.net, batch).float()
 
     def _ranked(self, outputs: torch.Tensor, by: Ranking) -> Array:
         """The score of each by its place among validation inputs, whose ranks the curve to scores is made for."""
@@ -83,9 +84,9 @@ class TrainedNetwork:
 
         if self._references is None:
             parts = [slice(i, i + AT_ONCE) for i in range(0, len(by.x), AT_ONCE)]
-            asked = [self._asked(self._family.predict, by.x[part], by.lengths[part]) for part in parts]
+            asked = [self.asked(self._family.predict, by.x[part], by.lengths[part]) for part in parts]
             self._references = torch.cat(asked)
-        return by.curve(by.among(self._settings, self._net, outputs, self._references).cpu().numpy())
+        return by.curve(by.among(self._settings, self.net, outputs, self._references).cpu().numpy())
 
 
 def ranking(

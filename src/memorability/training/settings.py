@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from memorability.core import layout
 from memorability.core.settings import Block, Name
-from memorability.data.tables import TARGETS, Track
-from memorability.features.settings import Prepared
+from memorability.data.tables import COUNTED, TARGETS, Track
+from memorability.features.settings import Prepared, Views
 
 OptimiserName = Literal["adam", "adamw", "sgd", "adagrad", "adadelta"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -89,7 +89,9 @@ class Model(Block):
 
     family: str
     track: Track
-    target: Literal["score", "short_term", "long_term", "map", "composite"]
+    target: Literal[
+        "score", "hit_rate", "false_alarm_rate", "d_prime", "short_term", "long_term", "map", "composite"
+    ]
     input: str
     features: tuple[Name, ...] = ()
     backbone: str = "none"
@@ -104,7 +106,8 @@ class Model(Block):
 
     @model_validator(mode="after")
     def _target_of_track(self) -> Self:
-        valid = (*TARGETS[self.track], *(("composite",) if self.track == "maps" else ()))
+        more = {"maps": ("composite",), "images": COUNTED}
+        valid = (*TARGETS[self.track], *more.get(self.track, ()))
         if self.target not in valid:
             raise ValueError(f"target {self.target!r} is none of track {self.track}: {', '.join(valid)}")
         return self
@@ -127,10 +130,40 @@ class GradientModel(Model, Gradient):
     select: Literal["spearman", "pearson", "mse", "l1"] = "spearman"
 
 
+class MeanFile(Block):
+    """A mean picture: a picture file, and its SHA-256 as `sha256sum` prints it, since DVC looks at no file outside."""
+
+    path: Path
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Rescale(Block):
+    """From a network's output to the score: (output - subtract) x times + add, within [0, 1]."""
+
+    subtract: float
+    times: float = Field(gt=0)
+    add: float
+
+
 class PictureModel(GradientModel, Prepared):
-    """A gradient model of pictures or frames, prepared as `fit`, `resize` and `crop` say."""
+    """A gradient model of pictures or frames, prepared as `fit`, `resize` and `crop` say.
+
+    `views`, `mean_picture` and `rescale` are the original MemNet's protocol (`memorability.training.crops`): a score is
+    the mean over these crops, of pictures less the mean picture of the training rows (`train`) or of a file, then scaled.
+    """
 
     crop: int = Field(227, ge=8)
+    views: Views = "single"
+    mean_picture: Literal["none", "train"] | MeanFile = "none"
+    rescale: Rescale | None = None
+
+    @model_validator(mode="after")
+    def _crops_differ(self) -> Self:
+        if self.views in ("five_crop", "ten_crop") and self.crop == self.resize:
+            raise ValueError(
+                f"views: {self.views} are parts of a larger picture; received crop and resize of {self.crop}"
+            )
+        return self
 
 
 class OfMaps(Model):

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from memorability.core import runtime
 from memorability.core.errors import BackboneError, DataError, ParamsError
 from memorability.core.settings import checked
 from memorability.features import reads
-from memorability.features.items import Array, Ask, Item, in_groups
-from memorability.training import artifacts
+from memorability.features.items import ON_A_CPU, Array, Ask, Item, in_groups
+from memorability.training import artifacts, crops
 from memorability.training.contract import ClosedForm, Family
 from memorability.training.network import TrainedNetwork
 
@@ -24,7 +25,8 @@ Answer = tuple[Array, Array | None]
 class TrainedModel:
     """A model from its folder.
 
-    `source` says what it needs of items; `settings` are those that it was trained with.
+    `source` says what it needs of items; `settings` are those that it was trained with. `answers` gives those of inputs
+    [N, ...] as they come; `network` is the trained network, None of a closed form.
 
     Args:
         folder: written by the train stage.
@@ -56,17 +58,19 @@ class TrainedModel:
 
         where = reads.Where(models=models, open_model=open_model, device=device)
         with _named(folder / artifacts.CONFIG):
-            self.family = load_family(str(self.config.settings.get("family")))
-            self.settings = checked(self.family.Params, self.config.settings, at="settings", error=DataError)
+            family = load_family(str(self.config.settings.get("family")))
+            self.settings = checked(family.Params, self.config.settings, at="settings", error=DataError)
+            self.family = crops.applied(family, self.settings)
             self.source = reads.KINDS[self.family.READS].files(self.settings, self.config.model_dump(), where)
         if isinstance(self.family, ClosedForm):
-            ask: Ask = _closed_form(self.family, self.settings, arrays, folder)
+            self.network: TrainedNetwork | None = None
+            self.answers: Ask = _closed_form(self.family, self.settings, arrays, folder)
         else:
             with _named(folder / artifacts.CONFIG):
-                ask = TrainedNetwork(
+                self.network = self.answers = TrainedNetwork(
                     self.family, self.settings, self.config, arrays, device=device, folder=folder
                 )
-        self._ask = in_groups(ask, size=_group(self.family, self.settings, device))
+        self._ask = in_groups(self.answers, size=_group(self.family, self.settings, device))
 
     def predict(self, items: Sequence[Item]) -> Answer:
         """Scores [N] or maps [N, C, S, S] of items, and what the family says of each frame, [N, T]."""
@@ -77,12 +81,9 @@ def _group(family: Family, settings: Any, device: str | None) -> int:
     """Items that are always asked for together, since the last bits of an answer depend on how many there are."""
     if settings.track == "maps":
         return 1
-    if isinstance(family, ClosedForm):
-        return 4
-    import torch
-
-    gpu = device not in (None, "cpu") or (device is None and torch.cuda.is_available())
-    return 32 if gpu else 4
+    if isinstance(family, ClosedForm) or not runtime.on_gpu(device):
+        return ON_A_CPU
+    return 32
 
 
 @contextmanager

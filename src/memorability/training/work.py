@@ -14,6 +14,8 @@ from memorability.features.items import Array
 from memorability.training import artifacts
 from memorability.training.contract import Judge, Truth
 
+QUANTILES = np.linspace(0, 1, 101)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -60,10 +62,17 @@ class Work:
         self.judge.write(self.paths.predictions, rows, self.truth.kept, columns["prediction"], more)
 
     def evidence(self, prediction: Array, *, fitted_on_val: bool) -> artifacts.Evidence:
-        """Residuals of validation, of scores; and which pictures the model was fitted or selected on."""
+        """Residuals of validation and quantiles of scores; and which pictures the model was fitted or selected on."""
         known = Known.of(self.rows.iloc[np.sort(np.concatenate([self.of("train"), self.of("val")]))])
-        if fitted_on_val or self.truth.values.ndim > 1:  # a map has no residual
+        if self.truth.values.ndim > 1:  # a map has no residual and no quantiles
             return artifacts.Evidence(phashes=known.phashes, contents=known.contents)
-        val = np.isin(self.truth.kept, self.of("val"))
-        residuals = self.truth.values[self.truth.kept[val]] - prediction[val]
-        return artifacts.Evidence(residuals.astype(np.float32), known.phashes, known.contents)
+        residuals, fitted_on = np.empty(0, np.float32), self.of("train")
+        if fitted_on_val:
+            fitted_on = np.concatenate([fitted_on, self.of("val")])
+        else:
+            val = np.isin(self.truth.kept, self.of("val"))
+            residuals = self.truth.values[self.truth.kept[val]] - prediction[val]
+        scores = np.quantile(self.truth.values[fitted_on], QUANTILES)
+        return artifacts.Evidence(
+            residuals.astype(np.float32), known.phashes, known.contents, scores.astype(np.float32)
+        )

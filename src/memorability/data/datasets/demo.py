@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from memorability.core.progress import bar
 from memorability.data import scenes
-from memorability.data.datasets import memcat
+from memorability.data.datasets import GIVEN, memcat
 from memorability.data.datasets.common import Source
 
 # Mean appeal of a scene by what it is about: people most, open landscapes least (Isola et al. 2011).
@@ -50,6 +50,9 @@ class Params(Source):
     pixels: int = Field(ge=32, le=1024)
     participants: int = Field(ge=10)
     responses: int = Field(ge=4, description="participants who see any one picture again")
+    masks: bool = Field(
+        False, description="come with masks of what is where, as features `masks` of 12 classes"
+    )
 
     @model_validator(mode="after")
     def _enough_participants(self) -> Params:
@@ -61,7 +64,10 @@ class Params(Source):
 def read(params: Params, *, work: Path, seed: int) -> pd.DataFrame:
     """Generates the set below `work` and reads it with MemCat's adapter."""
     generate(work, params, seed=seed)
-    return memcat.read_layout(work)
+    rows = memcat.read_layout(work)
+    if params.masks:
+        rows[f"{GIVEN}masks"] = pd.Series([[_mask_of(Path(file))] for file in rows["file"]], rows.index)
+    return rows
 
 
 def generate(root: Path, params: Params, *, seed: int) -> None:
@@ -72,7 +78,7 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
     names = [Path(scene.category, scene.subcategory, f"{i:05d}.jpg") for i, scene in enumerate(drawn)]
     with ThreadPoolExecutor() as pool:
         files = [root / "images" / name for name in names]
-        done = pool.map(lambda file, scene: _save(file, scene, params.pixels), files, drawn)
+        done = pool.map(lambda file, scene: _save(file, scene, params), files, drawn)
         list(bar(done, of="demo pictures", unit="picture", total=len(drawn)))
     rows = []
     for i, (name, scene) in enumerate(zip(names, drawn, strict=True)):
@@ -89,11 +95,17 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
         writer.writerows(rows)
 
 
-def _save(path: Path, scene: scenes.Scene, pixels: int) -> None:
+def _mask_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-mask.png")
+
+
+def _save(path: Path, scene: scenes.Scene, params: Params) -> None:
     if path.is_file():  # drawn by a run that was stopped
         return
-    picture, _ = scenes.render(scene, size=pixels)
+    picture, mask = scenes.render(scene, size=params.pixels)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if params.masks:
+        mask.save(_mask_of(path))
     scratch = path.with_name(f".{path.name}")
     picture.save(scratch, format="JPEG", quality=92)
     scratch.replace(path)  # so that what is there is whole

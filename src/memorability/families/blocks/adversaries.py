@@ -18,21 +18,26 @@ from torch.optim import Optimizer
 from memorability.core.settings import Block
 from memorability.families.blocks import generator, map_batches
 from memorability.features.backbones import Network
-from memorability.training.layers import Normalisation
+from memorability.training.layers import Normalisation, normalisation
 from memorability.training.optim import optimiser
 from memorability.training.settings import Betas, OptimiserName
+
+Verdict = Literal["patch", "deep", "scalar"]
 
 
 class Discriminator(Block):
     """The judging network's own settings.
 
-    `width`: c of its widths (6, c, 2c, 4c, 8c, 16c). `verdict`: one for each patch (4 x 4 of them at 64
-    pixels), or one scalar. `lr`: None is that of the generator.
+    `width`: c of its widths (6, c, 2c, 4c, 8c, 16c). `verdict`: `patch`, one for each patch of 16 x 16 pixels (4 x 4 of
+    them at 64), of which it sees nothing else, as Khan describes them; `deep`, as many, but of overlapping fields of 110
+    pixels, so that at 64 each sees everything; `scalar`, one of the whole. `dropout`: behind every normalisation. `lr`:
+    None is that of the generator.
     """
 
     width: int = Field(64, ge=4)
     normalisation: Normalisation = "batch"
-    verdict: Literal["patch", "scalar"] = "patch"
+    verdict: Verdict = "patch"
+    dropout: float = Field(0.0, ge=0, lt=1)
     optimiser: OptimiserName = "adam"
     lr: float | None = Field(None, gt=0)
     betas: Betas = (0.9, 0.999)
@@ -48,22 +53,51 @@ class Settings(generator.Settings):
 
 
 class Judge(nn.Module):
-    """Pictures [B, 3, S, S] and maps [B, C, S, S], in [-1, 1] -> verdicts [B, 1, S/16, S/16], or [B, 1, 1, 1]."""
+    """Pictures [B, 3, S, S] and maps [B, C, S, S], in [-1, 1] -> verdicts [B, 1, S/16, S/16], or [B, 1, 1, 1].
 
-    def __init__(self, *, channels: int, size: int, width: int, norm: Normalisation, scalar: bool) -> None:
+    Four halvings, a convolution at their scale and one to the verdict. For patches no kernel is wider than its stride, so
+    fields neither overlap nor grow beyond 16 pixels. (A normalisation over each picture, `instance` or `layer`, still
+    tells a patch the mean and the variance of the others.)
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        width: int,
+        norm: Normalisation,
+        verdict: Verdict,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        widths = [3 + channels, *(width * 2**i for i in range(5))]
-        blocks = [
-            generator.down(
-                widths[i], widths[i + 1], norm="none" if i == 0 else norm, stride=2 if i < 4 else 1
-            )
-            for i in range(5)
-        ]
-        last = nn.Conv2d(widths[-1], 1, size // 16) if scalar else nn.Conv2d(widths[-1], 1, 3, padding=1)
+        inputs = [3 + channels, *(width * 2**i for i in range(5))]
+        halving, level = ((2, 2, 0), (1, 1, 0)) if verdict == "patch" else ((4, 2, 1), (3, 1, 1))
+        blocks = []
+        for i in range(5):
+            kernel, stride, padding = halving if i < 4 else level
+            conv = nn.Conv2d(inputs[i], inputs[i + 1], kernel, stride=stride, padding=padding)
+            norm_of = normalisation("none" if i == 0 else norm, inputs[i + 1])
+            blocks.append(nn.Sequential(conv, norm_of, nn.LeakyReLU(0.2), nn.Dropout(dropout)))
+        kernel, stride, padding = (size // 16, 1, 0) if verdict == "scalar" else level
+        last = nn.Conv2d(inputs[-1], 1, kernel, stride=stride, padding=padding)
         self.layers = nn.Sequential(*blocks, last)
 
     def forward(self, picture: Tensor, shown: Tensor) -> Tensor:
         return self.layers(torch.cat([picture, shown], dim=1)).float()
+
+
+def receptive_field(net: nn.Module) -> int:
+    """Side in pixels of what one of a network's outputs can see: 1 + the sum of (kernel - 1) x the strides before it.
+
+    Of a network whose convolutions follow each other in the order of `modules`.
+    """
+    side, stride = 1, 1
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            side += (layer.kernel_size[0] - 1) * stride
+            stride *= layer.stride[0]
+    return side
 
 
 class Adversaries(nn.Module):
@@ -95,7 +129,8 @@ def build(
         size=settings.pixels,
         width=own.width,
         norm=own.normalisation,
-        scalar=own.verdict == "scalar",
+        verdict=own.verdict,
+        dropout=own.dropout,
     )
     return Adversaries(generator.build(settings, channels=channels, backbone=backbone), judge)
 

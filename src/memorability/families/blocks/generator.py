@@ -1,4 +1,4 @@
-"""The network from a picture to a map that several families train: a U-Net of five halvings.
+"""The network from a picture to a map that several families train: a U-Net, of five halvings as published.
 
 Ronneberger, Fischer, Brox: U-Net (2015), with the blocks of Isola, Zhu, Zhou, Efros: Image-to-Image
 Translation with Conditional Adversarial Networks (2017) and the widths of Khan, Predicting Memorable Regions
@@ -24,18 +24,17 @@ from memorability.training.layers import Normalisation, normalisation
 from memorability.training.optim import optimiser
 from memorability.training.settings import MapModel
 
-HALVINGS = 5
-
 
 class Settings(MapModel):
     """The generator's settings, beside those of its training.
 
-    `width`: c. `skips`: whether the decoder sees the encoder's stages. `encoder`: from scratch, or the
+    `width`: c. `layers`: halvings of the encoder from scratch, and doublings of the decoder. `skips`: whether the decoder sees the encoder's stages. `encoder`: from scratch, or the
     stages of `backbone`, kept as they are (`frozen`) or trained along at `lr` x `encoder_lr`. `picture`: side
     in pixels of the pictures it reads, a multiple of `pixels`, which a backbone may want larger than the maps.
     """
 
     width: int = Field(64, ge=4)
+    layers: int = Field(5, ge=2, le=7)
     skips: bool = True
     normalisation: Normalisation = "batch"
     dropout: float = Field(0.0, ge=0, lt=1, description="of the decoder's two coarsest stages")
@@ -56,10 +55,18 @@ class Settings(MapModel):
             )
         if self.encoder == "scratch" and self.side != self.pixels:
             raise ValueError(f"picture is for encoders of a backbone; received {self.picture}, from scratch")
-        if self.encoder == "scratch" and self.normalisation == "instance" and self.pixels < 64:
+        if self.encoder != "scratch" and self.layers != 5:
+            raise ValueError(f"layers is for encoders from scratch; received {self.layers} with a backbone's")
+        coarsest, rest = divmod(self.pixels, 2**self.layers)
+        if self.encoder == "scratch" and rest:
+            raise ValueError(
+                f"{self.pixels} pixels cannot be halved {self.layers} times; valid: fewer layers, or pixels "
+                f"that are a multiple of {2**self.layers}"
+            )
+        if self.encoder == "scratch" and self.normalisation == "instance" and coarsest < 2:
             raise ValueError(
                 f"the coarsest stage of {self.pixels} pixels is one pixel, which instance normalisation cannot "
-                "normalise; valid: 64 pixels or more, or batch, layer, none"
+                f"normalise; valid: {2 ** (self.layers + 1)} pixels or more, fewer layers, or batch, layer, none"
             )
         if self.side % self.pixels:
             raise ValueError(f"picture must be a multiple of pixels ({self.pixels}), received {self.picture}")
@@ -106,11 +113,11 @@ class Generator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures [B, 3, P, P] -> five stages: [B, c, P/2, P/2], ..., [B, 16c, P/32, P/32]."""
+    """Pictures [B, 3, P, P] -> its stages, of five: [B, c, P/2, P/2], ..., [B, 16c, P/32, P/32]."""
 
-    def __init__(self, *, width: int, norm: Normalisation) -> None:
+    def __init__(self, *, width: int, layers: int, norm: Normalisation) -> None:
         super().__init__()
-        self.widths = [width * 2**i for i in range(HALVINGS)]
+        self.widths = [width * 2**i for i in range(layers)]
         inputs = [3, *self.widths]
         self.blocks = nn.ModuleList(
             down(inputs[i], wide, norm="none" if i == 0 else norm) for i, wide in enumerate(self.widths)
@@ -159,10 +166,9 @@ class Pretrained(nn.Module):
         return self
 
 
-def down(inputs: int, outputs: int, *, norm: Normalisation, stride: int = 2) -> nn.Sequential:
-    """Half the side (or with stride 1 the same): convolution, normalisation, leaky ReLU."""
-    kernel = 4 if stride == 2 else 3
-    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=1)
+def down(inputs: int, outputs: int, *, norm: Normalisation) -> nn.Sequential:
+    """Half the side: convolution, normalisation, leaky ReLU."""
+    conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
     return nn.Sequential(conv, normalisation(norm, outputs), nn.LeakyReLU(0.2))
 
 
@@ -193,7 +199,7 @@ def build(settings: Settings, *, channels: int, backbone: Network | None) -> Gen
     width, norm = settings.width, settings.normalisation
     encoder: Encoder | Pretrained
     if settings.encoder == "scratch":
-        encoder = Encoder(width=width, norm=norm)
+        encoder = Encoder(width=width, layers=settings.layers, norm=norm)
     elif backbone is None:
         raise ParamsError(f"encoder: {settings.encoder} needs a backbone; received none")
     else:

@@ -10,7 +10,7 @@ inside a cycle. So the N (N - 1) / 2 results need not be kept, their sums do
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 
 def ranking(wins: np.ndarray) -> np.ndarray:
@@ -22,4 +22,6 @@ def ranking(wins: np.ndarray) -> np.ndarray:
     >>> ranking(np.array([2, 0, 1])).tolist()
     [1.0, 0.0, 0.5]
     """
-    return (rankdata(wins) - 1) / max(1, len(wins) - 1) if len(wins) > 1 else np.full(len(wins), 0.5)
+    if len(wins) < 2:
+        return np.full(len(wins), 0.5)
+    return (pd.Series(wins).rank().to_numpy() - 1) / (len(wins) - 1)

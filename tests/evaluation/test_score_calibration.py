@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memorability.core.errors import DataError
-from memorability.evaluation.calibration import calibration
+from memorability.evaluation.score_calibration import calibration
 from memorability.evaluation.statistics import resamples
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,155 @@
+"""A folder of pictures as a table: what each is called, what can be measured of it, what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from memorability.core import runtime
+from memorability.core.errors import DataError, listing
+from memorability.core.files import digest
+from memorability.core.progress import bar
+from memorability.data.datasets.common import read_csv
+from memorability.features.picture_statistics import STATISTICS, measured
+from memorability.media import hashes, pictures
+from memorability.media.scan import scan
+
+CATEGORY: Final = "category"
+SCORE: Final = "score"
+
+
+def pictures_of(folder: Path) -> pd.DataFrame:
+    """Every picture at and below a folder: item (its path within the folder, with /) and file.
+
+    Raises:
+        DataError: it is no folder, or holds no picture.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; valid: a folder of pictures")
+    files = scan([folder]).pictures
+    if not files:
+        raise DataError(f"{folder}: no picture in this folder")
+    items = [file.relative_to(folder).as_posix() for file in files]
+    return pd.DataFrame({"item": pd.array(items, "string"), "file": files})
+
+
+def measure(listed: pd.DataFrame, *, hashed: bool = False) -> pd.DataFrame:
+    """`features.picture_statistics.measured` of each picture: item and a column each.
+
+    Args:
+        hashed: also phash, content and sha256, by which `data.duplicates` tells near-duplicates.
+
+    Raises:
+        DataError: files that cannot be decoded, all of them named.
+    """
+
+    def one(file: Path) -> dict[str, Any] | DataError:
+        try:
+            picture = pictures.read(file)
+        except DataError as error:
+            return error
+        found: dict[str, Any] = dict(measured(picture))
+        if hashed:
+            content = hashes.content_description(picture)
+            found |= {"phash": hashes.perceptual_hash(picture), "content": content, "sha256": digest(file)}
+        return found
+
+    with ThreadPoolExecutor(runtime.cores()) as pool:
+        done = list(bar(pool.map(one, listed["file"]), of="pictures", unit="picture", total=len(listed)))
+    bad = [str(error) for error in done if isinstance(error, DataError)]
+    if bad:
+        raise DataError(f"{len(bad)} of {len(done)} pictures cannot be read:\n{listing(bad)}")
+    return pd.concat([listed[["item"]].reset_index(drop=True), pd.DataFrame(done)], axis=1)
+
+
+def hashed(listed: pd.DataFrame) -> pd.DataFrame:
+    """item, phash, content and sha256 of each picture, by which `data.duplicates` tells near-duplicates.
+
+    Raises:
+        DataError: a file cannot be decoded.
+    """
+
+    def one(file: Path) -> dict[str, Any]:
+        picture = pictures.read(file)
+        content = hashes.content_description(picture)
+        return {"phash": hashes.perceptual_hash(picture), "content": content, "sha256": digest(file)}
+
+    with ThreadPoolExecutor(runtime.cores()) as pool:
+        done = pd.DataFrame(list(pool.map(one, listed["file"])))
+    return pd.concat([listed[["item"]].reset_index(drop=True), done], axis=1)
+
+
+def known(listed: pd.DataFrame, table: Path | None) -> pd.DataFrame:
+    """What a user's table says of the pictures: item, category where there is one, and every column of numbers.
+
+    Without a table, or a category in it, that is the first folder in a picture's path, if all lie in folders.
+
+    Raises:
+        DataError: the table has no item, one twice, or lacks pictures (it names them).
+    """
+    found = listed[["item"]].reset_index(drop=True)
+    if table is not None:
+        found = found.merge(_read(table, list(found["item"])), on="item", how="left", validate="1:1")
+    if CATEGORY not in found and found["item"].str.contains("/").all():
+        found[CATEGORY] = found["item"].str.split("/").str[0]
+    return found
+
+
+def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
+    table = read_csv(path, ["item"])
+    twice = table["item"][table["item"].duplicated()].dropna().unique()
+    if len(twice):
+        raise DataError(f"{path}: {len(twice)} items are there twice:\n{listing(map(str, twice))}")
+    missing = sorted(set(items) - set(table["item"].dropna()))
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(items)} pictures are in no row; items are paths within the folder, such as "
+            f"{items[0]!r}:\n{listing(missing)}"
+        )
+    numbers = {
+        str(name): pd.to_numeric(table[name], errors="coerce").astype(float)
+        for name in table
+        if name not in ("item", CATEGORY)
+    }
+    whole = {name: values for name, values in numbers.items() if (values.notna() | table[name].isna()).all()}
+    own = table[["item", *([CATEGORY] if CATEGORY in table else [])]]
+    return own.assign(**{name: values for name, values in whole.items() if values.notna().any()})
+
+
+def numeric(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Columns as they are correlated or matched: hue as its cosine and sine, since 359 degrees are next to 0.
+
+    Where a picture has no hue, both are 0; where it has no spectrum, its slope is the mean of the others.
+
+    Raises:
+        DataError: no such column, or other values are missing (it names the pictures).
+    """
+    unknown = [name for name in names if name not in table]
+    if unknown:
+        valid = [str(name) for name in table if name not in ("item", "file", SCORE, CATEGORY)]
+        raise DataError(f"no covariate {', '.join(unknown)}; valid: {', '.join(valid)}, {CATEGORY}")
+    found: dict[str, pd.Series] = {}
+    for name in names:
+        values = table[name].astype(float)
+        if name == "hue":
+            turn = np.radians(values.to_numpy(float))
+            ends = {"hue_cos": np.cos(turn), "hue_sin": np.sin(turn)}
+            found |= {end: pd.Series(np.nan_to_num(part), index=values.index) for end, part in ends.items()}
+            continue
+        if name == "frequency_slope":
+            values = values.fillna(values.mean()).fillna(0.0)
+        bad = table["item"][~np.isfinite(values.to_numpy(float))]
+        if len(bad):
+            raise DataError(f"{name} is NaN of {len(bad)} pictures:\n{listing(map(str, bad))}")
+        found[name] = values
+    return pd.DataFrame(found)
+
+
+def low_level(table: pd.DataFrame) -> list[str]:
+    """The statistics of `measure` that a table has, in their order."""
+    return [name for name in STATISTICS if name in table]

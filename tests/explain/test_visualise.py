@@ -1,0 +1,83 @@
+"""The made picture is what its unit answers to more than to any picture that it is shown beside."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from memorability.cli import app
+from memorability.core.errors import BackboneError, DataError
+from memorability.explain import features, maximise
+from memorability.explain.units import Layer
+
+
+@pytest.fixture(scope="module")
+def layer(world):
+    return Layer(world.backbone, "features.4")
+
+
+def test_a_layer_of_a_backbone_of_a_model_and_of_its_backbone(world, layer):
+    own = Layer(world.root / "models" / "memnet", "trunk.8")
+    of_ridge = Layer(world.root / "models" / "ridge", "features.4")
+    assert (layer.side, own.side, of_ridge.side) == (36, 67, 36)
+    x = torch.rand(2, 3, 36, 36)
+    assert torch.equal(of_ridge(x), layer(x))
+    assert layer(x).shape == (2, layer.units)
+    with pytest.raises(BackboneError, match=r"layer 'nowhere' is not in"):
+        Layer(world.backbone, "nowhere")
+    with pytest.raises(DataError, match=r"\(mean\) has no network of pictures"):
+        Layer(world.root / "models" / "mean", "features.4")
+    with pytest.raises(DataError, match=f"valid of layer features.4: 0 to {layer.units - 1}"):
+        layer.check(layer.units)
+
+
+def test_what_is_made_beats_the_pictures_and_comes_again(world, layer):
+    looked_at = features.pictures_of(world.root / "raw")
+    [found] = features.shown(world.backbone, ["features.4"], [], looked_at, steps=48, seed=3)
+    [again] = features.shown(world.backbone, ["features.4"], [], looked_at, steps=48, seed=3)
+    assert found.unit.pictures == 30
+    assert found.unit.made > found.unit.best > found.unit.mean
+    assert found.values == sorted(found.values, reverse=True)
+    assert np.array_equal(found.made, again.made)
+    value = layer.of_pixels([found.made])[0, found.unit.unit]
+    assert found.unit.made == pytest.approx(float(value), rel=1e-4)
+    [other] = features.shown(world.backbone, ["features.4"], [], looked_at, steps=2, seed=4)
+    assert not np.array_equal(found.made, other.made)
+
+
+def test_axes_of_colours_do_not_correlate():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 200, (40, 1, 16, 16))
+    pixels = list(np.clip(grey + rng.integers(0, 30, (40, 3, 16, 16)), 0, 255).astype(np.uint8))
+    axes = maximise.colours(pixels).numpy()
+    values = np.concatenate([one[:, ::4, ::4].reshape(3, -1) for one in pixels], axis=1)
+    shares = (axes @ axes.T) / np.cov(values)
+    assert np.allclose(shares, shares[0, 0], rtol=1e-4)
+    assert np.linalg.norm(axes, axis=0).max() == pytest.approx(1)
+
+
+def test_the_command(world, tmp_path):
+    words = [
+        "visualise",
+        str(world.backbone),
+        "--layer",
+        "features.3",
+        "--layer",
+        "features.4",
+        "--steps",
+        "2",
+    ]
+    words += ["--pictures", str(world.root / "raw"), "--most", "9", "-o", str(tmp_path / "f.png"), "--json"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = json.loads(done.stdout)
+    assert [(row["layer"], row["pictures"]) for row in rows] == [("features.3", 9), ("features.4", 9)]
+    with Image.open(tmp_path / "f.png") as drawn:
+        assert drawn.width > 900
+    with pytest.raises(DataError, match="no pictures here"):
+        features.pictures_of(tmp_path / "nowhere")
