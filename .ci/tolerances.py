@@ -49,9 +49,24 @@ def of_a_ratio_of_spreads(numbers: Numbers, name: str, match: re.Match[str]) -> 
     return WIDE * abs(numbers[name]) / math.sqrt(numbers["n"])
 
 
+def of_a_slope(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """Pearson's r times the ratio of spreads, so as far as both may go; of predictions that do not vary it is 0."""
+    if numbers["pearson"] is None:
+        return ROUNDING
+    ratio = of_a_ratio_of_spreads(numbers, "sd_ratio", match)
+    return half_width(numbers, "pearson") * numbers["sd_ratio"] + abs(numbers["pearson"]) * ratio
+
+
 def of_single_predictions(numbers: Numbers, name: str, match: re.Match[str]) -> float:
     """An extreme is one prediction, which is as far from where it should be as predictions are."""
     return float(numbers["l1"])
+
+
+def of_a_share_beyond(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """The truth beyond an extreme prediction: as a count, and what lies where that extreme may go, the truth being even."""
+    share, n, width = numbers[name], numbers["n"], numbers["true_high"] - numbers["true_low"]
+    moved = min(1.0, of_single_predictions(numbers, name, match) / width) if width else 1.0
+    return max(3.0, WIDE * math.sqrt(n * share * (1 - share))) / n + moved
 
 
 def of_a_count(numbers: Numbers, name: str, match: re.Match[str]) -> float:
@@ -95,6 +110,8 @@ RULES: dict[str, Rule] = {
     r"(?:top|bottom)_(\d+)": of_a_mean,
     r"wasserstein": of_a_mean,
     r"sd_ratio|variety": of_a_ratio_of_spreads,
+    r"slope": of_a_slope,
+    r"truth_below|truth_above": of_a_share_beyond,
     r"predicted_low|predicted_high": of_single_predictions,
     r"maps_predicted_flat": of_a_count,
     r"spearman_within_category": like("spearman"),

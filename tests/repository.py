@@ -18,6 +18,8 @@ MODELS = {
     "videos": ("mean_short", "ridge_short"),
     "maps": ("mean_map", "ridge_map", "pix2pix"),
 }
+FEATURES = ("demo_images", "demo_videos", "demo_maps_places")  # that these read
+BACKBONE = "demo_resnet18"  # by which
 ENSEMBLE = "ensemble_short"
 ON_BOARD = MODELS | {"videos": (*MODELS["videos"], ENSEMBLE)}
 NOT_COPIED = ("metrics/", "plots/data/", "plots/figures/", "dvc.lock", "docs/", "tests/", "benchmarks/")
@@ -89,13 +91,15 @@ def edit_params(where: Path, **changes: Any) -> dict[str, Any]:
 
 
 def shrink(params: dict[str, Any]) -> dict[str, Any]:
-    """The committed params with a tiny demo: the same stages, seconds instead of minutes."""
+    """The committed params with a tiny demo and a few of its models: stages of each kind, seconds instead of minutes."""
     params["acquire"]["images"]["demo"] |= {"pictures": 60, "pixels": 72}
     params["acquire"]["videos"]["demo_videos"] |= {"clips": 24, "pixels": 48}
     params["acquire"]["maps"]["demo_maps"] |= {"pictures": 40, "pixels": 48}
     params["frames"]["demo_videos"]["count"] = 2
+    params["features"] = {name: params["features"][name] for name in FEATURES}
     params["features"]["demo_maps_places"]["pixels"] = 64
-    demo = params["backbones"]["demo_resnet18"]
+    params["backbones"] = {BACKBONE: params["backbones"][BACKBONE]}
+    demo = params["backbones"][BACKBONE]
     demo["demo"] |= {"pictures": 100, "epochs": 1}
     demo["transform"] |= {"resize": 36, "crop": 32}
     params["models"] = {name: params["models"][name] for names in MODELS.values() for name in names}

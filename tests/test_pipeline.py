@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from repository import ENSEMBLE, MODELS, ON_BOARD, commit, copy, edit_params, memorability, ran, run
+from repository import ENSEMBLE, FEATURES, MODELS, ON_BOARD, commit, copy, edit_params, memorability, ran, run
 from safetensors.numpy import load_file
 
 from memorability.core import layout
@@ -23,7 +23,7 @@ NOT_IN_GIT = ("data/raw", "data/frames", "data/features", "data/predictions", "d
 TRAINED = {"train@resmem", "train@pix2pix"}  # by gradients
 TRAIN = {f"train@{name}" for names in MODELS.values() for name in names}
 BY_TRACK = {stage: {f"{stage}@{track}" for track in TARGETS} for stage in ("acquire", "evaluate")}
-FEATURES = {f"features@{name}" for name in ("demo_images", "demo_videos", "demo_maps_places")}
+OF_FEATURES = {f"features@{name}" for name in FEATURES}
 # What `dvc status` says in one process, after each of some edits of params.yaml, without that of another.
 STATUS = """
 import json, sys
@@ -116,9 +116,8 @@ def unpacked(clone: Path, track: str, row: int, to: Path) -> pd.Series[Any]:
 def test_a_clip_is_scored_from_its_file(clone: Path, tmp_path: Path) -> None:
     index = unpacked(clone, "videos", 5, tmp_path / "clip.webm")
     output = memorability(clone, "predict", str(tmp_path / "clip.webm"), "--json", "--model", ENSEMBLE)
-    told, _, rows = output.partition("[\n")  # notes come before, on standard error
-    ((found,), _) = json.JSONDecoder().raw_decode("[" + rows)
-    assert "its scores mean nothing for photographs" in told
+    ((found,), _) = json.JSONDecoder().raw_decode(output[output.index("[\n") :])
+    assert "its scores mean nothing for photographs" in output  # a note beside them, on standard error
     table = pd.read_csv(of(clone, "videos", ENSEMBLE) / "predictions.csv").set_index("id")
     assert found["score"] == pytest.approx(table["prediction"][index["id"]], abs=1e-5)
 
@@ -161,7 +160,7 @@ def test_a_param_of_each_kind_of_block_makes_its_own_stage_stale(clone: Path, tm
         "lr": (0.01, TRAIN),
         "threads": (
             1,
-            {"backbones@demo_resnet18", f"ensemble@{ENSEMBLE}"} | FEATURES | TRAIN | BY_TRACK["evaluate"],
+            {"backbones@demo_resnet18", f"ensemble@{ENSEMBLE}"} | OF_FEATURES | TRAIN | BY_TRACK["evaluate"],
         ),
         "seed": (1, {"backbones@demo_resnet18"} | BY_TRACK["acquire"] | TRAIN | BY_TRACK["evaluate"]),
     }

@@ -78,9 +78,15 @@ def main() -> None:
     except MemorabilityError as error:
         sys.exit(f"memorability: {type(error).__name__}: {error}")
     except BrokenPipeError:  # whoever reads the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
+        _drop_output()
         sys.exit(f"memorability: StorageError: what there is to say cannot be written ({error.strerror})")
+
+
+def _drop_output() -> None:
+    """What is still to be written would fail once more when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -55,7 +55,7 @@ def d_prime(hits: Array, old: Array, alarms: Array, new: Array) -> Array:
     """z(H) - z(F) of log-linear rates, in standard deviations (Green and Swets 1966; Hautus 1995).
 
     >>> round(float(d_prime(np.array(9.0), np.array(10.0), np.array(1.0), np.array(10.0))), 3)
-    2.19
+    2.194
     """
     return np.asarray(norm.ppf(log_linear(hits, old)) - norm.ppf(log_linear(alarms, new)))
 

@@ -91,7 +91,7 @@ function inWords({ percentile, kind }) {
 function told(line, text, bad) {
   line.hidden = !text;
   line.classList.toggle("bad", bad);
-  line.textContent = text ? text[0].toUpperCase() + text.slice(1) + (/[.!?)]$/.test(text) ? "" : ".") : "";
+  line.textContent = text + (!text || /[.!?)]$/.test(text) ? "" : "."); // as it comes: it may begin with a model's name
 }
 
 function place(entry) {
