@@ -12,7 +12,7 @@ setup: $(READY)
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing some 190 packages, PyTorch the largest (5 GB with CUDA): 3 to 10 minutes, once."
+	@echo "Installing some 220 packages, PyTorch the largest (5 GB with CUDA): 3 to 10 minutes, once."
 	$(VENV)/bin/python -m pip install --progress-bar on --disable-pip-version-check --require-hashes --requirement requirements.lock \
 		| { grep --line-buffered -E '^(Collecting|Downloading|Installing|Successfully)' || true; } | cut -c1-100
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

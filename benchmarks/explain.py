@@ -9,6 +9,7 @@ et al., Sanity Checks for Saliency Maps, 2018), as the mean rank correlation ove
 A model takes 2 to 6 minutes on one core.
 """
 
+# ruff: noqa: E402  (kernels are chosen before NumPy and torch are loaded)
 from __future__ import annotations
 
 import sys
@@ -21,16 +22,16 @@ from memorability.core import kernels, layout
 
 kernels.start()
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch import nn  # noqa: E402
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
 
-from memorability.data import scenes  # noqa: E402
-from memorability.evaluation.score_measures import spearman  # noqa: E402
-from memorability.evaluation.statistics import interval, resamples  # noqa: E402
-from memorability.explain import Method, method, occlusion  # noqa: E402
-from memorability.predict.predictor import Predictor  # noqa: E402
+from memorability.data import scenes
+from memorability.evaluation.score_measures import spearman
+from memorability.evaluation.statistics import interval, resamples
+from memorability.explain import Method, method, occlusion
+from memorability.predict.predictor import Predictor
 
 MEMORABLE = (*scenes.GROUPS["people"], *scenes.GROUPS["animal"])
 STREAM, PIXELS = 51, 96  # a stream that no data set is drawn from

@@ -108,7 +108,7 @@ def predict(
         _listed(paths),
         common.project(models),
         to=out,
-        kind=asked[0] if asked else None,  # type: ignore[arg-type]
+        kind=asked[0] if asked else None,  # type: ignore[arg-type]  # a key of `formats`
         total=len(paths) if _all_files(paths) else None,
         frames=frames,
         private=private,
