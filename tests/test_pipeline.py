@@ -179,13 +179,19 @@ def test_a_param_of_each_kind_of_block_makes_its_own_stage_stale(clone: Path, tm
 
 def test_the_edit_of_a_family_retrains_it_alone(changing: Path) -> None:
     with (changing / "src/memorability/families/place_ridge.py").open("a") as stream:
-        stream.write("# another version\n")
+        stream.write("ANOTHER = 1\n")
     assert ran(run(changing, "dvc", "repro")) == ["plan", "train@ridge_map"]
+
+
+def test_the_edit_of_a_comment_retrains_nothing(changing: Path) -> None:
+    with (changing / "src/memorability/training/loop.py").open("a") as stream:
+        stream.write("\n# another comment\n")
+    assert ran(run(changing, "dvc", "repro")) == ["plan"]
 
 
 def test_the_edit_of_a_figure_retrains_nothing(changing: Path) -> None:
     with (changing / "src/memorability/evaluation/score_figures.py").open("a") as stream:
-        stream.write("# another version\n")
+        stream.write("ANOTHER = 1\n")
     run(changing, "dvc", "repro", "plan")
     stale = json.loads(run(changing, "dvc", "status", "--json"))
     assert set(stale) == BY_TRACK["evaluate"]
@@ -194,7 +200,8 @@ def test_the_edit_of_a_figure_retrains_nothing(changing: Path) -> None:
 def test_a_model_that_params_do_not_name_is_gone_from_its_track(changing: Path) -> None:
     edit_params(changing, models__resmem=None)
     assert ran(run(changing, "dvc", "repro")) == ["plan", "evaluate@images"]
-    for left in ("metrics/images/resmem.json", "plots/figures/images/resmem"):
+    predicted = "data/predictions/images/models/resmem"
+    for left in ("metrics/images/resmem.json", "plots/figures/images/resmem", predicted):
         assert not (changing / left).exists()
     assert "resmem" not in json.loads((changing / "metrics/images.json").read_text())
     assert "resmem" not in memorability(changing, "leaderboard")

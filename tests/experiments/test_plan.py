@@ -170,3 +170,37 @@ def test_the_models_of_a_track_change_with_those_alone() -> None:
     models = {name: block for name, block in PROJECT.models.items() if name != "svr"}
     after = plan.plan(PROJECT.model_copy(update={"models": models}))
     assert {name for name in before if before[name] != after.get(name)} == {"svr.code", "images.models"}
+
+
+CODE = """import math
+
+
+def area(radius: float) -> float:
+    text = "# no comment"
+    return math.pi * radius**2, text
+"""
+WORDY = '''"""Circles.
+
+Of any size.
+"""
+
+import math
+
+
+def area(radius: float) -> float:  # of a circle
+    """Of a circle."""
+
+    # and a text
+    text = "# no comment"
+
+    return math.pi * radius**2, text  # both
+'''
+
+
+def test_words_are_no_part_of_the_code_and_all_else_is() -> None:
+    assert plan.without_words(WORDY) == plan.without_words(CODE)
+    assert plan.without_words(CODE.replace("**2", "**3")) != plan.without_words(CODE)
+    assert plan.without_words(CODE.replace("# no", "# a")) != plan.without_words(CODE)
+    assert plan.without_words('def f(): "words"\n') == "def f():"
+    nested = 'class A:\n    def f(self):\n        """x\n\n        y"""\n        return 1\n'
+    assert plan.without_words(nested) == "class A:\n    def f(self):\n        return 1"

@@ -53,6 +53,11 @@ def predictions(track: str, name: str, *, ensemble: bool) -> Path:
     return PREDICTIONS / track / ("ensembles" if ensemble else "models") / name
 
 
+def every_prediction() -> list[Path]:
+    """The folders of predictions that are there, of models that the params name or not."""
+    return [folder for folder in PREDICTIONS.glob("*/*/*") if folder.is_dir()]
+
+
 def model_paths(name: str, *, track: str, input: str, ensemble: bool = False) -> ModelPaths:
     """Where the stage of the model `name` reads and writes."""
     return ModelPaths(

@@ -8,7 +8,9 @@ stage writes a plan, from the imports that the code has, and the others depend o
 from __future__ import annotations
 
 import ast
+import io
 import json
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -42,11 +44,13 @@ EXEMPT = {
 # intervals are made of predictions, and retrain nothing.
 JUDGING = ("", ".map_measures", ".maps", ".predictions", ".score_measures", ".scores")
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def plan(params: Params) -> dict[str, str]:
     """The files of a plan by name: STAGE.code and MODEL.code, a line a module; and TRACK.models, its models' blocks.
 
-    A model's code is that of its family and of the models that it contains.
+    A line has the hash of the module's code without its words. A model's code is that of its family and of the models that it contains.
     """
     files = {f"{stage}.code": _listed(code_of_stage(stage)) for stage in STAGES}
     for name in (*params.models, *params.ensembles):
@@ -154,7 +158,25 @@ def _listed(code: list[Path]) -> str:
 
 @cache
 def _hash(path: Path) -> str:
-    return digest(path)[:16]
+    return digest(without_words(path.read_text(encoding="utf-8")))[:16]
+
+
+def without_words(source: str) -> str:
+    """Python code less its comments, docstrings and empty lines, whose edits change nothing that is computed.
+
+    By places in the text, so that any version of Python gives the same.
+    """
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            words = node.body[0]
+            for row in range(words.lineno - 1, words.end_lineno or words.lineno):
+                lines[row] = lines[row][: words.col_offset] if row == words.lineno - 1 else ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def _short(path: Path) -> str:
