@@ -25,7 +25,7 @@ repro: setup
 	@python -m pipeline.done
 
 test: setup
-	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 25
 
 # The released model, from MemCat's pictures at external/memcat; params.yaml becomes profiles/photos.yaml.
 photos: setup
