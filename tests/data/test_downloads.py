@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.response import HTTPResponse
 
@@ -439,10 +440,8 @@ def test_a_server_that_falls_silent_is_left(server, tmp_path, monkeypatch):
 
 
 def test_no_answer_is_waited_for_without_end(server, tmp_path, monkeypatch):
-    get, waited = transfers.requests.get, []
-    monkeypatch.setattr(
-        transfers.requests, "get", lambda *a, **o: waited.append(o["timeout"]) or get(*a, **o)
-    )
+    get, waited = requests.get, []
+    monkeypatch.setattr(requests, "get", lambda *a, **o: waited.append(o["timeout"]) or get(*a, **o))
     fetch(server.download(), store=tmp_path, **FAST)
     assert waited == [transfers.TIMEOUT]
 

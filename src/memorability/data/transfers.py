@@ -8,15 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-import requests
-import urllib3
 from filelock import FileLock
 
 from memorability.core.errors import DataError, StorageError
 from memorability.core.progress import bar
+
+if TYPE_CHECKING:
+    import requests  # imported where something is asked for: every stage knows this module, hardly any downloads
 
 CHUNK: Final = 2**20  # bytes
 TIMEOUT: Final = 60.0  # seconds to connect, and between two pieces of an answer
@@ -128,6 +129,9 @@ class _Transfer:
         time.sleep(min(LONGEST_WAIT, max(error.pause, self._wait * 2 ** max(self._failures - 1, 0))))
 
     def _attempt(self, progress: Any) -> None:
+        import requests
+        import urllib3
+
         start = self._bytes
         # Bytes as they lie there: the SHA-256 and the range are of those, not of a compressed answer.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})

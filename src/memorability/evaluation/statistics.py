@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import stdtr
 
 Array = np.ndarray
 Interval = tuple[float, float]
@@ -99,6 +98,8 @@ def paired_p(difference: float, samples: Array, *, n: int) -> float:
     Returns:
         1 for under `SMALLEST` rows.
     """
+    from scipy.special import stdtr  # half a second, which training does not need
+
     samples = samples[np.isfinite(samples)]
     if n < SMALLEST or len(samples) < 2 or difference == 0:
         return 1.0
