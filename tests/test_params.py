@@ -264,7 +264,7 @@ def test_unknown_and_missing_keys(path: str, value: Any, expected: str) -> None:
         ("epochs", 0, "greater than or equal to 1"),
         ("batch_size", 1, "greater than or equal to 2"),
         ("acquire.images.datasets", [], "at least 1 item"),
-        ("frames.all.method", "all", "'fps', 'evenly' or 'first_middle_last'"),
+        ("frames.all.method", "all", "'fps', 'ffmpeg_rate', 'evenly' or 'first_middle_last'"),
         ("frames.all.fps", 0, "greater than 0"),
         ("frames.all.fps", 1001, "less than or equal to 1000"),
         ("frames.all.count", 1001, "less than or equal to 1000"),
@@ -556,6 +556,7 @@ def test_params_are_frozen() -> None:
     [
         ({"method": "fps"}, ("fps", 1.0, 8, 2)),
         ({"method": "fps", "fps": 2, "count": 20}, ("fps", 2.0, 20, 2)),
+        ({"method": "ffmpeg_rate", "fps": 1}, ("ffmpeg_rate", 1.0, 8, 2)),
         ({"method": "evenly", "count": 1, "quality": 31}, ("evenly", 1.0, 1, 31)),
         ({"method": "first_middle_last"}, ("first_middle_last", 1.0, 3, 2)),
         ({"method": "first_middle_last", "count": 3}, ("first_middle_last", 1.0, 3, 2)),

@@ -413,6 +413,11 @@ def test_clips_with_fewer_frames_have_what_they_have(uneven, tmp_path):
             "1 of 3 clips are longer (up to 4.3 s) than the 4 s",
         ),
         (video.Sampling("fps", fps=1, count=8), [8.0, 7.0, 0.1], None),
+        (
+            video.Sampling("ffmpeg_rate", fps=1, count=8),
+            [8.0, 60.0],
+            "1 of 3 clips are longer (up to 60.0 s) than the 8 s",
+        ),
         (video.Sampling("evenly", count=2), [8.0, 600.0], None),
         (video.Sampling("first_middle_last"), [8.0, 600.0], None),
     ],

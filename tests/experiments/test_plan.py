@@ -29,6 +29,7 @@ OF_NO_STAGE = (
     "memorability.media.overlay",
     "memorability.evaluation.runs",
     "memorability.evaluation.score_calibration",
+    "memorability.families.bag_ridge",
     "memorability.families.finetune",
     "memorability.families.probe",
     "pipeline.done",

@@ -52,6 +52,7 @@ BY_STEPS = {
     "rank": ["settings", "net", "outputs"],
     "rank_among": ["settings", "net", "outputs", "others"],
     "frame_values": ["settings", "net", "batch"],
+    "class_logits": ["settings", "net", "batch"],
     "attention": ["settings", "net", "batch"],
 }
 

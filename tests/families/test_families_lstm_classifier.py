@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
+from memorability.evaluation import scores
 from memorability.families import lstm_classifier
 from memorability.families.lstm_classifier import class_of
+from memorability.training import results
 from memorability.training.contract import one_optimiser
 
 HEAD = {
@@ -112,3 +119,71 @@ def test_the_loss_is_the_cross_entropy_of_the_classes():
 def test_settings_out_of_range(changes, key):
     with pytest.raises(ParamsError, match=rf"models\.m\.{key}"):
         made(**changes)
+
+
+# Version 2.1, read as a classifier.
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_it_may_begin_with_what_the_whole_sequence_says(layers):
+    net, data = build(state="sequence", layers=layers).eval(), batch()
+    seen = []
+    net.lstm.register_forward_pre_hook(lambda module, given: seen.append(given[1]))
+    net(data["x"], data["length"])
+    there = data["x"].clone()
+    there[0, 1:] = there[1, 3:] = 0
+    for start, layer in ((net.h0, seen[0][0]), (net.c0, seen[0][1])):
+        assert layer.shape == (layers, 3, 5)
+        expected = start(there.flatten(1)).view(3, layers, 5).transpose(0, 1)
+        assert torch.allclose(layer, expected, atol=1e-6)
+
+
+def test_the_size_of_version_2_1():
+    t, d, h = 8, 2048, 1024
+    with torch.device("meta"):
+        net = build((t, d), hidden=h, layers=3, state="sequence")
+    inside = 4 * h * (d + h) + 8 * h + 2 * (4 * h * 2 * h + 8 * h)
+    expected = inside + t * h * 11 + 11 + 2 * 3 * (t * d * h + h)
+    assert sum(p.numel() for p in net.parameters()) == expected
+
+
+# Accuracy.
+
+
+def test_the_classes_of_predictions_and_of_truths():
+    truth = SimpleNamespace(values=np.array([0.0, 0.52, 1.0, np.nan]), kept=np.arange(4))
+    logits = np.eye(11, dtype=np.float32)[[0, 6, 10, 3]]
+    columns = results.class_columns(SimpleNamespace(truth=truth), logits)
+    assert columns["class"].tolist() == [0, 6, 10, 3]
+    assert columns["true_class"].tolist() == [0, 5, 10, -1]
+    assert results.class_columns(SimpleNamespace(truth=truth), None) == {}
+
+
+def test_true_classes_are_those_that_it_is_trained_on():
+    values = np.linspace(0, 1, 2001)
+    truth = SimpleNamespace(values=values, kept=np.arange(len(values)))
+    for classes in (11, 101):
+        columns = results.class_columns(SimpleNamespace(truth=truth), np.zeros((len(values), classes)))
+        expected = class_of(torch.from_numpy(values.astype(np.float32)), classes)
+        assert columns["true_class"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("score", ["expected", "argmax"])
+def test_the_report_has_the_accuracy_beside_the_correlations(tmp_path, score):
+    rng, n = np.random.default_rng(0), 50
+    truth = rng.integers(0, 2, n)
+    x = (truth[:, None, None] + 0.05 * rng.normal(size=(n, 4, 3))).astype(np.float32)
+    rows = pd.DataFrame({"id": [f"demo/{i}.mp4" for i in range(n)], "short_term": np.where(truth, 0.9, 0.4)})
+    rows["short_term_responses"] = pd.array([38] * n, "Int64")
+    rows["split"] = ["train", "train", "val", "unlabelled", "test"] * (n // 5)
+    rows = rows.assign(sha256=[f"{i:064x}" for i in range(n)], dataset="demo", category=pd.NA)
+    worlds.features(tmp_path / "features", list(rows["id"]), x, lengths=np.full(n, 4))
+    settings = made(hidden=8, epochs=15, lr=0.03, score=score)
+    fitted = worlds.fit(settings, rows, worlds.paths(tmp_path, "m", input="features"))
+    right = fitted.table["class"] == fitted.table["true_class"]
+    assert right.mean() > 0.7
+    rows = scores.for_target(rows, "short_term")
+    judged = scores.read(fitted.where.predictions, rows, raw=tmp_path, settings=None, threads=1)
+    for split in ("val", "test"):
+        told = scores.describe(judged.of_split(split), pd.DataFrame())
+        assert told["accuracy"] == right[fitted.table["split"] == split].mean()

@@ -79,3 +79,38 @@ def test_dropout_is_between_layers_and_before_the_score(layers):
 def test_layers_out_of_range(layers):
     with pytest.raises(ParamsError, match=r"models\.m\.layers"):
         made(layers=layers)
+
+
+# The other reading of the report: all as in its version 2.
+
+WHOLE = {"state": "sequence", "outputs": "flat"}
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_size_of_the_other_reading(layers):
+    t, d, h = 8, 2048, 1024
+    with torch.device("meta"):
+        net = lstm_regressor.build(made(layers=layers, **WHOLE), shape=(t, d), backbone=None)
+    starts = 2 * layers * (t * d * h + h)
+    inside = 4 * h * (d + h) + 8 * h + (layers - 1) * (4 * h * 2 * h + 8 * h)
+    assert sum(p.numel() for p in net.parameters()) == starts + inside + t * h + 1
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_all_frames_are_seen_at_once_and_all_outputs_are_scored(layers):
+    net = build(3, hidden=5, layers=layers, dropout=0.0, **WHOLE).eval()
+    x, length = torch.randn(2, 4, 3), torch.tensor([2, 4])
+    for row, count in enumerate(length):
+        there = torch.cat([x[row, :count], torch.zeros(4 - count, 3)])  # what follows is not looked at
+        first = [layer(there.flatten()).view(layers, 1, 5) for layer in (net.h0, net.c0)]
+        outputs, _ = net.lstm(x[row : row + 1, :count], tuple(first))
+        scored = torch.cat([outputs[0], torch.zeros(4 - count, 5)]).flatten()
+        expected = torch.sigmoid(scored @ net.head[1].weight[0] + net.head[1].bias[0])
+        assert torch.allclose(net(x, length)[row], expected, atol=1e-6)
+
+
+def test_one_half_of_it_alone():
+    net = build(3, hidden=5, state="sequence")
+    assert (net.h0.in_features, net.head[1].in_features) == (12, 5)
+    net = build(3, hidden=5, outputs="flat")
+    assert (net.h0.in_features, net.head[1].in_features) == (3, 20)

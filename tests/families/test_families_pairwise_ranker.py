@@ -67,6 +67,23 @@ def test_the_published_size():
     assert [module.p for module in net.modules() if isinstance(module, nn.Dropout)] == [0.75, 0.75]
 
 
+def test_the_three_dropouts_of_the_source():
+    net = build(dropout=0.75, input_dropout=0.75)
+    assert [module.p for module in net.modules() if isinstance(module, nn.Dropout)] == [0.75] * 3
+    assert isinstance(net.before, nn.Dropout)
+    kept = (net.before(torch.ones(4000)) > 0).float().mean()
+    assert kept == pytest.approx(0.25, abs=0.03)
+    data = batch(5)
+    expected = build().eval()(data["x"], data["length"])
+    assert torch.equal(net.eval()(data["x"], data["length"]), expected)
+
+
+def test_validation_counts_the_pairs_in_the_right_order():
+    found = pairwise_ranker.measure(np.array([0.1, 0.2, 0.9, 0.9]), np.array([0.0, 0.7, 0.3, 1.0]))
+    assert found["pair_accuracy"] == 0.8
+    assert set(found) == {"spearman", "pearson", "pair_accuracy"}
+
+
 @torch.no_grad()
 def test_a_batch_is_compared_pair_by_pair():
     net, data = build().eval(), batch(5)

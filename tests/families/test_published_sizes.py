@@ -29,6 +29,14 @@ WEIGHTS = {
     ("paper", "m3m"): (141_198_249, 141_198_249),
     ("paper", "amnet"): (21_139_521, 12_596_225),
     ("paper", "amnet_mean"): (19_040_321, 10_497_025),
+    ("mediaeval", "lstm_regressor_short"): (41_974_785, 41_974_785),
+    ("mediaeval", "lstm_regressor_flat_short"): (130_062_337, 130_062_337),
+    ("mediaeval", "lstm_classifier_v21_short"): (130_144_267, 130_144_267),
+    ("mediaeval", "lstm_classifier_v1_short"): (66_571, 66_571),
+    ("mediaeval", "lstm_classifier_11_short"): (12_681_227, 12_681_227),
+    ("mediaeval", "lstm_classifier_512_short"): (7_400_037, 7_400_037),
+    ("mediaeval", "lstm_classifier_101_short"): (21_091_429, 21_091_429),
+    ("mediaeval", "pairwise_ranker_short"): (8_653_057, 8_653_057),
 }
 LOOK_AT_VALUES = {
     "wgan": 2,

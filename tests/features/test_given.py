@@ -283,6 +283,18 @@ def test_settings_that_fit_no_format_are_refused(options, message):
             function(**options)
 
 
+# windows
+
+
+def test_windows_are_all_kept():
+    found = parsed("[1 10]\n[3, 10, 5, 20]\n", "windows", 2)
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1, 10], [3, 10], [5, 20]]
+    assert parsed("", "windows", 2).shape == (0, 2)
+    assert width(format="windows", length=36) == 36
+    assert "on each line 2 or a multiple of it" in refused("1 2 3", "windows", 2)
+
+
 # stack
 
 

@@ -249,3 +249,23 @@ def test_a_model_is_fitted_on_them(raw, tmp_path):
     assert read_json(paths.model / "config.json")["features"][0]["given"]["name"] == "C3D"
     with pytest.raises(DataError, match=r"features that came with its data set \(C3D\)"):
         Predictor(paths.model)
+
+
+def test_windows_of_all_files_of_a_clip_are_one_sequence(tmp_path):
+    root = layout(tmp_path / "set")
+    for n in range(1, LABELLED + UNLABELLED + 1):
+        for frame in (0, 56):
+            text = "" if n == 3 else "\n".join(f"{n} {frame} {k + 1}" for k in range(1 + n % 2 + frame // 56))
+            path = root / "features" / "HoG" / f"video{n}-{frame}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    raw, out = packed(root, features=("HoG",)), tmp_path / "features"
+    out.mkdir()
+    read = {"name": "HoG", "format": "windows", "length": 3, "channels": 1, "first": 0, "dtype": "float32"}
+    assert descriptors.gather(raw, out, **read) == 2 * (LABELLED + UNLABELLED)
+    found = stored.read(out, IDS[:3], family="bag_ridge")
+    assert found.values.shape == (3, 5, 3)
+    assert found.lengths.tolist() == [5, 3, 1]
+    first = [[1, 0, 1], [1, 0, 2], [1, 56, 1], [1, 56, 2], [1, 56, 3]]
+    assert found.values[0].tolist() == first
+    assert not found.values[2].any()  # files and no window in them

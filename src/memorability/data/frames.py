@@ -75,7 +75,7 @@ _FACTS = ("width", "height", "phash", "content", "frames", "duration")
 
 def unseen(index: pd.DataFrame, sampling: video.Sampling) -> str | None:
     """Of which clips frames show the beginning alone, in words; None if there is no such clip."""
-    if sampling.method != "fps":
+    if sampling.method not in ("fps", "ffmpeg_rate"):
         return None
     seconds = sampling.count / sampling.fps
     longer = index["duration"][index["duration"] > seconds + 0.5 / sampling.fps]  # half a frame is no loss

@@ -39,13 +39,13 @@ class Frames(Block):
 
     `evenly`: `count` of them, in the middles of as many equal parts of the clip, so that a clip of any length is
     looked at as a whole. `fps`: so many a second, at most `count`, which of a longer clip is its beginning
-    alone. `first_middle_last`: three.
+    alone. `ffmpeg_rate`: those that `ffmpeg -r FPS` writes, at most `count`. `first_middle_last`: three.
     """
 
     input: str
-    method: Literal["fps", "evenly", "first_middle_last"] = "evenly"
-    fps: float = Field(1.0, gt=0, le=1000, description="frames a second (fps)")
-    count: int = Field(8, ge=1, le=1000, description="at most (fps), exactly (evenly)")
+    method: Literal["fps", "ffmpeg_rate", "evenly", "first_middle_last"] = "evenly"
+    fps: float = Field(1.0, gt=0, le=1000, description="frames a second (fps, ffmpeg_rate)")
+    count: int = Field(8, ge=1, le=1000, description="at most (fps, ffmpeg_rate), exactly (evenly)")
     quality: int = Field(2, ge=2, le=31, description="of JPEG, as ffmpeg counts it: 2 is best")
 
     @model_validator(mode="before")

@@ -61,6 +61,24 @@ def spearman(truth: Array, prediction: Array) -> float | None:
     return pearson(pd.Series(truth).rank().to_numpy(), pd.Series(prediction).rank().to_numpy())
 
 
+def pair_accuracy(truth: Array, prediction: Array, *, at_once: int = 1024) -> float | None:
+    """Share of the pairs of different truth that the prediction brings in the right order; an equal one is half right.
+
+    None if there is no such pair. `at_once`: rows that are compared with all others at a time.
+
+    >>> pair_accuracy(np.array([0.1, 0.2, 0.9, 0.9]), np.array([1.0, 3.0, 2.0, 4.0]))
+    0.8
+    """
+    truth, prediction = checked(truth, prediction)
+    right, pairs = 0.0, 0
+    for start in range(0, len(truth), at_once):
+        rows = slice(start, start + at_once)
+        above = truth[rows, None] > truth[None]  # each pair once, its higher one first
+        said = np.sign(prediction[rows, None] - prediction[None])[above]
+        right, pairs = right + float((said + 1).sum()) / 2, pairs + len(said)
+    return right / pairs if pairs else None
+
+
 def within_category(truth: Array, prediction: Array, category: Array, *, smallest: int = 10) -> float | None:
     """Spearman inside each category, averaged by size; categories under `smallest` are left out.
 

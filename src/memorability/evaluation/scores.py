@@ -1,7 +1,8 @@
 """Judging models of scores; the names are those of `memorability.evaluation.Judge`.
 
 A model's predictions are a table, `predictions.csv`: id, split, score (the truth), prediction, of a model that ranks
-`ranking` in [0, 1], and of one that says something of each frame NAME_0, NAME_1 and so on.
+`ranking` in [0, 1], of one that sorts scores into classes `class` and `true_class`, and of one that says something of
+each frame NAME_0, NAME_1 and so on.
 """
 
 from __future__ import annotations
@@ -115,11 +116,17 @@ def _ratio(products: Array, squares: Array, constant: Array) -> Array:
 
 
 def describe(judged: Judged, items: pd.DataFrame) -> dict[str, Any]:
-    """Spearman within categories, the truth of extreme predictions, and how far predictions spread."""
+    """Spearman within categories, the truth of extreme predictions, and how far predictions spread.
+
+    Of a model that ranks also the share of pairs in the right order; of one that sorts into classes its accuracy.
+    """
     ranked = judged.prediction if judged.ranking is None else judged.ranking
     described: dict[str, Any] = {}
     if judged.ranking is not None:
         described["scores_from_ranks_by"] = "isotonic regression on val"
+        described["pair_accuracy"] = score_measures.pair_accuracy(judged.truth, ranked)
+    if judged.more is not None and "true_class" in judged.more:
+        described["accuracy"] = float((judged.more["class"] == judged.more["true_class"]).mean())
     if judged.rows["category"].notna().all():
         category = judged.rows["category"].to_numpy(str)
         described["spearman_within_category"] = score_measures.within_category(judged.truth, ranked, category)

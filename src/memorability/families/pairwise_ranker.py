@@ -1,7 +1,8 @@
 """Which of two clips is more memorable: all pairs, a tournament, and its order.
 
 Tran, internship report on MediaEval 2018: the features of two clips side by side -> 2048 -> 128 -> which
-is more memorable, dropout 0.75, the clips of a batch compared with each other. A clip is the mean of its
+is more memorable, dropouts of 0.75, the clips of a batch compared with each other. The report counts three of them and does
+not say where: beside one behind each hidden layer, `input_dropout` is before the first. A clip is the mean of its
 frames' features. The clips that are judged together (those of one split) play a tournament; its order
 (`memorability.families.blocks.tournament`) gives ranks from 0 to 1. A clip that comes alone, to be scored, plays against
 those of validation. L1 and MSE are of scores made from ranks by a
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.evaluation.score_measures import pearson, spearman
+from memorability.evaluation.score_measures import pair_accuracy, pearson, spearman
 from memorability.families.blocks import tournament
 from memorability.features.backbones import Network
 from memorability.training import layers
@@ -35,12 +36,17 @@ class Params(GradientModel):
 
     hidden: int = Field(2048, ge=1)
     second: int = Field(128, ge=1)
-    dropout: float = Field(0.75, ge=0, lt=1)
+    dropout: float = Field(0.75, ge=0, lt=1, description="behind each hidden layer")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="of a clip's features")
 
 
 def measure(truth: Array, prediction: Array) -> Measured:
-    """Of ranks, which have no L1 and MSE, the correlations alone."""
-    return {"spearman": spearman(truth, prediction), "pearson": pearson(truth, prediction)}
+    """Of ranks, which have no L1 and MSE, the correlations, and the share of pairs that they bring in the right order."""
+    return {
+        "spearman": spearman(truth, prediction),
+        "pearson": pearson(truth, prediction),
+        "pair_accuracy": pair_accuracy(truth, prediction),
+    }
 
 
 class PairwiseRanker(nn.Module):
@@ -50,8 +56,9 @@ class PairwiseRanker(nn.Module):
     however many others it meets (`compare`).
     """
 
-    def __init__(self, *, width: int, hidden: int, second: int, dropout: float) -> None:
+    def __init__(self, *, width: int, hidden: int, second: int, dropout: float, before: float) -> None:
         super().__init__()
+        self.before = nn.Dropout(before) if before else nn.Identity()
         self.one, self.other = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
         self.head = nn.Sequential(
             nn.ReLU(), nn.Dropout(dropout),
@@ -61,7 +68,7 @@ class PairwiseRanker(nn.Module):
 
     def halves(self, x: Tensor, length: Tensor) -> Tensor:
         """What each clip adds as the first and as the second of a pair: [B, 2, hidden]."""
-        mean = layers.mean_over_frames(x, length)
+        mean = self.before(layers.mean_over_frames(x, length))
         return torch.stack([self.one(mean), self.other(mean)], dim=1)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
@@ -76,7 +83,11 @@ class PairwiseRanker(nn.Module):
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> PairwiseRanker:
     return PairwiseRanker(
-        width=shape[1], hidden=settings.hidden, second=settings.second, dropout=settings.dropout
+        width=shape[1],
+        hidden=settings.hidden,
+        second=settings.second,
+        dropout=settings.dropout,
+        before=settings.input_dropout,
     )
 
 

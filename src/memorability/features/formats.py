@@ -1,12 +1,13 @@
 """The text files of descriptors that come with a data set: their numbers as vectors of one length.
 
-Three formats (`FORMATS`) cover the given features of MediaEval 2018, one file a clip or one a frame:
+Four formats (`FORMATS`) cover the given features of MediaEval 2018, one file a clip or one a frame:
 
     numbers   one list of `length` numbers                   C3D (101), LBP (122)
     pairs     `bin:value`, bins that are not there are 0     HMP (6,075, bins from 1), InceptionV3 (1,000),
                                                              colour histograms (256, a line for each channel)
     rows      descriptors of `length` numbers, any number    HoG, whose list has no fixed length (1), and
               of them, pooled to their mean and SD           keypoints' descriptors, such as ORB's (32)
+    windows   the same, each kept                            HoG's, for a bag of them (`families.bag_ridge`)
 
 ORB's own files in that set are pickles, which are never read here: write their descriptors as text first.
 """
@@ -20,7 +21,7 @@ import numpy as np
 
 from memorability.core.errors import DataError, ParamsError
 
-FORMATS = ("numbers", "pairs", "rows")
+FORMATS = ("numbers", "pairs", "rows", "windows")
 _STRAY = re.compile(r"[^0-9eE+\-.,:\s\[\]]", re.ASCII)  # what is in no number, pair or list
 _GAP = re.compile(r"(?:\A|,)\s*,")  # a comma with no number before it
 _PAIR = re.compile(r"[-+]?[0-9]{1,18}:[^:]+")
@@ -48,7 +49,7 @@ def width(*, format: str, length: int, channels: int = 1) -> int:
 def parse(
     content: bytes, *, format: str, length: int, name: str, channels: int = 1, first: int = 0
 ) -> np.ndarray:
-    """The content of one file as a vector: float32 [D], D as `width` says.
+    """The content of one file as a vector: float32 [D], D as `width` says (of `windows` as several, [R, D]).
 
     Args:
         content: plain text; what is in it is said below for each format.
@@ -75,6 +76,11 @@ def parse(
     >>> parse(b"1 10\\n3 10", format="rows", length=2, name="video10-0.txt").tolist()
     [2.0, 10.0, 1.0, 0.0]
 
+    `windows`: as `rows`, and all of them: float32 [R, length], R from 0.
+
+    >>> parse(b"1 10 3 10", format="windows", length=2, name="video10-0.txt").tolist()
+    [[1.0, 10.0], [3.0, 10.0]]
+
     Raises:
         DataError: the content is something else: no plain text, other numbers than `length` says, a bin
             that is out of range or there twice, a number that is not finite (as float32).
@@ -85,15 +91,18 @@ def parse(
         text = _text(content)
         if format == "numbers":
             return _numbers(text, length)
-        return _rows(text, length) if format == "rows" else _pairs(text, length, channels, first)
+        if format == "pairs":
+            return _pairs(text, length, channels, first)
+        rows = _rows(text, length)
+        return rows.astype(np.float32) if format == "windows" else _pooled(rows)
     except _MalformedError as error:
         valid = {
             "numbers": f"{length} finite numbers with commas, spaces or line ends between them",
             "pairs": f"pairs bin:value, each bin once and from {first} to {first + length - 1}, finite values"
             + (f", on {channels} lines" if channels > 1 else ""),
-            "rows": f"finite numbers, on each line {length} or a multiple of it",
         }
-        raise DataError(f"{name}: received {error}; valid: {valid[format]}") from None
+        rows_are = f"finite numbers, on each line {length} or a multiple of it"
+        raise DataError(f"{name}: received {error}; valid: {valid.get(format, rows_are)}") from None
 
 
 class _MalformedError(Exception):
@@ -160,9 +169,12 @@ def _rows(text: str, length: int) -> np.ndarray:
     for number, row in enumerate(values, start=1):
         if len(row) % length:
             raise _MalformedError(f"{len(row)} numbers on line {number}")
-    rows = np.concatenate([np.empty(0), *values]).reshape(-1, length)
+    return np.concatenate([np.empty(0), *values]).reshape(-1, length)
+
+
+def _pooled(rows: np.ndarray) -> np.ndarray:
     if not len(rows):
-        return np.zeros(2 * length, np.float32)
+        return np.zeros(2 * rows.shape[1], np.float32)
     return np.concatenate([rows.mean(axis=0), rows.std(axis=0)]).astype(np.float32)
 
 

@@ -22,7 +22,8 @@ def gather(
 ) -> int:
     """Writes the features NAME that came with a track's raw data as a features artifact to `out`, a folder.
 
-    `features.npy` is [N, T, D] with as many frames T as the clip with most files has; `config.json` says what was read.
+    `features.npy` is [N, T, D] with as many frames T as the clip with most files has (of `windows`: with as many
+    windows as all files of a clip have together); `config.json` says what was read.
 
     Returns:
         How many files were read.
@@ -46,12 +47,12 @@ def gather(
         contents.update(hashlib.sha256(content).digest())
         try:
             if format == "mask":
-                vector = masks.statistics(content, classes=length, name=label)
+                found = masks.statistics(content, classes=length, name=label)
             else:
-                vector = parse(
+                found = parse(
                     content, format=format, length=length, name=label, channels=channels, first=first
                 )
-            vectors[str(row.id)].append(vector)
+            vectors[str(row.id)].extend(found if format == "windows" else [found])
         except DataError as error:
             offenders.append(str(error))
     usable = index["id"][index["problem"].isna()]
@@ -64,6 +65,9 @@ def gather(
 
 
 def _write(out: Path, vectors: dict[str, list[np.ndarray]], read: dict[str, object]) -> None:
+    if read["format"] == "windows":  # a clip may have files and no window in them
+        width = int(str(read["length"]))
+        vectors = {i: listed or [np.zeros(width, np.float32)] for i, listed in vectors.items()}
     ids = [i for i, listed in vectors.items() if listed]
     x, lengths = stack([vectors[i] for i in ids])
     with np.errstate(over="ignore"):

@@ -64,8 +64,8 @@ class Given(Block):
     """Features that come with a data set, in files (`memorability.features.formats` has the formats)."""
 
     name: Name = Field(description="their folder's name, as the data set's settings have it")
-    format: Literal["numbers", "pairs", "rows", "mask"]
-    length: int = Field(ge=1, description="numbers, bins, numbers in a row, or classes of a mask")
+    format: Literal["numbers", "pairs", "rows", "windows", "mask"]
+    length: int = Field(ge=1, description="numbers, bins, numbers in a row or window, or classes of a mask")
     channels: int = Field(1, ge=1, description="of pairs: lines of bins, one after the other")
     first: Literal[0, 1] = Field(0, description="of pairs: number of the first bin")
 
@@ -162,7 +162,7 @@ class Origin(BaseModel):
 class FramesOrigin(Origin):
     """How frames were sampled from clips (`memorability.media.video.Sampling`)."""
 
-    method: Literal["fps", "first_middle_last", "evenly"]
+    method: Literal["fps", "ffmpeg_rate", "first_middle_last", "evenly"]
     fps: float = Field(gt=0, le=1000)
     count: int = Field(ge=1, le=1000)
     quality: int = Field(ge=2, le=31)

@@ -23,6 +23,7 @@ import re
 import signal
 import struct
 import subprocess
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -33,6 +34,7 @@ import imageio_ffmpeg
 
 from memorability.core.errors import DataError
 from memorability.core.files import digest
+from memorability.media import rates
 from memorability.media.pictures import MOST_PIXELS
 
 # Of what sampling gives: to be raised whenever it gives other frames for the same file, since frames
@@ -42,7 +44,7 @@ SUFFIXES = (
     *(".webm", ".mp4", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv"),
     *(".flv", ".f4v", ".ogv", ".3gp", ".vob", ".asf", ".mxf", ".qt", ".gif"),
 )
-METHODS = ("fps", "first_middle_last", "evenly")
+METHODS = ("fps", "ffmpeg_rate", "first_middle_last", "evenly")
 MOST = 1000  # frames of one clip, which are all in memory at once
 PROTOCOLS = "file,subfile"  # a clip that is a playlist opens nothing from a network
 NO_CLIPS = ("image2", "tty", "concat", "hls", "dash", "imf")  # pictures, text and lists of other files
@@ -56,6 +58,11 @@ LOST = {
     **dict.fromkeys(("h264", "hevc", "mpeg4"), (ZEROS,)),
 }
 URL = re.compile(r"(subfile,,start,(?P<start>\d+),end,(?P<end>\d+),,:)?file:(?P<path>.+)", re.DOTALL)
+CLOCK_OF_THE_CLIP = {
+    "fps_mode": "passthrough",
+    "enc_time_base": "filter",
+    "avoid_negative_ts": "disabled",
+}
 # The colours of JPEG files, computed alike on every processor.
 TO_JPEG = "scale=out_color_matrix=bt601:out_range=full:flags=bicubic+accurate_rnd+bitexact,format=yuvj420p"
 
@@ -67,14 +74,16 @@ class Sampling(NamedTuple):
 
     Args:
         method: `fps` takes the frames displayed at 0, 1 / fps, 2 / fps, ... before the clip ends;
+            `ffmpeg_rate` those that `ffmpeg -i CLIP -r FPS out-%02d.jpg` writes, by ffmpeg's own rounding
+            (`memorability.media.rates`), with those that it repeats;
             `evenly` those in the middles of `count` equal parts of the clip; `first_middle_last` the
             first one, the one halfway between first and last, and the last one.
-        fps: of method `fps`: frames a second, above 0 and at most 1000.
-        count: of `fps` the most frames that are taken, of `evenly` the number of parts; 1 to 1000.
+        fps: of methods `fps` and `ffmpeg_rate`: frames a second, above 0 and at most 1000.
+        count: of these two the most frames that are taken, of `evenly` the number of parts; 1 to 1000.
         quality: of the JPEGs, ffmpeg's `-q:v`, from 2 (best) to 31.
     """
 
-    method: Literal["fps", "first_middle_last", "evenly"]
+    method: Literal["fps", "ffmpeg_rate", "first_middle_last", "evenly"]
     fps: float = 1.0
     count: int = 8  # type: ignore[assignment]  # hides a method of tuples
     quality: int = 2
@@ -131,8 +140,8 @@ def url(path: Path, *, offset: int = 0, size: int | None = None) -> str:
 def sample(url: str, sampling: Sampling, *, name: str) -> Clip:
     """The frames of the clip at `url` that `sampling` asks for, as JPEG; the same bytes every time.
 
-    No frame is given twice: a clip with fewer frames than asked for yields what it has, at least its
-    first one. Of several video streams the first counts; a picture attached to music is none. Colours
+    But for `ffmpeg_rate` no frame is given twice: a clip with fewer frames than asked for yields what it has, at
+    least its first one. Of several video streams the first counts; a picture attached to music is none. Colours
     follow the matrix and range that the clip names; where it names none, it is BT.601, as in all of
     ffmpeg. Pixels that are not square stay as they are. Frames that the clip calls interlaced are
     deinterlaced.
@@ -144,12 +153,13 @@ def sample(url: str, sampling: Sampling, *, name: str) -> Clip:
     """
     _check(sampling)
     timeline = _from_packets(url, name)
+    extract = _written_by_ffmpeg if sampling.method == "ffmpeg_rate" else _extract
     if timeline.starts:
         with contextlib.suppress(_Unexpected):
-            return _extract(url, sampling, timeline, name)
+            return extract(url, sampling, timeline, name)
     timeline = _from_decoding(url, timeline, name)
     try:
-        return _extract(url, sampling, timeline, name)
+        return extract(url, sampling, timeline, name)
     except _Unexpected as error:
         raise DataError(f"{name}: decoding it twice gave different frames ({error})") from error
 
@@ -337,6 +347,31 @@ def _extract(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Cl
     return Clip(frames, seconds, width, height, timeline.seconds(timeline.end))
 
 
+def _written_by_ffmpeg(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Clip:
+    """What `-r` writes: decodes the clip once, to its end.
+
+    Raises:
+        _Unexpected: the decoder gave other frames than the timeline has.
+    """
+    filters = ["bwdif=mode=send_frame:deint=interlaced"] * timeline.interlaced
+    with tempfile.NamedTemporaryFile("r") as told:
+        options = rates.output(rate=sampling.fps, count=sampling.count, told=told.name)
+        options |= {"vf": ",".join([*filters, TO_JPEG]), "q:v": sampling.quality}
+        written = _decode(url, timeline, name, own_clock=True, **options)
+        found = rates.read(written, told.read())
+    starts = timeline.starts
+    if not found or max(one.frame for one in found) >= len(starts):
+        raise _Unexpected(
+            f"{len(starts)} frames were expected, ffmpeg told of {[one.frame for one in found]}"
+        )
+    times = [timeline.seconds(starts[one.frame]) for one in found]
+    for one, time in zip(found, times, strict=True):  # one clock begins elsewhere than the other
+        if (one.time - found[0].time) != (starts[one.frame] - starts[found[0].frame]) * timeline.unit:
+            raise _Unexpected(f"frame {one.frame} was expected {time:g} s after the first one")
+    width, height = _size(found[0].jpeg)
+    return Clip([one.jpeg for one in found], times, width, height, timeline.seconds(timeline.end))
+
+
 def _unwrapped(written: bytes, unit: Fraction) -> list[tuple[int, bytes]]:
     """The JPEGs in a NUT stream (the container that keeps times exactly), each with its time in `unit`."""
     try:
@@ -359,13 +394,13 @@ def _size(jpeg: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _decode(url: str, timeline: _Timeline, name: str, **output: Any) -> bytes:
-    """What ffmpeg writes about the clip's video, with the clip's own times.
+def _decode(url: str, timeline: _Timeline, name: str, *, own_clock: bool = False, **output: Any) -> bytes:
+    """What ffmpeg writes about the clip's video, with the clip's own times (or, `own_clock`, with ffmpeg's).
 
     Raises:
         DataError: the clip cannot be decoded to its end without an error.
     """
-    code, written, said = _ffmpeg(url, timeline, name, loglevel="error", **output)
+    code, written, said = _ffmpeg(url, timeline, name, loglevel="error", own_clock=own_clock, **output)
     # A frame that is displayed and not whole ends ffmpeg (-xerror); what its reader of containers has to
     # skip it only tells. It tells as well of references that are missing in frames which a cut hides.
     if not code and not any(line.startswith("[in#") for line in said):
@@ -401,25 +436,34 @@ def _text(line: str) -> str:
 
 
 def _ffmpeg(
-    url: str, timeline: _Timeline, name: str, *, loglevel: str, debug: bool = False, **output: Any
+    url: str,
+    timeline: _Timeline,
+    name: str,
+    *,
+    loglevel: str,
+    debug: bool = False,
+    own_clock: bool = False,
+    **output: Any,
 ) -> tuple[int, bytes, list[str]]:
-    """Runs ffmpeg over the clip's video: its exit status, what it wrote and the lines that it said."""
+    """Runs ffmpeg over the clip's video: its exit status, what it wrote and the lines that it said.
+
+    Every frame passes with the clip's time, or with `own_clock` as ffmpeg does it without being told; then the output may
+    end before the clip, which is decoded to its end for a second one that keeps nothing.
+    """
     length = timeline.seconds(timeline.end) if timeline.starts else 0.0
     patience = min(PATIENCE + PATIENCE_A_SECOND * length, A_DAY)  # damage may make a clip last for years
+    source = ffmpeg.input(url, protocol_whitelist=PROTOCOLS, threads=1, max_pixels=MOST_PIXELS)
+    shared = {"map": f"0:{timeline.stream}", "map_metadata": -1, "threads": 1}
+    output = shared | {"flags:v": "+bitexact", "fflags": "+bitexact"} | output
+    to_its_end = ffmpeg.output(source, "-", **shared, fps_mode="passthrough", format="null")
+    outputs = (
+        ffmpeg.merge_outputs(ffmpeg.output(source, "pipe:1", **output), to_its_end)
+        if own_clock
+        else ffmpeg.output(source, "pipe:1", **CLOCK_OF_THE_CLIP, **output)
+    )
     command = (
-        ffmpeg.input(url, protocol_whitelist=PROTOCOLS, threads=1, max_pixels=MOST_PIXELS)
-        .output(
-            "pipe:1",
-            map=f"0:{timeline.stream}",
-            map_metadata=-1,
-            fps_mode="passthrough",
-            enc_time_base="filter",
-            avoid_negative_ts="disabled",
-            threads=1,
-            **{"flags:v": "+bitexact", "fflags": "+bitexact"},
-            **output,
-        )
-        .global_args("-nostdin", "-hide_banner", "-loglevel", loglevel, "-copyts", "-xerror")
+        outputs.global_args("-nostdin", "-hide_banner", "-loglevel", loglevel, "-xerror")
+        .global_args(*["-copyts"] * (not own_clock))
         # A limit of processor time as well (of its few threads together), should Python be killed.
         .global_args("-filter_threads", "1", "-timelimit", str(round(4 * patience)))
         .global_args(*["-debug_ts"] * debug)

@@ -116,6 +116,8 @@ class Gradient:
     rank_among: Callable[[Any, nn.Module, Tensor, Tensor], Tensor] | None = None
     frame_values: Callable[[Any, nn.Module, dict[str, Tensor]], Tensor] | None = None  # [B, T]
     FRAME_VALUES: str = "score"
+    # Of methods that sort scores into K classes of equal steps, 0 to 1: what they say of each class, [B, K].
+    class_logits: Callable[[Any, nn.Module, dict[str, Tensor]], Tensor] | None = None
     # Of methods that look at a picture in T steps: their attention to its places at each, [B, T, h, w], 1 over the places.
     attention: Callable[[Any, nn.Module, dict[str, Tensor]], Tensor] | None = None
 

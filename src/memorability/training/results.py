@@ -28,6 +28,15 @@ def frame_columns(family: Family, values: Array | None) -> dict[str, Array]:
     )
 
 
+def class_columns(work: Work, logits: Array | None) -> dict[str, Array]:
+    """The most probable class of each predicted row, and the class of its truth (-1 where that is not known)."""
+    if logits is None:
+        return {}
+    truth = work.truth.values[work.truth.kept].astype(np.float32)
+    places = np.nan_to_num(truth * (logits.shape[1] - 1), nan=-1.0)
+    return {"class": logits.argmax(axis=1), "true_class": places.round().astype(np.int64)}
+
+
 def write(
     family: Gradient,
     work: Work,
@@ -41,6 +50,8 @@ def write(
     columns = {"prediction": np.concatenate([outcome.prediction for outcome in outcomes])[order]}
     frames = [outcome.frame_values for outcome in outcomes if outcome.frame_values is not None]
     columns |= frame_columns(family, np.concatenate(frames)[order] if frames else None)
+    logits = [outcome.class_logits for outcome in outcomes if outcome.class_logits is not None]
+    columns |= class_columns(work, np.concatenate(logits)[order] if logits else None)
     arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     if family.rank is not None:
         origin, arrays = _calibrated(work, read, columns, origin, arrays)

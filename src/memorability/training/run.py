@@ -30,10 +30,11 @@ DIVERGED = 1e4  # a loss so many times its first value leads nowhere
 
 
 class Outcome(NamedTuple):
-    """Predictions of some examples, [N], and what the family says of each frame, [N, T], if it does."""
+    """Predictions of some examples, [N], and what the family says of each frame, [N, T], and class, [N, K], if it does."""
 
     prediction: Array
     frame_values: Array | None
+    class_logits: Array | None = None
 
 
 class Run:
@@ -121,9 +122,9 @@ class Run:
 
     def outcome(self, examples: Examples) -> Outcome:
         examples = self.with_frozen(examples)
-        ask = self.family.frame_values
-        frame_values = None if ask is None else self._answers(ask, examples)
-        return Outcome(self.predict(examples), frame_values)
+        asked = (self.family.frame_values, self.family.class_logits)
+        told = [None if ask is None else self._answers(ask, examples) for ask in asked]
+        return Outcome(self.predict(examples), *told)
 
     @torch.inference_mode()
     def _answers(self, question: Callable[..., Tensor], examples: Examples) -> Array:

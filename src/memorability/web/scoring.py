@@ -157,6 +157,8 @@ def _frames(upload: Upload, predictor: Predictor, found: Score) -> Frames | None
     count = len(found.frame_values)
     if told["method"] == "fps":
         times = [index / told["fps"] for index in range(count)]
+    elif told["method"] == "ffmpeg_rate":  # to within a frame: see `memorability.media.rates`
+        times = [max(0.0, index - 1.1) / told["fps"] for index in range(count)]
     elif told["method"] == "evenly":
         times = [(2 * index + 1) * upload.seconds / (2 * count) for index in range(count)]
     else:
