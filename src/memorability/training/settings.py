@@ -186,7 +186,9 @@ class MapModel(GradientModel, OfMaps):
     """
 
     pixels: int = Field(64, ge=32, multiple_of=32)
-    select: Literal["l1", "mse", "cc", "spearman", "sim", "kl", "kl_floored"] = "l1"  # type: ignore[assignment]
+    select: Literal["l1", "mse", "cc", "spearman", "sim", "kl", "kl_floored"] = (  # type: ignore[assignment]
+        "l1"  # measures of maps, where a model of scores has its own
+    )
     translation: float = Field(0.9, ge=0, le=1)
     cutout: float = Field(0.9, ge=0, le=1)
     mirror: bool = False
