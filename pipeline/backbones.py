@@ -54,10 +54,14 @@ def _labels(block: Labels | None) -> SceneLabels | None:
         return None
     return scene_labels.read(
         _file(block.categories),
-        outdoor=block.indoor_outdoor and _file(block.indoor_outdoor),
-        attributes=block.attributes and _file(block.attributes),
-        weights=block.attribute_weights and _file(block.attribute_weights),
+        outdoor=_found(block.indoor_outdoor),
+        attributes=_found(block.attributes),
+        weights=_found(block.attribute_weights),
     )
+
+
+def _found(published: Published | None) -> Path | None:
+    return None if published is None else _file(published)
 
 
 def _file(published: Published) -> Path:

@@ -119,8 +119,18 @@ def _options(how: Method, **given: Any) -> dict[str, Any]:
 
 def visualise(
     model: Annotated[str, typer.Argument(help="A backbone or a trained model, by its name or folder.")],
-    layer: Annotated[list[str], typer.Option(help="A layer of its network; several give a row each.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The figure to write, NAME.png.")],
+    layer: Annotated[
+        list[str] | None, typer.Option(help="A layer of its network; several give a row each.")
+    ] = None,
+    number: Annotated[
+        list[int] | None,
+        typer.Option(help="A layer by its number: convolutions and linear layers from 1, in running order."),
+    ] = None,
+    of: Annotated[
+        int | None,
+        typer.Option(help="Numbers are of a network of so many layers: the nearest by depth are taken."),
+    ] = None,
     unit: Annotated[
         list[int] | None, typer.Option(help="A unit of each layer; by default the most selective one.")
     ] = None,
@@ -137,15 +147,20 @@ def visualise(
 
     Example: memorability visualise demo_resnet18 --layer layer2 --layer layer4 -o features.png
     """
-    from memorability.explain import features
+    from memorability.explain import features, units
 
     if out.suffix.lower() != ".png":
         raise DataError(f"-o {out}: valid: a file NAME.png")
     folder = models / model if (models / model / "config.json").is_file() else Path(model)
     if not (folder / "config.json").is_file():
         raise DataError(f"no model or backbone {model!r} in {models}, nor a folder of that name")
+    if not (layer or number) or (of is not None and not number):
+        raise DataError(
+            "visualise: received no --layer and no --number; valid: some of them, --of with --number"
+        )
+    layers = [*(layer or []), *units.numbered(folder, number or [], of=of)] if number else list(layer or [])
     found = features.shown(
-        folder, layer, unit or [], features.pictures_of(pictures, most=most), steps=steps, seed=seed
+        folder, layers, unit or [], features.pictures_of(pictures, most=most), steps=steps, seed=seed
     )
     features.draw(found, title=f"{folder.name}: what units answer to most", to=out)
     rows = features.rows(found)
