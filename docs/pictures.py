@@ -1,8 +1,12 @@
-"""Makes the pictures of the README from the last run: python docs/pictures.py"""
+"""Makes the pictures of the documents from the last run: python docs/pictures.py [demo] [clips] [boards] [explain]
+
+Without names all of them; those of docs/explain.md take some minutes.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +55,28 @@ def film_strips(frames: str = "demo_videos", clips: int = 6) -> Image.Image:
     return sheet
 
 
-if __name__ == "__main__":
-    contact_sheet().save(DOCS / "demo.jpg", quality=88)
-    film_strips().save(DOCS / "clips.jpg", quality=88)
+def boards() -> None:
+    """Figures of the last evaluation, copied."""
     compared = Path("plots/figures")
     shutil.copy(compared / "images/score/models.png", DOCS / "models.png")
     shutil.copy(compared / "videos/short_term/models.png", DOCS / "videos.png")
     shutil.copy(compared / "maps/map/models.png", DOCS / "maps.png")
     shutil.copy(compared / "maps/map/samples.png", DOCS / "maps-samples.png")
+
+
+def explanations_of_a_scene() -> None:
+    import explanations
+
+    explanations.make(DOCS)
+
+
+PICTURES = {
+    "demo": lambda: contact_sheet().save(DOCS / "demo.jpg", quality=88),
+    "clips": lambda: film_strips().save(DOCS / "clips.jpg", quality=88),
+    "boards": boards,
+    "explain": explanations_of_a_scene,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PICTURES:
+        PICTURES[name]()

@@ -114,13 +114,14 @@ class Stages(nn.Module):
 
     def __init__(self, net: nn.Module, chosen: list[str] | None) -> None:
         super().__init__()
-        self.net: Any = net  # a network of timm's, which has more than a module
-        self.chosen = None if chosen is None else [int(number) for number in chosen]
+        self.net, self.chosen = net, None if chosen is None else [int(number) for number in chosen]
+        own: Any = net  # a network of timm's, which has more than a module
         if chosen is not None:
-            self.net.prune_intermediate_layers(self.chosen)
+            own.prune_intermediate_layers(self.chosen)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        found: list[Tensor] = self.net.forward_intermediates(
+        net: Any = self.net
+        found: list[Tensor] = net.forward_intermediates(
             x, indices=self.chosen, intermediates_only=True, stop_early=True
         )
         return found
