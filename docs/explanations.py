@@ -22,7 +22,7 @@ SHOWN, OF = (
     (13, 35, 81, 96, 105, 126, 139),
     152,
 )  # layers in Needell and Bainbridge (2022), and how many there are
-QUALITY = 88
+QUALITY, SMALLER = 85, 0.75
 
 
 def scene() -> scenes.Scene:
@@ -39,25 +39,34 @@ def _asked() -> Iterator[tuple[Any, Method, dict[str, Any]]]:
     yield Predictor(layout.MODELS / "memnet", device="cpu"), "occlusion", {}
     yield Predictor(layout.MODELS / "amnet", device="cpu"), "attention", {}
     yield Classifier(BACKBONE), "cam", {"category": "person"}
-    yield Classifier(BACKBONE), "cam", {"category": "cat"}
 
 
 def explained(to: Path) -> None:
-    """One picture by several methods, a row each."""
+    """One picture by several methods."""
     picture, _ = scenes.render(scene(), size=PIXELS)
-    rows = list[Image.Image]()
+    panels = list[Image.Image]()
     with TemporaryDirectory() as scratch:
         for number, (asked, how, options) in enumerate(_asked()):
             drawn = Path(scratch, f"{number}.png")
             found = method(how)(asked, picture, **options)
             drawing.draw(found, picture, title=f"{asked.folder.name}: {how}", to=drawn)
-            rows.append(Image.open(drawn).convert("RGB"))
-    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    sheet.save(to, quality=QUALITY)
+            panels.append(Image.open(drawn).convert("RGB"))
+    together(panels).save(to, quality=QUALITY)
+
+
+def together(panels: list[Image.Image]) -> Image.Image:
+    """Panels of one height from left to right, in as many rows as they need, made smaller."""
+    high, wide = panels[0].height, max(2 * panels[0].width, *(panel.width for panel in panels))
+    places, left, top = list[tuple[int, int]](), 0, 0
+    for panel in panels:
+        if left + panel.width > wide:
+            left, top = 0, top + high
+        places.append((left, top))
+        left += panel.width
+    sheet = Image.new("RGB", (wide, top + high), "white")
+    for panel, place in zip(panels, places, strict=True):
+        sheet.paste(panel, place)
+    return sheet.resize((round(SMALLER * wide), round(SMALLER * sheet.height)), Image.Resampling.LANCZOS)
 
 
 def seen(layers: list[str], to: Path, *, title: str) -> None:
@@ -71,10 +80,12 @@ def seen(layers: list[str], to: Path, *, title: str) -> None:
         print(row)
 
 
-def make(folder: Path) -> None:
-    """explain.jpg, visualise.jpg and layers.jpg."""
-    explained(folder / "explain.jpg")
-    seen(list(STAGES), folder / "visualise.jpg", title=f"{BACKBONE.name}: what units answer to most")
-    nearest = units.numbered(BACKBONE, SHOWN, of=OF)
+def stages(to: Path) -> None:
+    """The four stages of the demo's backbone."""
+    seen(list(STAGES), to, title=f"{BACKBONE.name}: what units answer to most")
+
+
+def nearest(to: Path) -> None:
+    """The layers of the demo's backbone that are nearest by depth to those that the paper shows."""
     title = f"{BACKBONE.name}: the layers nearest by depth to {', '.join(map(str, SHOWN))} of {OF}"
-    seen(nearest, folder / "layers.jpg", title=title)
+    seen(units.numbered(BACKBONE, SHOWN, of=OF), to, title=title)

@@ -1,12 +1,13 @@
-"""Makes the pictures of the documents from the last run: python docs/pictures.py [demo] [clips] [boards] [explain]
+"""Makes the pictures of the documents from the last run: python docs/pictures.py [NAME ...]
 
-Without names all of them; those of docs/explain.md take some minutes.
+Without names all of them; `explain`, `visualise` and `layers` are those of docs/explain.md and take some minutes.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +65,23 @@ def boards() -> None:
     shutil.copy(compared / "maps/map/samples.png", DOCS / "maps-samples.png")
 
 
-def explanations_of_a_scene() -> None:
+def explanation(name: str) -> None:
+    """A picture of docs/explain.md."""
     import explanations
 
-    explanations.make(DOCS)
+    make = {
+        "explain": explanations.explained,
+        "visualise": explanations.stages,
+        "layers": explanations.nearest,
+    }
+    make[name](DOCS / f"{name}.jpg")
 
 
 PICTURES = {
     "demo": lambda: contact_sheet().save(DOCS / "demo.jpg", quality=88),
     "clips": lambda: film_strips().save(DOCS / "clips.jpg", quality=88),
     "boards": boards,
-    "explain": explanations_of_a_scene,
+    **{name: partial(explanation, name) for name in ("explain", "visualise", "layers")},
 }
 
 if __name__ == "__main__":

@@ -96,5 +96,9 @@ def test_the_command(world, tmp_path):
     assert [(row["layer"], row["pictures"]) for row in rows] == [("features.3", 9), ("features.4", 9)]
     with Image.open(tmp_path / "f.png") as drawn:
         assert drawn.width > 900
+    for options in ([], ["--layer", "features.3", "--of", "5"]):
+        with pytest.raises(DataError, match="valid: some of them, --of with --number"):
+            wrong = ["visualise", str(world.backbone), *options, "-o", str(tmp_path / "f.png")]
+            CliRunner().invoke(app, wrong, catch_exceptions=False)
     with pytest.raises(DataError, match="no pictures here"):
         features.pictures_of(tmp_path / "nowhere")
