@@ -112,7 +112,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 120
     torch.set_num_threads(1)
     found = drawn(count)
-    for name in sys.argv[2:] or ("ridge", "memnet", "resmem"):
+    for name in sys.argv[2:] or ("ridge", "memnet", "resmem", "amnet"):
         predictor = Predictor(layout.MODELS / name, device="cpu")
         fills: tuple[occlusion.Fill, ...] = ("blur", "mean")
         for fill in fills:

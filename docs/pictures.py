@@ -1,8 +1,13 @@
-"""Makes the pictures of the README from the last run: python docs/pictures.py"""
+"""Makes the pictures of the documents from the last run: python docs/pictures.py [NAME ...]
+
+Without names all of them; `explain`, `visualise` and `layers` are those of docs/explain.md and take some minutes.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +56,34 @@ def film_strips(frames: str = "demo_videos", clips: int = 6) -> Image.Image:
     return sheet
 
 
-if __name__ == "__main__":
-    contact_sheet().save(DOCS / "demo.jpg", quality=88)
-    film_strips().save(DOCS / "clips.jpg", quality=88)
+def boards() -> None:
+    """Figures of the last evaluation, copied."""
     compared = Path("plots/figures")
     shutil.copy(compared / "images/score/models.png", DOCS / "models.png")
     shutil.copy(compared / "videos/short_term/models.png", DOCS / "videos.png")
     shutil.copy(compared / "maps/map/models.png", DOCS / "maps.png")
     shutil.copy(compared / "maps/map/samples.png", DOCS / "maps-samples.png")
+
+
+def explanation(name: str) -> None:
+    """A picture of docs/explain.md."""
+    import explanations
+
+    make = {
+        "explain": explanations.explained,
+        "visualise": explanations.stages,
+        "layers": explanations.nearest,
+    }
+    make[name](DOCS / f"{name}.jpg")
+
+
+PICTURES = {
+    "demo": lambda: contact_sheet().save(DOCS / "demo.jpg", quality=88),
+    "clips": lambda: film_strips().save(DOCS / "clips.jpg", quality=88),
+    "boards": boards,
+    **{name: partial(explanation, name) for name in ("explain", "visualise", "layers")},
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PICTURES:
+        PICTURES[name]()

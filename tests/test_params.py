@@ -304,11 +304,19 @@ def test_wrong_values(path: str, value: Any, valid: str) -> None:
         ("backbones.small.path", "w.pt", "source demo needs demo and may have nothing; received demo, path"),
         ("features.pooled.backbone", "vgg", "features.pooled.backbone: 'vgg' is none of ['small']"),
         ("features.pooled.backbone", "memnet", "features.pooled.backbone: 'memnet' is none of"),
-        ("features.pooled.backbone", "none", "name either a backbone and its layers, or backbone: none"),
-        ("features.pooled.layers", "del", "name either a backbone and its layers, or backbone: none"),
-        ("features.c3d.given", "del", "name either a backbone and its layers, or backbone: none"),
+        (
+            "features.pooled.backbone",
+            "none",
+            "name either a backbone and its layers or scenes, or backbone: none",
+        ),
+        (
+            "features.pooled.layers",
+            "del",
+            "name either a backbone and its layers or scenes, or backbone: none",
+        ),
+        ("features.c3d.given", "del", "name either a backbone and its layers or scenes, or backbone: none"),
         ("features.c3d.pixels", 64, "pixels is of pictures that a backbone reads"),
-        ("features.pooled.layers", [], "name either a backbone and its layers, or backbone: none"),
+        ("features.pooled.layers", [], "name either a backbone and its layers or scenes, or backbone: none"),
         ("features.pooled.layers", ["a", "b", "a"], "layers: received a, b, a; valid: each of them once"),
         ("features.pooled.pools", ["max", "max"], "pools: received max, max; valid: each of them once"),
         (
@@ -331,7 +339,7 @@ def test_wrong_values(path: str, value: Any, valid: str) -> None:
         (
             "backbones.small",
             {"arch": "x", "source": "file"},
-            "source file needs path and may have sha256; received n",
+            "source file needs path and may have labels, sha256; received n",
         ),
         (
             "backbones.small",

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from memorability.data import scenes
+from memorability.data import scene_drawing, scenes
 from memorability.data.datasets import demo, demo_maps, demo_videos, vischema
 from memorability.evaluation import score_measures
 from memorability.training import demo_backbone
@@ -229,7 +229,7 @@ def test_sights_are_where_the_background_has_them(place):
     found = demo_maps._sights(shown)
     assert len(found) == (1 if place in ("room", "hall") else 5)
     with_them = np.asarray(scenes.render(shown, size=100)[0]).astype(float)
-    bare = scenes._background(shown, 200)
+    bare = scene_drawing._background(shown, 200)
     bare = np.asarray(Image.fromarray(bare).resize((100, 100), Image.Resampling.LANCZOS)).astype(float)
     changed = np.abs(with_them - bare).mean(axis=2) > 12
     marked = np.zeros((100, 100), bool)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from pydantic import ValidationError
 
 from memorability import params
-from memorability.data import scenes
+from memorability.data import scene_drawing, scenes
 from memorability.data.datasets import demo, demo_videos, mediaeval
 from memorability.evaluation import score_measures
 from memorability.training import demo_backbone
@@ -252,11 +252,11 @@ def test_things_are_where_they_were_at_the_first_moment():
 def rendered(scene, size):
     """A scene as it was drawn before there were clips."""
     side = 2 * size
-    picture, mask = Image.fromarray(scenes._background(scene, side)), Image.new("L", (side, side), 0)
+    picture, mask = Image.fromarray(scene_drawing._background(scene, side)), Image.new("L", (side, side), 0)
     paint, stencil = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
-    scenes._furnish(paint, scene, side)
+    scene_drawing._furnish(paint, scene, side)
     for thing in scene.things:
-        scenes._draw_thing(paint, stencil, thing, side)
+        scene_drawing._draw_thing(paint, stencil, thing, side)
     picture = picture.resize((size, size), Image.Resampling.LANCZOS)
     picture = ImageEnhance.Color(picture).enhance(scene.saturation)
     picture = ImageEnhance.Contrast(picture).enhance(scene.contrast)

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from memorability.cli import app
 from memorability.core.errors import BackboneError, DataError
 from memorability.explain import features, maximise
-from memorability.explain.units import Layer
+from memorability.explain.units import Layer, counted, numbered
+from memorability.features import backbones
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,22 @@ def test_a_layer_of_a_backbone_of_a_model_and_of_its_backbone(world, layer):
         Layer(world.root / "models" / "mean", "features.4")
     with pytest.raises(DataError, match=f"valid of layer features.4: 0 to {layer.units - 1}"):
         layer.check(layer.units)
+
+
+def test_layers_are_counted_as_the_name_of_a_resnet_counts_them(tmp_path):
+    state = backbones.build("resnet18", classes=3).state_dict()
+    transform = {"resize": 36, "crop": 32}
+    backbones.save(tmp_path / "b", arch="resnet18", state=state, transform=transform, source="file")
+    names = counted(tmp_path / "b")
+    assert len(names) == 18
+    assert names[:3] == ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
+    assert names[-2:] == ["layer4.1.conv2", "fc"]
+    assert numbered(tmp_path / "b", [1, 18], of=None) == ["conv1", "fc"]
+    nearest = numbered(tmp_path / "b", [13, 35, 81, 96, 105, 126, 139], of=152)
+    assert [names.index(name) + 1 for name in nearest] == [2, 4, 10, 11, 12, 15, 16]
+    for number, of in ((0, None), (19, None), (153, 152)):
+        with pytest.raises(DataError, match=f"--number: received {number}; valid: 1 to {of or 18}"):
+            numbered(tmp_path / "b", [number], of=of)
 
 
 def test_what_is_made_beats_the_pictures_and_comes_again(world, layer):
@@ -79,5 +96,9 @@ def test_the_command(world, tmp_path):
     assert [(row["layer"], row["pictures"]) for row in rows] == [("features.3", 9), ("features.4", 9)]
     with Image.open(tmp_path / "f.png") as drawn:
         assert drawn.width > 900
+    for options in ([], ["--layer", "features.3", "--of", "5"]):
+        with pytest.raises(DataError, match="valid: some of them, --of with --number"):
+            wrong = ["visualise", str(world.backbone), *options, "-o", str(tmp_path / "f.png")]
+            CliRunner().invoke(app, wrong, catch_exceptions=False)
     with pytest.raises(DataError, match="no pictures here"):
         features.pictures_of(tmp_path / "nowhere")

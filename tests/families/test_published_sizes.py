@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,15 @@ from sources import ROOT
 
 from memorability import families, params
 from memorability.features import backbones
-from memorability.features.settings import Transform, needs_whole
+from memorability.features.settings import Handmade, Scenes, Transform, needs_whole
+from memorability.training import crops
 from memorability.training.contract import Gradient
 
 ITEMS, FRAMES, FEATURES = 10, 8, 2048  # of ResNet50 and of Inception v3
 # Weights of each model of a profile: all of them, and those that are trained.
 WEIGHTS = {
     ("paper", "memnet"): (56_872_321, 56_872_321),
+    ("paper", "memnet_original"): (56_872_321, 56_872_321),
     ("paper", "resmem"): (131_688_809, 71_496_001),
     ("paper", "resmem_retrain"): (131_688_809, 131_688_809),
     ("paper", "m3m"): (141_198_249, 141_198_249),
@@ -96,7 +99,7 @@ def batch_of(settings: Any, family: Gradient, items: int) -> dict[str, torch.Ten
 def test_a_published_model_takes_a_training_step(name: str, model: str) -> None:
     found = profile(name)
     settings = found.model(model)
-    family = families.load(settings.family)
+    family = crops.applied(families.load(settings.family), settings)
     assert isinstance(family, Gradient)
     items = LOOK_AT_VALUES.get(settings.family)
     with torch.device("cpu" if items else "meta"):
@@ -113,6 +116,32 @@ def test_a_published_model_takes_a_training_step(name: str, model: str) -> None:
         assert (sum(n for n, _ in weights), sum(n for n, trained in weights if trained)) == WEIGHTS[
             name, model
         ]
+
+
+@pytest.mark.parametrize("name", ["paper", "mediaeval"])
+def test_closed_forms_read_features_that_their_profile_makes(name: str) -> None:
+    found = profile(name)
+    for block in found.features.values():
+        assert block.backbone == "none" or block.backbone in found.backbones
+        assert block.scenes is None or found.backbones[block.backbone].labels is not None
+    for model in found.models:
+        settings = found.model(model)
+        folder = Path(settings.input)
+        if folder.is_relative_to("data/features"):
+            assert set(getattr(settings, "features", ()) or [folder.name]) <= set(found.features), model
+
+
+def test_hand_made_features_objects_and_scenes_have_blocks() -> None:
+    features = profile("paper").features
+    assert features["handcrafted"].handmade == Handmade()
+    assert features["labels"].labels == ("category", "subcategory")
+    assert features["places365"].scenes == Scenes(strongest=10)
+    original = profile("paper").model("memnet_original")
+    assert (original.views, original.mean_picture, original.crop) == ("ten_crop", "train", 227)
+    for track, places in (("paper", "places365"), ("mediaeval", "places365_scenes")):
+        labels = profile(track).backbones[places].labels
+        assert labels is not None
+        assert labels.attribute_weights is not None
 
 
 def test_each_model_that_the_table_names_is_in_its_profile() -> None:

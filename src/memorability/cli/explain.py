@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,11 @@ from memorability.cli import common
 from memorability.core import layout
 from memorability.core.errors import DataError
 from memorability.explain import Method, method
+
+if TYPE_CHECKING:
+    from memorability.explain.cam import Classifier
+    from memorability.predict.about import Choice
+    from memorability.predict.predictor import Predictor
 
 
 def explain(
@@ -22,7 +27,10 @@ def explain(
     ],
     how: Annotated[Method, typer.Option(help="occlusion and sections are for any model.")] = "occlusion",
     model: Annotated[
-        str | None, typer.Option(help="A model's name or folder; by default the one that predict takes.")
+        str | None,
+        typer.Option(
+            help="A model's name or folder, of cam a backbone's too; by default the one that predict takes."
+        ),
     ] = None,
     models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = layout.MODELS,
     patch: Annotated[
@@ -36,6 +44,9 @@ def explain(
         str | None, typer.Option(help="Of gradcam: a layer of the network; by default a late one.")
     ] = None,
     sections: Annotated[int | None, typer.Option(help="Of sections: how many on a side (4).")] = None,
+    category: Annotated[
+        str | None, typer.Option(help="Of cam: a category of the backbone; by default the most likely one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of lines.")] = False,
 ) -> None:
     """Shows what makes a picture remembered and what forgotten, as a model sees it.
@@ -46,27 +57,53 @@ def explain(
     from memorability.predict import choice, map_files, report
     from memorability.predict.results import Failure
 
-    options = _options(how, patch=patch, stride=stride, fill=fill, layer=layer, sections=sections)
+    options = _options(
+        how, patch=patch, stride=stride, fill=fill, layer=layer, sections=sections, category=category
+    )
     targets = map_files.targets(paths, out, overlays=False, kind="png")
     project = common.project(models)
-    predictor, said = choice.best("images", project) if model is None else choice.named(model, project)
+    predictor: Predictor | Classifier
+    choices: list[Choice] = []
+    backbone = None if how != "cam" or model is None else _backbone(model, models)
+    if backbone is not None:
+        predictor = backbone
+    else:
+        found = choice.best("images", project) if model is None else choice.named(model, project)
+        predictor, choices = found[0], [found[1]]
     results = list(files.written(predictor, targets.found, method(how), **options))
     rows = [result for result in results if not isinstance(result, Failure)]
     if as_json:
-        print(json.dumps([row | said.as_dict() for row in rows], indent=2))
+        about = {key: value for said in choices for key, value in said.as_dict().items()}
+        print(json.dumps([row | about for row in rows], indent=2))
     else:
-        print(said.line())
+        for said in choices:
+            print(said.line())
         for row in rows:
-            print(f"{row['path']}  score {row['score']:.3f}  {row['overlay']}, {row['numbers']}")
-    common.note(report.notes([said], targets.left_out))
+            print(f"{row['path']}  {row['said']} {row['score']:.3f}  {row['overlay']}, {row['numbers']}")
+    common.note(report.notes(choices, targets.left_out))
     failures = [*targets.failures, *(result for result in results if isinstance(result, Failure))]
     report.check(failures, of=len(failures) + len(rows), done="explained")
+
+
+def _backbone(name: str, models: Path) -> Classifier | None:
+    """The backbone of that name or folder; None if it is a model, or nothing."""
+    from memorability.core.errors import BackboneError
+    from memorability.explain.cam import Classifier
+    from memorability.features import backbones
+
+    folder = models / name if (models / name / "config.json").is_file() else Path(name)
+    try:
+        backbones.read_config(folder)
+    except BackboneError:
+        return None
+    return Classifier(folder)
 
 
 OF: dict[str, tuple[str, ...]] = {  # the options of each method
     "occlusion": ("patch", "stride", "fill"),
     "gradcam": ("layer",),
     "attention": (),
+    "cam": ("category",),
     "sections": ("sections",),
 }
 
@@ -82,8 +119,18 @@ def _options(how: Method, **given: Any) -> dict[str, Any]:
 
 def visualise(
     model: Annotated[str, typer.Argument(help="A backbone or a trained model, by its name or folder.")],
-    layer: Annotated[list[str], typer.Option(help="A layer of its network; several give a row each.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The figure to write, NAME.png.")],
+    layer: Annotated[
+        list[str] | None, typer.Option(help="A layer of its network; several give a row each.")
+    ] = None,
+    number: Annotated[
+        list[int] | None,
+        typer.Option(help="A layer by its number: convolutions and linear layers from 1, in running order."),
+    ] = None,
+    of: Annotated[
+        int | None,
+        typer.Option(help="Numbers are of a network of so many layers: the nearest by depth are taken."),
+    ] = None,
     unit: Annotated[
         list[int] | None, typer.Option(help="A unit of each layer; by default the most selective one.")
     ] = None,
@@ -100,15 +147,20 @@ def visualise(
 
     Example: memorability visualise demo_resnet18 --layer layer2 --layer layer4 -o features.png
     """
-    from memorability.explain import features
+    from memorability.explain import features, units
 
     if out.suffix.lower() != ".png":
         raise DataError(f"-o {out}: valid: a file NAME.png")
     folder = models / model if (models / model / "config.json").is_file() else Path(model)
     if not (folder / "config.json").is_file():
         raise DataError(f"no model or backbone {model!r} in {models}, nor a folder of that name")
+    if not (layer or number) or (of is not None and not number):
+        raise DataError(
+            "visualise: received no --layer and no --number; valid: some of them, --of with --number"
+        )
+    layers = [*(layer or []), *units.numbered(folder, number or [], of=of)] if number else list(layer or [])
     found = features.shown(
-        folder, layer, unit or [], features.pictures_of(pictures, most=most), steps=steps, seed=seed
+        folder, layers, unit or [], features.pictures_of(pictures, most=most), steps=steps, seed=seed
     )
     features.draw(found, title=f"{folder.name}: what units answer to most", to=out)
     rows = features.rows(found)

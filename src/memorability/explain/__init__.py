@@ -6,6 +6,7 @@ Each method is a module with `explain(predictor, picture, **options) -> Explanat
     sections    scores parts of the picture alone: any model of pictures
     gradcam     gradients at a layer of the network that looks at the picture
     attention   the weights that the model itself gives to places
+    cam         where a network sees a category of scene: no score, and a backbone is asked as well as a model
 
 `features` shows what a unit of a network answers to most.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from memorability.predict.predictor import Predictor
 
-Method = Literal["occlusion", "gradcam", "attention", "sections"]
+Method = Literal["occlusion", "gradcam", "attention", "sections", "cam"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 BATCH = 32  # pictures that are asked for together
 
@@ -41,6 +42,7 @@ class Explanation:
         signed: whether there are two sides; weights of attention have one.
         steps: float32 [T, h, w], where the model looks several times; `values` is then their mean.
         options: what the method was asked with, by name.
+        said: what `score` is.
     """
 
     method: Method
@@ -51,6 +53,7 @@ class Explanation:
     signed: bool = True
     steps: np.ndarray | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    said: str = "score"
 
     def summary(self) -> dict[str, Any]:
         """For JSON: the score, and where the highest and the lowest value are, as shares of width and height."""
@@ -60,7 +63,8 @@ class Explanation:
             row, column = divmod(int(index), w)
             place = {"x": round((column + 0.5) / w, 4), "y": round((row + 0.5) / h, 4)}
             ends[name] = {"value": round(float(self.values[row, column]), 6), **place}
-        about = {"method": self.method, "score": round(self.score, 6), "unit": self.unit, **self.options}
+        said = {"score": round(self.score, 6), "said": self.said}
+        about = {"method": self.method, **said, "unit": self.unit, **self.options}
         return about | {"centre": round(self.centre, 6), "rows": h, "columns": w, **ends}
 
 

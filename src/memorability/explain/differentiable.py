@@ -110,8 +110,8 @@ def whole(values: np.ndarray, seen: Prepared, picture: Image.Image) -> np.ndarra
     fine = at_size(values, height=height, width=width)
     around = []
     for share, side in zip(shares, fine.shape[-2:], strict=True):
-        margin = max(0, round(side / share) - side)
-        around.append((margin // 2, margin - margin // 2))
+        margin = max(0, round((side / share - side) / 2))
+        around.append((margin, margin))
     return np.pad(fine, [(0, 0)] * (values.ndim - 2) + around)
 
 

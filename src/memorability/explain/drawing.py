@@ -34,7 +34,7 @@ def draw(found: Explanation, picture: Image.Image, *, title: str, to: Path) -> N
     layers = [found.values] if found.steps is None else list(found.steps)
     wide, high = (INCH * side / max(picture.size) for side in picture.size)
     figure, axes = _panels(1 + len(layers), max(wide, 0.8), max(high, 0.8))
-    _style(axes[0], f"score {found.score:.3f}")
+    _style(axes[0], f"{found.said} {found.score:.3f}")
     axes[0].imshow(np.asarray(shown))
     norm, colours = _range(found), palette(signed=found.signed)
     grey = np.asarray(shown.convert("L"), np.float32) / 255 * 0.75 + 0.2
@@ -50,7 +50,7 @@ def draw(found: Explanation, picture: Image.Image, *, title: str, to: Path) -> N
     bar.outline.set_visible(False)
     inches, left = figure.get_figheight(), GAP / figure.get_figwidth()
     figure.text(left, 1 - 0.06 / inches, title, va="top", fontsize=9)
-    said = f"orange raises the score, blue lowers it: {found.unit}" if found.signed else found.unit
+    said = f"orange raises the {found.said}, blue lowers it: {found.unit}" if found.signed else found.unit
     figure.text(left, 0.06 / inches, said, fontsize=7, color="0.35")
     with staged(to) as scratch:
         figure.savefig(scratch, format="png", dpi=DPI, metadata={"Software": None})

@@ -10,16 +10,16 @@ from typing import Any
 from memorability.core.errors import DataError
 from memorability.core.files import staged, write_json
 from memorability.explain import Explanation, drawing
+from memorability.explain.cam import Opened
 from memorability.media import pictures
 from memorability.predict.map_files import Target
-from memorability.predict.predictor import Predictor
 from memorability.predict.results import Failure, failure
 
 DIGITS = 8
 
 
 def written(
-    predictor: Predictor, targets: Sequence[Target], explain: Callable[..., Explanation], **options: Any
+    predictor: Opened, targets: Sequence[Target], explain: Callable[..., Explanation], **options: Any
 ) -> Iterator[dict[str, Any] | Failure]:
     """Explains the pictures one after the other and writes each one's files; says of each, for JSON, what came.
 

@@ -8,6 +8,8 @@ changes when a network's weights are made random. Grad-CAM does change.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
@@ -42,11 +44,10 @@ def explain(predictor: Predictor, picture: Image.Image, *, layer: str | None = N
     found = differentiable.of(predictor, picture, method="gradcam")
     maps = _maps(found, predictor)
     name = _chosen(maps, layer, predictor)
-    for part in found.net.modules():
-        if isinstance(
-            getattr(part, "inplace", None), bool
-        ):  # what a layer made must be there when gradients are
-            part.inplace = False  # type: ignore[assignment]
+    parts: list[Any] = list(found.net.modules())
+    for part in parts:  # what a layer made must be there when gradients are
+        if isinstance(getattr(part, "inplace", None), bool):
+            part.inplace = False
     cam = LayerGradCam(found.score, found.net.get_submodule(name))
     values = []
     for flip in (False, True)[: 1 + found.mirrored]:

@@ -50,7 +50,7 @@ def explain(
     Raises:
         DataError: an option is not valid, or the model scores no pictures.
     """
-    cells, wide = _grid(patch, stride)
+    cells, wide = grid(patch, stride)
     small = reduced(picture)
     score, losses = changes(predictor, small, cells=cells, wide=wide, fill=fill)
     total, count = np.zeros((cells, cells)), np.zeros((cells, cells))
@@ -72,7 +72,7 @@ def changes(
     """
     if fill not in get_args(Fill):
         raise DataError(f"fill: received {fill!r}; valid: {', '.join(get_args(Fill))}")
-    scores = scores_of(predictor, _covered(picture, cells, wide, fill))
+    scores = scores_of(predictor, covered(picture, cells, wide, fill))
     side = cells - wide + 1
     return float(scores[0]), (scores[0] - scores[1:]).reshape(side, side)
 
@@ -92,7 +92,7 @@ def reduced(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _grid(patch: float, stride: float) -> tuple[int, int]:
+def grid(patch: float, stride: float) -> tuple[int, int]:
     """Cells of a side of the picture, and of the patch."""
     if not 0 < stride <= patch < 1:
         raise DataError(f"received patch {patch:g} and stride {stride:g}; valid: 0 < stride <= patch < 1")
@@ -105,7 +105,7 @@ def _grid(patch: float, stride: float) -> tuple[int, int]:
     return cells, wide
 
 
-def _covered(picture: Image.Image, cells: int, wide: int, fill: Fill) -> Iterator[Image.Image]:
+def covered(picture: Image.Image, cells: int, wide: int, fill: Fill) -> Iterator[Image.Image]:
     """The picture, then with each patch, row after row."""
     yield picture
     width, height = picture.size

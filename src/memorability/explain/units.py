@@ -20,6 +20,7 @@ from memorability.media.pictures import prepared
 from memorability.predict.predictor import Predictor
 
 BATCH = 32
+SHORTCUT = "downsample"  # what torchvision's residual networks call the convolutions beside their blocks
 OWN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # of networks that take pixels in [0, 1] as they are
 
 
@@ -70,6 +71,40 @@ class Layer:
         """Raises a DataError if there is no such unit."""
         if not 0 <= unit < self.units:
             raise DataError(f"unit: received {unit}; valid of layer {self.name}: 0 to {self.units - 1}")
+
+
+def counted(folder: Path) -> list[str]:
+    """The layers of a network by their numbers, the first at 0: convolutions and linear layers in the order in which they run.
+
+    As a ResNet's name counts them, those of shortcuts (`downsample`) not among them, and a layer that runs twice once.
+
+    Raises:
+        BackboneError, DataError: there is no such network of pictures.
+    """
+    network, transform = _network(folder)
+    architectures.fit_size(network.net, network.config, side=transform.crop)
+    found = list[str]()
+    for name, part in network.net.named_modules():
+        if isinstance(part, nn.Conv2d | nn.Linear) and SHORTCUT not in name.split("."):
+            part.register_forward_hook(lambda module, given, out, name=name: found.append(name))
+    with torch.no_grad():
+        network.net.eval()(torch.zeros(1, 3, transform.crop, transform.crop))
+    return list(dict.fromkeys(found))
+
+
+def numbered(folder: Path, numbers: Sequence[int], *, of: int | None) -> list[str]:
+    """The layers of these numbers, from 1; of numbers `of` a network of so many layers those that are nearest by depth.
+
+    Raises:
+        DataError: there is no such number.
+    """
+    known = counted(folder)
+    total = len(known) if of is None else of
+    for number in numbers:
+        if not 1 <= number <= total:
+            raise DataError(f"--number: received {number}; valid: 1 to {total}")
+    places = [round(number * len(known) / total) for number in numbers]
+    return list(dict.fromkeys(known[max(1, place) - 1] for place in places))
 
 
 def _network(folder: Path) -> tuple[backbones.Network, Transform]:

@@ -2,7 +2,8 @@
 
 Khosla et al., Understanding and Predicting Image Memorability at a Large Scale (2015), in the
 PyTorch form of Needell and Bainbridge (2022): five convolutions, three fully connected layers,
-pictures resized and cropped, no mean image, no ten crops. They say that the layers' sizes differ from
+pictures resized and cropped; by default no mean image and no ten crops, which `mean_picture`, `views` and `rescale` ask
+for (`training.crops`). They say that the layers' sizes differ from
 AlexNet's and give none, so those here are AlexNet's own at width 96 and 4096 hidden units; a sigmoid last and
 mirrored training pictures are set here too.
 """

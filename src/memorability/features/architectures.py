@@ -18,6 +18,7 @@ ARCHITECTURES = {
     "resnet18": "fc",
     "resnet50": "fc",
     "resnet152": "fc",
+    "wideresnet18": "fc",
     "inception_v3": "fc",
     "densenet161": "classifier",
     "alexnet": "classifier.6",
@@ -57,6 +58,8 @@ def build(arch: str, *, classes: int = 1000, library: Library = "torchvision") -
         options = {"weights_backbone": None, "aux_loss": False}
     elif arch == "fcn_resnet18":
         return _fcn_resnet18(classes).eval()
+    elif arch == "wideresnet18":
+        return _wideresnet18(classes).eval()
     net: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=classes, **options)
     return net.eval()
 
@@ -71,6 +74,13 @@ def _fcn_resnet18(classes: int) -> nn.Module:
 
     trunk = _utils.IntermediateLayerGetter(resnet18(weights=None), {"layer2": "out"})
     return fcn.FCN(trunk, fcn.FCNHead(128, classes))
+
+
+def _wideresnet18(classes: int) -> nn.Module:
+    """The network that Places365's attributes are of: ResNet-18 without its first pooling, so of 14 x 14 last places."""
+    net = torchvision.models.resnet18(weights=None, num_classes=classes)
+    net.maxpool = nn.Identity()
+    return net
 
 
 def is_timm(config: dict[str, Any]) -> bool:

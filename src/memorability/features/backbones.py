@@ -19,6 +19,7 @@ from memorability.core.files import digest, read_json, staged_folder, write_json
 from memorability.core.settings import Block, checked
 from memorability.features import architectures
 from memorability.features.architectures import ARCHITECTURES, OF_CLIPS, build
+from memorability.features.scene_labels import SceneLabels
 from memorability.features.settings import Library, Transform
 
 __all__ = ["ARCHITECTURES", "OF_CLIPS", "Config", "Network", "build", "load", "read_config", "save"]
@@ -59,8 +60,9 @@ def save(
     source: str,
     library: Library = "torchvision",
     package: str | None = None,
+    labels: SceneLabels | None = None,
 ) -> None:
-    """Checks that `state` fits `arch` and writes the artifact at once or not at all.
+    """Checks that `state` fits `arch` and writes the artifact, and names of its classes, at once or not at all.
 
     Weights without the last layers (a file of features only) are accepted and said in the config as
     `headless`; anything else that is missing, unknown or of another shape is an error.
@@ -69,6 +71,8 @@ def save(
     classes = architectures.classes_of(arch, state, library)
     wanted = build(arch, classes=classes, library=library).state_dict()
     headless = _check_fit(arch, state, wanted, library) or classes == 0
+    if labels is not None:
+        _check_labels(labels, arch, state, headless=headless)
     kept = {key: state[key].detach().cpu().contiguous().clone() for key in wanted if key in state}
     kept |= {key: wanted[key] for key in wanted if key not in kept and key.endswith(architectures.COUNTER)}
     with staged_folder(folder) as part:
@@ -84,6 +88,8 @@ def save(
             transform=Transform.model_validate(transform),
         )
         write_json(part / CONFIG, config.model_dump(mode="json"))
+        if labels is not None:
+            labels.write(part)
 
 
 def _check_fit(arch: str, state: dict[str, Tensor], wanted: dict[str, Tensor], library: Library) -> bool:
@@ -102,6 +108,15 @@ def _check_fit(arch: str, state: dict[str, Tensor], wanted: dict[str, Tensor], l
             f"unknown {unknown[:3]}, of another shape {shapes[:3]}"
         )
     return headless
+
+
+def _check_labels(labels: SceneLabels, arch: str, state: dict[str, Tensor], *, headless: bool) -> None:
+    last = state.get(f"{ARCHITECTURES.get(arch, '')}.weight")
+    if headless or last is None:
+        raise BackboneError(
+            f"labels: these weights of {arch} have no last layer whose classes could have names"
+        )
+    labels.check(classes=last.shape[0], width=last.shape[1])
 
 
 def load(folder: Path, *, head: bool) -> Network:

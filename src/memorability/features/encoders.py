@@ -29,7 +29,8 @@ def trunk(network: Network, *, side: int) -> tuple[nn.Module, int]:
     if architectures.is_timm(config):
         return normalised(net, config), timm_networks.behead(net)
     if config["arch"] == "inception_v3":  # its second head, which its own training alone would use
-        net.aux_logits, net.AuxLogits = False, None  # type: ignore[assignment]
+        inception: Any = net
+        inception.aux_logits, inception.AuxLogits = False, None
     name = ARCHITECTURES[config["arch"]]
     last: Any = net.get_submodule(name)
     width = int(last.weight.shape[1])  # of a linear layer, or of a 1 x 1 convolution

@@ -89,7 +89,8 @@ class Extractor:
         architectures.check_of_pictures(network.config)
         architectures.fit_size(network.net, network.config, side=side)
         # The layout that convolutions are fastest in.
-        net = network.net.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net: Any = network.net.eval()  # torch's stubs lack this form of `to`
+        net = net.to(device=self.device, memory_format=torch.channels_last)
         example = self._input(np.zeros((1, 3, side, side), np.uint8))
         network = backbones.Network(net, network.config)
         return Taps(network, layers=self.layers, pools=self.pools, example=example)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,9 +13,12 @@ from PIL import Image
 from memorability.core import runtime
 from memorability.core.errors import DataError, GivenFeaturesError
 from memorability.core.settings import checked
-from memorability.features.settings import FeaturesOrigin, FramesOrigin, HandmadeOrigin
+from memorability.features.settings import Cut, FeaturesOrigin, FramesOrigin, HandmadeOrigin, ScenesOrigin
 from memorability.media import video
 from memorability.media.pictures import decode
+
+if TYPE_CHECKING:
+    from memorability.features.extractor import Extractor
 
 Array = np.ndarray
 ON_A_CPU = 4  # pictures through a network at a time: as fast as many, and one picture by itself soon done
@@ -158,7 +161,9 @@ def features(config: dict[str, Any], *, models: Path, device: str | None) -> lis
     return [_computed(origin, models=models, device=device) for origin in described]
 
 
-def _described(one: Any, *, at: str) -> FeaturesOrigin | HandmadeOrigin:
+def _described(one: Any, *, at: str) -> FeaturesOrigin | ScenesOrigin | HandmadeOrigin:
+    if isinstance(one, dict) and "scenes" in one:
+        return checked(ScenesOrigin, one, at=at, error=DataError)
     if isinstance(one, dict) and "handmade" in one:
         return checked(HandmadeOrigin, one, at=at, error=DataError)
     if isinstance(one, dict) and isinstance(given := one.get("given"), dict):
@@ -169,7 +174,9 @@ def _described(one: Any, *, at: str) -> FeaturesOrigin | HandmadeOrigin:
     return checked(FeaturesOrigin, one, at=at, error=DataError)
 
 
-def _computed(origin: FeaturesOrigin | HandmadeOrigin, *, models: Path, device: str | None) -> Source:
+def _computed(
+    origin: FeaturesOrigin | ScenesOrigin | HandmadeOrigin, *, models: Path, device: str | None
+) -> Source:
     frames = None if origin.frames is None else _as_sampling(origin.frames)
     if isinstance(origin, HandmadeOrigin):
         return source(_handmade(origin), frames)
@@ -177,7 +184,7 @@ def _computed(origin: FeaturesOrigin | HandmadeOrigin, *, models: Path, device: 
     return source(look, frames, compute=compute)
 
 
-def backbone_of(origin: FeaturesOrigin, *, models: Path) -> Path:
+def backbone_of(origin: FeaturesOrigin | ScenesOrigin, *, models: Path) -> Path:
     """The folder of the backbone that features are made by; of one that a package brings, made where it is lacking.
 
     Raises:
@@ -207,15 +214,10 @@ def _handmade(origin: HandmadeOrigin) -> Look:
 
 
 def _extractor(
-    origin: FeaturesOrigin, *, models: Path, device: str | None
+    origin: FeaturesOrigin | ScenesOrigin, *, models: Path, device: str | None
 ) -> tuple[Look, Callable[[list[Array]], Array]]:
-    from memorability.features.extractor import Extractor
-
     backbone, folder = origin.backbone, backbone_of(origin, models=models)
-    cut = origin.model_dump(exclude={"backbone", "frames"}, exclude_none=True)
-    if not runtime.on_gpu(device):
-        cut["batch_size"] = min(cut["batch_size"], ON_A_CPU)
-    extract = Extractor(folder, **cut, device=device)
+    extract = _opened(origin, folder, device=device)
     if extract.config["sha256"] != backbone.sha256:
         raise DataError(f"{folder}: not the weights this model was trained with; train it again")
     if extract.config["transform"] != backbone.transform.model_dump(mode="json"):
@@ -226,6 +228,23 @@ def _extractor(
         return np.concatenate([extract(part) for part in parts])
 
     return Look(extract.prepare, side=extract.side), compute
+
+
+def _opened(origin: FeaturesOrigin | ScenesOrigin, folder: Path, *, device: str | None) -> Extractor:
+    cut = origin.model_dump(include=set(Cut.model_fields), exclude_none=True)
+    if not runtime.on_gpu(device):
+        cut["batch_size"] = min(cut["batch_size"], ON_A_CPU)
+    if isinstance(origin, FeaturesOrigin):
+        from memorability.features.extractor import Extractor
+
+        return Extractor(folder, **cut, device=device)
+    from memorability.features.scene_categories import NOT_OF_LAYERS, SceneExtractor
+
+    cut = {key: value for key, value in cut.items() if key not in NOT_OF_LAYERS}
+    scenes = SceneExtractor(folder, scenes=origin.scenes, **cut, device=device)
+    if scenes.sha256 != origin.labels_sha256:
+        raise DataError(f"{folder}: not the labels this model was trained with; train it again")
+    return scenes
 
 
 def in_groups(ask: Ask, *, size: int) -> Ask:

@@ -16,6 +16,7 @@ from memorability.features import handmade
 
 SIDE: Final = 256  # pixels
 FEWEST: Final = 4  # cycles a side that a slope is taken from
+RINGS, LEAST_RINGS = 3, 4  # of frequencies, in an octave and in all
 LEAST_SIDE: Final = 16  # pixels of a side under which a spectrum has too few frequencies
 # Name -> what it is, in the order that tables have them.
 STATISTICS: Final[dict[str, str]] = {
@@ -80,8 +81,8 @@ def frequency_slope(grey: np.ndarray) -> float:
     """The least-squares slope of log amplitude over log frequency, both averaged over directions.
 
     Of the largest central square, less its mean and within a Hann window, from 4 cycles a side (under
-    which the window counts) to half of the sampling rate, each octave weighing the same. Amplitudes of natural scenes fall as 1 / f: about -1 (Field 1987; Torralba and
-    Oliva 2003).
+    which the window counts) to half of the sampling rate, each octave weighing the same. Amplitudes of
+    natural scenes fall as 1 / f: about -1 (Field 1987; Torralba and Oliva 2003).
 
     Returns:
         NaN of a picture of one grey level, or of under `LEAST_SIDE` pixels a side.
@@ -95,15 +96,18 @@ def frequency_slope(grey: np.ndarray) -> float:
     amplitude = np.abs(np.fft.fft2((square - square.mean()) * np.outer(window, window)))
     cycles = np.fft.fftfreq(side, 1 / side)
     radius = np.hypot(cycles[:, None], cycles[None])
-    rings = np.geomspace(FEWEST, side / 2, 1 + max(4, round(3 * np.log2(side / 2 / FEWEST))))
-    which = np.digitize(radius, rings)
-    found = [
-        (radius[which == ring].mean(), amplitude[which == ring].mean()) for ring in _filled(which, rings)
-    ]
-    frequency, height = np.array([pair for pair in found if pair[1] > 0]).T
-    return float(np.polyfit(np.log(frequency), np.log(height), 1)[0]) if len(frequency) > 2 else float("nan")
+    octaves = np.log2(side / 2 / FEWEST)
+    edges = np.geomspace(FEWEST, side / 2, 1 + max(LEAST_RINGS, round(RINGS * octaves)))
+    ring_of = np.digitize(radius, edges)
+    rings = [ring_of == ring for ring in _filled(ring_of, edges)]
+    means = [(radius[ring].mean(), amplitude[ring].mean()) for ring in rings]
+    frequency, height = np.array([(f, a) for f, a in means if a > 0]).T
+    if len(frequency) < 3:
+        return float("nan")
+    return float(np.polyfit(np.log(frequency), np.log(height), 1)[0])
 
 
-def _filled(which: np.ndarray, rings: np.ndarray) -> list[int]:
-    counts = np.bincount(which.ravel(), minlength=len(rings) + 1)
-    return [ring for ring in range(1, len(rings)) if counts[ring]]
+def _filled(ring_of: np.ndarray, edges: np.ndarray) -> list[int]:
+    """The numbers of the rings between the edges that any frequency lies in."""
+    counts = np.bincount(ring_of.ravel(), minlength=len(edges) + 1)
+    return [ring for ring in range(1, len(edges)) if counts[ring]]

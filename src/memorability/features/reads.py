@@ -9,7 +9,7 @@
     places          features of each place, [D, h, w]; for maps those of whole pictures
     places_or_pictures    places where no backbone is named, pictures for the one that is
     pictures_and_places   pixels in [0, 1] and, behind them, places enlarged to their size: [3 + D, crop, crop]
-    titles          a text of each clip
+    titles          a text of each clip; of features by `scenes` a caption of each picture or clip
     predictions     of the models `settings.members`, [M]
     frame_scores    of each frame, by the model of pictures that `settings.backbone` names: [T], NaN after the last
 
@@ -31,6 +31,7 @@ import pandas as pd
 
 from memorability.core.errors import ParamsError
 from memorability.features import inputs, items, stored
+from memorability.features.captions import Titles
 from memorability.features.items import Array, Look, Source, source
 from memorability.features.joined import PicturesAndPlaces, PlacesOrPictures
 from memorability.features.kinds import Kind, Rows, Where
@@ -141,19 +142,6 @@ class Places(Features):
             raise ParamsError(
                 f"family {settings.family} must see all that a map shows; set pixels in the features block of {folder}"
             )
-
-
-class Titles:
-    def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
-        if "title" not in rows:
-            raise ParamsError(f"family {settings.family} reads titles; track {settings.track} has none")
-        return Rows(rows["title"].fillna("").to_numpy(str))
-
-    def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        def read(some: Sequence[items.Item]) -> tuple[Array, None]:
-            return np.array([item.title for item in some], str), None
-
-        return Source(read, needs_title=True, looks=())
 
 
 KINDS: dict[str, Kind] = {

@@ -84,6 +84,16 @@ class Handmade(Block):
         return self
 
 
+class Scenes(Block):
+    """What scenes pictures show, by a backbone whose classes have names (`memorability.features.scene_categories`).
+
+    `strongest`: attributes that count, all others being 0; `said`: categories that a caption names.
+    """
+
+    strongest: int = Field(10, ge=1)
+    said: int = Field(3, ge=1)
+
+
 class Cut(BaseModel):
     """Where a network is cut, and how what comes out there becomes the features of a picture.
 
@@ -122,8 +132,8 @@ class Cut(BaseModel):
 
 
 class Features(Cut, Block):
-    """Pictures or frames through one backbone up to named layers; or `handmade` features; or features that come with the
-    data: those in files, and `labels`, columns of its index.
+    """Pictures or frames through one backbone up to named layers; or the `scenes` that it sees; or `handmade` features; or
+    features that come with the data: those in files, and `labels`, columns of its index.
 
     `input`: `data/raw/TRACK` (pictures, and features that come with the data) or `data/frames/NAME`.
     `pixels`: the whole picture is brought to a square of so many pixels, in place of the backbone's own
@@ -134,16 +144,21 @@ class Features(Cut, Block):
     backbone: str = Field(description="none, where the features are given")
     given: Given | None = None
     handmade: Handmade | None = None
+    scenes: Scenes | None = None
     labels: tuple[Label, ...] = ()
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        named = ("layers", "handmade", "given", "labels")
+        named = ("layers", "scenes", "handmade", "given", "labels")
         origins = [name for name in named if getattr(self, name) not in (None, ())]
-        if len(origins) != 1 or (self.backbone != "none") != (origins == ["layers"]):
+        if len(origins) != 1 or (self.backbone != "none") != (origins[0] in ("layers", "scenes")):
             raise ValueError(
-                "name either a backbone and its layers, or backbone: none and what is given, handmade or labels; "
+                "name either a backbone and its layers or scenes, or backbone: none and what is given, handmade or labels; "
                 f"received backbone: {self.backbone} and {', '.join(origins) or 'nothing else'}"
+            )
+        if self.scenes is not None and (self.pools != ("mean",) or self.pixels is not None):
+            raise ValueError(
+                f"scenes are of the whole network, received pools {', '.join(self.pools)}, pixels {self.pixels}"
             )
         if self.pixels is not None and origins != ["layers"]:
             raise ValueError(
@@ -182,6 +197,15 @@ class FeaturesOrigin(Cut, Origin):
     """Features by a backbone, as `Features` has them, and how the frames were sampled that they are of."""
 
     layers: tuple[Layer, ...] = Field(min_length=1)
+    backbone: BackboneOrigin
+    frames: FramesOrigin | None = None
+
+
+class ScenesOrigin(Cut, Origin):
+    """Scenes by a backbone, as `Features` has them; the hash is that of its labels."""
+
+    scenes: Scenes
+    labels_sha256: str
     backbone: BackboneOrigin
     frames: FramesOrigin | None = None
 

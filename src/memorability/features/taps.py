@@ -53,8 +53,8 @@ class Taps:
         for layer, module in modules.items():
             module.register_forward_hook(lambda module, given, out, layer=layer: self._keep(layer, out))
         if FORWARD_FEATURES in layers:
-            own: Any = self._net.forward_features
-            self._net.forward_features = partial(self._kept, own)  # type: ignore[assignment]
+            of_timm: Any = self._net
+            of_timm.forward_features = partial(self._kept, of_timm.forward_features)
         outputs = self._outputs_of(network.config["arch"], example)
         for layer in layers:
             out = outputs[layer]

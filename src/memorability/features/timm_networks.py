@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -76,19 +76,21 @@ def fit_size(net: nn.Module, arch: str, *, side: int) -> None:
     Raises:
         BackboneError: the network cannot be had at this size.
     """
-    if side == _pretrained(arch).input_size[-1] or not hasattr(net, "set_input_size"):
+    resized: Any = getattr(net, "set_input_size", None)
+    if side == _pretrained(arch).input_size[-1] or resized is None:
         return
     try:
-        net.set_input_size(img_size=(side, side))  # type: ignore[operator]
+        resized(img_size=(side, side))
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise BackboneError(f"{arch} cannot read pictures of {side} pixels ({error})") from error
 
 
 def behead(net: nn.Module) -> int:
     """Takes the classifier off; returns the width D of the outputs [B, D] that the network then has."""
-    net.reset_classifier(0)  # type: ignore[operator]
+    own: Any = net  # a network of timm's, which has more than a module
+    own.reset_classifier(0)
     # What a network has between its features and its classifier may be wider than these.
-    return int(getattr(net, "head_hidden_size", net.num_features))  # type: ignore[arg-type]
+    return int(getattr(own, "head_hidden_size", own.num_features))
 
 
 def stages(net: nn.Module, arch: str, *, side: int) -> dict[str, torch.Size]:
@@ -113,11 +115,13 @@ class Stages(nn.Module):
     def __init__(self, net: nn.Module, chosen: list[str] | None) -> None:
         super().__init__()
         self.net, self.chosen = net, None if chosen is None else [int(number) for number in chosen]
+        own: Any = net  # a network of timm's, which has more than a module
         if chosen is not None:
-            net.prune_intermediate_layers(self.chosen)  # type: ignore[operator]
+            own.prune_intermediate_layers(self.chosen)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        found: list[Tensor] = self.net.forward_intermediates(  # type: ignore[operator]
+        net: Any = self.net
+        found: list[Tensor] = net.forward_intermediates(
             x, indices=self.chosen, intermediates_only=True, stop_early=True
         )
         return found

@@ -18,7 +18,12 @@ from memorability.features.architectures import ARCHITECTURES, COUNTER
 from memorability.features.settings import PACKAGES
 
 # Of torchvision's weights those that are of ImageNet's classes, but for
-PUBLISHED = {"r3d_18": "KINETICS400_V1", "fcn_resnet50": "COCO_WITH_VOC_LABELS_V1", "fcn_resnet18": None}
+PUBLISHED = {
+    "r3d_18": "KINETICS400_V1",
+    "fcn_resnet50": "COCO_WITH_VOC_LABELS_V1",
+    "fcn_resnet18": None,
+    "wideresnet18": None,
+}
 
 
 def published_weights(arch: str) -> dict[str, Tensor]:
@@ -31,7 +36,7 @@ def published_weights(arch: str) -> dict[str, Tensor]:
         raise BackboneError(f"architecture {arch!r} is not known; valid: {', '.join(ARCHITECTURES)}")
     name = PUBLISHED.get(arch, "IMAGENET1K_V1")
     if name is None:
-        raise BackboneError(f"torchvision publishes no weights of {arch}; train it by source: demo")
+        raise BackboneError(f"torchvision publishes no weights of {arch}; valid sources: file, url, demo")
     weights = torchvision.models.get_model_weights(arch)[name]
     try:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(

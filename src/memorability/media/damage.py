@@ -13,7 +13,7 @@ import re
 import struct
 from typing import Final
 
-import simplejpeg  # type: ignore[import-untyped]
+import simplejpeg  # type: ignore[import-untyped]  # has no types
 
 HOLE: Final = bytes(64)
 # What libjpeg says of data that are not what an encoder wrote. Its other warnings are of odd encoders.

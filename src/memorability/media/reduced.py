@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import simplejpeg  # type: ignore[import-untyped]
+import simplejpeg  # type: ignore[import-untyped]  # has no types
 from PIL import Image
 
 from memorability.core.errors import DataError

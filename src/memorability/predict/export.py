@@ -92,7 +92,7 @@ def pixels(picture: Image.Image, how: dict[str, Any]) -> np.ndarray:
 def _libraries() -> tuple[Any, Any]:
     try:
         import onnx
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime  # type: ignore[import-untyped]  # has no types
         import onnxscript  # noqa: F401 - what torch exports by
     except ImportError as error:
         raise DataError(f"export needs {error.name}: pip install 'memorability[export]'") from error

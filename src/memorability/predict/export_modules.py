@@ -199,6 +199,10 @@ def _prepared(settings: Any) -> Prepared:
 def _extractor(origin: dict[str, Any], predictor: Predictor) -> Extractor:
     if "backbone" not in origin:
         raise DataError(f"{predictor.folder}: cannot be exported: it reads features that no network makes")
+    if "scenes" in origin:
+        raise DataError(
+            f"{predictor.folder}: cannot be exported: it reads scenes, which are counted and sorted behind the network"
+        )
     described = checked(FeaturesOrigin, origin, at="config.json: features", error=DataError)
     folder = items.backbone_of(described, models=predictor.models)
     options = described.model_dump(exclude={"backbone", "frames"}, exclude_none=True)

@@ -22,6 +22,7 @@ from memorability.core import distributed, runtime
 from memorability.core.progress import bar
 from memorability.data import scenes
 from memorability.features import architectures, backbones, encoders
+from memorability.features.scene_labels import SceneLabels
 from memorability.features.settings import Prepared, Transform
 from memorability.media.pictures import prepared
 from memorability.training import augment, loop
@@ -32,6 +33,7 @@ from memorability.training.optim import Backward, descend
 
 STREAM = 3  # the tracks draw from other streams
 LABELS = (*scenes.CATEGORIES, *scenes.OPEN_PLACES)
+INDOORS = {"room", "hall"}
 LABELS_OF_PLACES = ("background", *scenes.CATEGORIES)  # the values of a mask
 VAL_SHARE = 0.1
 
@@ -78,6 +80,21 @@ def train(
         )
         if runtime.rank() == 0:
             write(trained.get_submodule("net").state_dict())
+
+
+def scene_labels(arch: str, state: dict[str, Tensor]) -> SceneLabels | None:
+    """Names of a trained classifier's classes, in the form of Places365's; None of a network of places.
+
+    What stands in halls and rooms alone is indoors. Attributes are the groups of what scenes show, each by the mean of
+    the last layer's rows of its members.
+    """
+    if arch in architectures.OF_PLACES:
+        return None
+    rows = state[f"{architectures.ARCHITECTURES[arch]}.weight"]
+    outdoor = [not INDOORS.issuperset(scenes.HABITAT.get(name, scenes.OPEN_PLACES)) for name in LABELS]
+    groups = scenes.GROUPS | {"landscape": (*scenes.GROUPS["landscape"], *scenes.OPEN_PLACES)}
+    means = [rows[[LABELS.index(name) for name in members]].flatten(1).mean(0) for members in groups.values()]
+    return SceneLabels(LABELS, tuple(outdoor), tuple(groups), torch.stack(means).cpu().numpy())
 
 
 def _draw(count: int, transform: Transform, seed: int, *, masks: bool) -> tuple[Array, Array]:

@@ -178,6 +178,9 @@ class OfMaps(Model):
         return self
 
 
+OfMap = Literal["l1", "mse", "cc", "spearman", "sim", "kl", "kl_floored"]  # measures that select
+
+
 class MapModel(GradientModel, OfMaps):
     """A gradient model of maps.
 
@@ -186,7 +189,7 @@ class MapModel(GradientModel, OfMaps):
     """
 
     pixels: int = Field(64, ge=32, multiple_of=32)
-    select: Literal["l1", "mse", "cc", "spearman", "sim", "kl", "kl_floored"] = "l1"  # type: ignore[assignment]
+    select: OfMap = "l1"  # type: ignore[assignment]  # other measures than those of scores
     translation: float = Field(0.9, ge=0, le=1)
     cutout: float = Field(0.9, ge=0, le=1)
     mirror: bool = False

@@ -123,8 +123,10 @@ def _settings(folder: Path) -> dict[str, Any] | None:
         config = read_json(folder / "config.json")
         settings = config["settings"]
         reads = families.load(settings["family"]).READS
-        given = any("given" in origin for origin in config.get("features") or [])
-        fits = reads not in ("nothing", "titles") and not given and settings["track"] in TRACKS
+        features = config.get("features") or []
+        given = any("given" in origin for origin in features)
+        titled = reads == "titles" and not features  # captions are made of features
+        fits = reads != "nothing" and not titled and not given and settings["track"] in TRACKS
         return dict(settings) if fits and settings["target"] else None
     except (
         MemorabilityError,

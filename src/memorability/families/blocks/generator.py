@@ -28,9 +28,10 @@ from memorability.training.settings import MapModel
 class Settings(MapModel):
     """The generator's settings, beside those of its training.
 
-    `width`: c. `layers`: halvings of the encoder from scratch, and doublings of the decoder. `skips`: whether the decoder sees the encoder's stages. `encoder`: from scratch, or the
-    stages of `backbone`, kept as they are (`frozen`) or trained along at `lr` x `encoder_lr`. `picture`: side
-    in pixels of the pictures it reads, a multiple of `pixels`, which a backbone may want larger than the maps.
+    `width`: c. `layers`: halvings of the encoder from scratch, and doublings of the decoder. `skips`: whether the
+    decoder sees the encoder's stages. `encoder`: from scratch, or the stages of `backbone`, kept as they are
+    (`frozen`) or trained along at `lr` x `encoder_lr`. `picture`: side in pixels of the pictures it reads, a
+    multiple of `pixels`, which a backbone may want larger than the maps.
     """
 
     width: int = Field(64, ge=4)
