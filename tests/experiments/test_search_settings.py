@@ -95,12 +95,25 @@ def test_the_committed_searches_are_valid_and_of_some_size():
     assert khan.most < 100
 
 
+def test_every_committed_model_can_be_searched(here):
+    """Of each family and track, ensembles too."""
+    committed = params.load(ROOT / "params.yaml")
+    for name in (*committed.models, *committed.ensembles):
+        score = "l1" if committed.head(name).track == "maps" else "spearman"
+        space = {"training_seed": [1, 2]}
+        searching.asked(here, "one", model=name, method="random", trials=2, score=score, space=space)
+        known = settings.load(committed, "one")
+        found = settings.settings_of(committed, known, {"training_seed": 2})
+        assert getattr(found, "select", score) == score
+        assert found.training_seed == 2
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
         ("pix2pix", {"width": 24, "discriminator.optimiser": "sgd", "discriminator.lr": 1e-5}),
         ("pix2pix", {"betas": [0.5, 0.999], "dropout": 0.25, "mirror": False, "optimiser": "adadelta"}),
-        ("resmem", {"lr": 0.000123, "hidden": 128, "optimiser": "adamw"}),
+        ("lstm_pictures", {"lr": 0.000123, "hidden": 128, "optimiser": "adamw"}),
         ("ridge", {"input": "data/features/handcrafted", "alphas": [10.0]}),
     ],
 )

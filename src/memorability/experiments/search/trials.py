@@ -17,7 +17,7 @@ import pandas as pd
 from filelock import FileLock
 
 from memorability.core import states
-from memorability.core.errors import ParamsError, TrainingError
+from memorability.core.errors import BackboneError, ParamsError, TrainingError
 from memorability.core.files import digest
 from memorability.evaluation import judge
 from memorability.evaluation.settings import Evaluate
@@ -99,6 +99,8 @@ class Trials:
                 if watch is not None:
                     watch(*curve[-1])
 
+        tried = ", ".join(f"{place} {value}" for place, value in changes.items())
+        print(f"trying {tried or 'the start'}", flush=True)
         try:
             train(settings, self._rows, paths_below(own, settings), self._compute, watch=seen)
             score = self._judged(own, settings, self._settings)
@@ -108,6 +110,8 @@ class Trials:
             record = Record("pruned", None, curve)
         except TrainingError as error:
             record = Record("failed", None, curve, str(error))
+        except (ParamsError, BackboneError) as error:  # which shows when the network is built
+            record = Record("refused", said=str(error))
         with states.keeping(path) as scratch:
             scratch.write_text(json.dumps(asdict(record)), encoding="utf-8")
         shutil.rmtree(own, ignore_errors=True)
