@@ -102,13 +102,13 @@ def test_trials_that_are_worse_end_early(here, monkeypatch):
 
     monkeypatch.setattr(trials, "train", made_up)
     monkeypatch.setattr(trials.Trials, "_judged", lambda *_: 0.5)
-    searching.asked(here, "one", **{**OF_EPOCHS, "method": "random", "trials": 16})
+    searching.asked(here, "one", **{**OF_EPOCHS, "method": "random", "trials": 12})
     search.run(searching.params(), "one")
     found = searching.found(here, "one")
     pruned = found[found["state"] == "pruned"]
-    assert 0 < len(pruned) < 11
+    assert 0 < len(pruned) < 7
     assert set(pruned["epochs"]) == {3}  # after two epochs that every trial has
     assert set(found["epochs"][found["state"] == "done"]) == {6}
-    searching.asked(here, "one", **{**OF_EPOCHS, "method": "random", "trials": 16, "prune": False})
+    searching.asked(here, "one", **{**OF_EPOCHS, "method": "random", "trials": 12, "prune": False})
     search.run(searching.params(), "one")
     assert set(searching.found(here, "one")["state"]) == {"done"}
