@@ -88,7 +88,7 @@ def _content(path: Path) -> str:
 def _teller(search: Search) -> Callable[[Line], None]:
     def say(line: Line) -> None:
         score = line.record.state if line.record.score is None else f"{line.record.score:.6g}"
-        what = f"{line.variable} {table.shown(line.value)}".strip() or "start"
+        what = f"{line.variable} {table.shown(line.value, line.variable)}".strip() or "start"
         print(f"{what}: {search.score} {score}{', kept' if line.kept else ''}", flush=True)
 
     return say

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from memorability.evaluation import figures
 from memorability.experiments.search.settings import Search
@@ -29,7 +30,7 @@ COLUMNS, WIDE, HIGH, LEGEND = (
 BEST = 6  # trials that have a colour in one panel
 FAR = 3.0  # of the curves' middle half, beyond which the axis is cut: one trial that diverges would flatten all others
 SMALL, ROWS = 7.0, 11  # points of a legend beside a panel, and the lines that it has room for
-LETTERS = 27
+LETTERS = 35
 GREY = "0.75"
 
 
@@ -59,8 +60,13 @@ def draw(
         else:
             figure = _together(lines, numbers, places, title, higher=higher)
         limits = _limits([line.record for line in lines])
+        last = max((len(line.record.curve) for line in lines), default=1) - 1 if epochs else max(numbers)
         for axes in figure.axes:
             axes.set(ylim=limits, ylabel=label, xlabel="epoch" if epochs else "trial")
+            axes.set_xlim(-0.03 * last - 0.1, 1.03 * last + 0.1)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if not higher and limits[0] > 0:  # of errors, whose first ones are large
+                figures.log_axis(axes)
         figures.save(figure, to, png=True)
 
 
@@ -71,7 +77,7 @@ def _by_variable(search: Search, lines: Sequence[Line], places: Sequence[int | N
         for turn, (line, place) in enumerate(own):
             colour = figures.MODELS[turn % len(figures.MODELS)]
             dashes = ("-", "--", ":")[turn // len(figures.MODELS) % 3]
-            label = _named(shown(line.value), line)
+            label = _named(shown(line.value, variable), line)
             _curve(axes, line, place, colour, label=label, thick=line.kept, dashes=dashes)
         axes.set_title(variable)
         axes.legend(
@@ -118,7 +124,7 @@ def _together(
     if ranked:
         best = each[ranked[0]][0].value
         text = "\n".join(
-            f"{variable.rsplit('.', 1)[-1]} {shown(value)}"[:40] for variable, value in best.items()
+            f"{variable.rsplit('.', 1)[-1]} {shown(value, variable)}"[:40] for variable, value in best.items()
         )
         axes.text(1.03, 0.02, f"the best:\n{text}", transform=axes.transAxes, fontsize=9, va="bottom")
     return figure
@@ -170,10 +176,12 @@ def _grid(
 
 
 def _limits(records: Sequence[Record]) -> tuple[float, float]:
-    """The ends of the measure's axis: those of all curves, but for what lies far from most."""
-    values = np.array([value for record in records for _, value in record.curve] or [0.0, 1.0])
+    """The ends of the measure's axis: those of all curves, but for first epochs, and for what lies far from most."""
+    curves = [record.curve[1:] if len(record.curve) > 2 else record.curve for record in records]
+    values = np.array([value for curve in curves for _, value in curve] or [0.0, 1.0])
     first, third = np.quantile(values, (0.25, 0.75))
     reach = FAR * (third - first)
     near = values[(values >= first - reach) & (values <= third + reach)]
-    margin = 0.05 * (float(np.ptp(near)) or 1.0)
-    return float(near.min() - margin), float(near.max() + margin)
+    low, high = float(near.min()), float(near.max())
+    margin = 0.05 * ((high - low) or 1.0)
+    return (0.95 * low if 0 < low <= margin else low - margin), high + margin

@@ -152,7 +152,7 @@ def block_of(params: Params, search: Search, changes: Changes) -> dict[str, Any]
     block = own
     for place, value in (search.change | changes).items():
         block = _set(block, place.split("."), value)
-    if "select" in type(params.model(search.model)).model_fields:
+    if getattr(params.model(search.model), "select", search.score) != search.score:
         block = block | {"select": search.score}
     return {key: value for key, value in block.items() if key not in own or own[key] != value}
 

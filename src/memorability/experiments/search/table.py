@@ -40,9 +40,9 @@ def table(search: Search, lines: Sequence[Line], *, name: Callable[[Changes], st
     for line in lines:
         number = numbers.setdefault(name(line.changes), len(numbers))
         what = (
-            {"variable": line.variable, "value": shown(line.value)}
+            {"variable": line.variable, "value": shown(line.value, line.variable)}
             if search.method == "one_at_a_time"
-            else {variable: shown(value) for variable, value in line.value.items()}
+            else {variable: shown(value, variable) for variable, value in line.value.items()}
         )
         record = line.record
         rows.append(
@@ -89,10 +89,11 @@ def text(found: pd.DataFrame, search: Search, *, digits: int) -> str:
     )
 
 
-def shown(value: Any) -> str:
-    """A value as a person reads it."""
+def shown(value: Any, variable: str = "") -> str:
+    """A value as a person reads it; of a block, the setting that the variable is named after goes without its name."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key.rsplit('.', 1)[-1]} {shown(part)}" for key, part in value.items())
+        names = {key: "" if key == variable else f"{key.rsplit('.', 1)[-1]} " for key in value}
+        return ", ".join(f"{names[key]}{shown(part, key)}" for key, part in value.items())
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value)
