@@ -21,12 +21,8 @@ from memorability.experiments.search.settings import Search
 from memorability.experiments.search.table import Line, shown
 from memorability.experiments.search.trials import Record
 
-COLUMNS, WIDE, HIGH, LEGEND = (
-    3,
-    2.6,
-    2.1,
-    1.9,
-)  # panels in a row; inches of a panel, and of the legend beside it
+COLUMNS = 3  # panels in a row
+WIDE, HIGH, LEGEND = 2.4, 2.1, 2.55  # inches of a panel, and of the legend beside it
 BEST = 6  # trials that have a colour in one panel
 FAR = 3.0  # of the curves' middle half, beyond which the axis is cut: one trial that diverges would flatten all others
 SMALL, ROWS = 7.0, 11  # points of a legend beside a panel, and the lines that it has room for
