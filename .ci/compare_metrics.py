@@ -14,7 +14,7 @@ from pathlib import Path
 
 from comparison import MACHINE, Comparison
 
-NO_STAGE = ("metrics/crossval/", "metrics/ablations/")  # made by commands of their own
+NO_STAGE = ("metrics/crossval/", "metrics/ablations/", "metrics/searches/")  # made by commands of their own
 
 
 def committed(path: str) -> str:

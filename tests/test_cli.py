@@ -320,17 +320,18 @@ def test_a_full_disk_behind_the_output_is_one_line():
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
+@pytest.mark.parametrize("command", ["crossval", "ablate", "search", "params"])
 @pytest.mark.parametrize("name", ["../../x", "../../../victim", "-x", "a" * 300])
 def test_names_that_lead_elsewhere(here, command, name):
-    (here / "ablations.yaml").write_text("")
+    for file in ("ablations.yaml", "searches.yaml"):
+        (here / file).write_text("")
     before = sorted(here.parent.rglob("*"))
     result = run(command, "--", name)
     assert isinstance(result.exception, ParamsError)
     assert sorted(here.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["crossval", "ablate", "params"])
+@pytest.mark.parametrize("command", ["crossval", "ablate", "search", "params"])
 def test_experiments_outside_a_project(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     result = run(command, "ridge")

@@ -238,7 +238,7 @@ def test_names_on_the_command_line_lead_nowhere(clone: Path) -> None:
     (victim / "kept.txt").write_text("of the user")
     before = sorted(path.name for path in clone.parent.iterdir())
     names = ("../victim", "../../../victim", str(victim))
-    calls = [[command, name] for command in ("crossval", "ablate", "params") for name in names]
+    calls = [[command, name] for command in ("crossval", "ablate", "search", "params") for name in names]
     output = run(clone, sys.executable, "-c", EACH, json.dumps(calls))
     assert output.count("memorability: ParamsError: ") == len(calls)
     assert (victim / "kept.txt").read_text() == "of the user"

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "params": project.show_params,
     "crossval": experiments.crossval,
     "ablate": experiments.ablate,
+    "search": experiments.search,
     "correlations": features.correlations,
     "reliability": bench_people.reliability,
     "validate": bench_people.validate,

@@ -50,6 +50,20 @@ def ablate(
         print(experiment.run(params, ablation))
 
 
+def search(
+    name: Annotated[str, typer.Argument(help="Its name in searches.yaml.")],
+) -> None:
+    """Searches the settings of a model by validation: one variable at a time, or by Optuna (docs/search.md).
+
+    Stopped, it goes on; and several of the same command at once share the work. Example: memorability search ridge
+    """
+    from memorability.experiments import search as experiment
+    from memorability.experiments.start import started
+
+    with started(f"search {name}") as params:
+        print(experiment.run(params, name))
+
+
 def import_published(
     name: Annotated[str, typer.Argument(help="Which published model: resmem.")],
     weights: Annotated[Path | None, typer.Option(help="Its file of weights.")] = None,

@@ -88,6 +88,43 @@ def unfinished(folder: Path, *parts: str) -> Iterator[Path]:
             )
 
 
+@contextmanager
+def shared(folder: Path, *parts: str) -> Iterator[Path]:
+    """As `unfinished`, of a folder at which several processes work at once, and which stays when the block ends.
+
+    What is in it they have to keep apart themselves. One that comes with another key may throw the folder away only
+    when it is there alone.
+
+    Raises:
+        StateError: another process is at the same piece of work, with another key.
+        StorageError: the folder cannot be made.
+    """
+    import fcntl  # POSIX
+
+    with unwritable_named(folder, then="the work has not begun"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f"{folder.name}.shared").open("a")
+    with lock:
+        alone = True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            alone = False
+            fcntl.flock(lock, fcntl.LOCK_SH)  # waits for one that is just making the folder
+        named = key(*parts)
+        if not _is_of(folder, named):
+            if not alone:
+                raise StateError(
+                    f"{folder}: another process is at this, with other settings, data or code; wait for its end, or stop it"
+                )
+            with unwritable_named(folder, then="the work has not begun"):
+                _remove(folder)
+                folder.mkdir()
+            write_text(folder / KEY, named)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # from now on others may join
+        yield folder
+
+
 def _is_of(folder: Path, named: str) -> bool:
     """Whether the folder was left under this key."""
     try:

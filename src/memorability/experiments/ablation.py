@@ -5,7 +5,6 @@ ablations.yaml names the questions: NAME -> variant -> the model that it is of, 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,15 @@ from pydantic import Field
 from memorability.core import layout, states
 from memorability.core.errors import ParamsError
 from memorability.core.files import staged_folder
-from memorability.core.layout import ModelPaths
 from memorability.core.progress import bar
 from memorability.core.settings import Block, Name, checked
 from memorability.core.yaml import read_yaml
 from memorability.data import tables
 from memorability.evaluation.evaluate import Contender, Evaluation, Folders
 from memorability.experiments.folds import origins
-from memorability.experiments.train import compute_of, train
-from memorability.params import OVERRIDES, Params
+from memorability.experiments.train import compute_of, paths_below, train
+from memorability.experiments.train import variant as changed
+from memorability.params import Params
 from memorability.training.settings import Model
 
 FILE = Path("ablations.yaml")
@@ -52,13 +51,8 @@ def variants(params: Params, ablation: str, *, file: Path = FILE) -> dict[str, M
         raise ParamsError(f"{file}: no ablation {ablation!r}; valid: {', '.join(known) or 'none'}")
     asked = {}
     for name, variant in known[ablation].items():
-        for key in OVERRIDES:
-            if key in variant.change and getattr(params, key) is not None:
-                raise ParamsError(
-                    f"{file}: {ablation}.{name} changes {key}, which the top-level {key} of params.yaml "
-                    f"({getattr(params, key)}) would override; set that to null"
-                )
-        asked[name] = params.model(variant.model, variant.change)
+        at = f"{file}: {ablation}.{name}"
+        asked[name] = changed(params, variant.model, variant.change, at=at)
     tracks = {settings.track for settings in asked.values()}
     if len(tracks) != 1:
         raise ParamsError(
@@ -78,23 +72,16 @@ def run(params: Params, ablation: str) -> str:
     table = tables.read(layout.split_table(track))
     settings = [variant.model_dump_json() for variant in asked.values()]
     made_of = [
-        text for name, variant in asked.items() for text in origins(variant, _paths(Path(), name, variant))
+        text for name, variant in asked.items() for text in origins(variant, paths_below(Path(name), variant))
     ]
     with states.unfinished(
         layout.STATES / f"ablate-{ablation}", *settings, *made_of, table.to_csv(), repr(compute)
     ) as folder:
         for name, variant in bar(asked.items(), of=f"variants of {ablation}", unit="variant"):
             if not states.sealed(folder / name):
-                train(variant, table, _paths(folder, name, variant), compute)
+                train(variant, table, paths_below(folder / name, variant), compute)
                 states.seal(folder / name)
         return _compared(params, ablation, asked, table, folder)
-
-
-def _paths(folder: Path, name: str, variant: Model) -> ModelPaths:
-    """Where a variant reads as its model does, and writes below `folder`."""
-    paths = layout.model_paths(name, track=variant.track, input=variant.input)
-    own = folder / name
-    return replace(paths, model=own / "model", predictions=own / "predictions", state=own / "state")
 
 
 def _compared(
@@ -105,7 +92,7 @@ def _compared(
         name: Contender(
             family=variant.family,
             target=variant.target,
-            predictions=_paths(folder, name, variant).predictions,
+            predictions=paths_below(folder / name, variant).predictions,
             settings=variant.model_dump(mode="json"),
         )
         for name, variant in asked.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ def fit(
     family: Family,
     judge: Judge,
     open_model: Any,
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Trains on the rows whose split is train, selects on val, writes the model and its predictions.
 
@@ -56,6 +58,8 @@ def fit(
         table: a split table (`memorability.data.tables`).
         judge: how the target is read, measured and written (`memorability.evaluation.scores` or `.maps`).
         open_model: opens another model that this one contains, from its folder.
+        watch: told the line of each epoch, of a run that goes on also those before; what it raises ends the training,
+            whose state stays. A closed form has no epochs.
     """
     rows = judge.for_target(table, settings.target).reset_index(drop=True)
     if settings.training_seed is not None:
@@ -74,7 +78,7 @@ def fit(
         raise TrainingError(f"no row of the {settings.track} split is {fitted_on!r}")
     where = reads.Where(models=paths.models, open_model=open_model, input=paths.input, raw=paths.raw)
     if isinstance(family, Gradient):
-        _gradient(family, work, reads.KINDS[family.READS].rows(settings, rows, where), compute)
+        _gradient(family, work, reads.KINDS[family.READS].rows(settings, rows, where), compute, watch)
     elif runtime.rank() == 0:
         _closed_form(family, work, reads.KINDS[family.READS].rows(settings, rows, where))
 
@@ -95,7 +99,13 @@ def _closed_form(family: ClosedForm, work: Work, read: reads.Rows) -> None:
     work.write(origin=read.origin, arrays=state, columns=columns, fitted_on_val=family.FIT_ON == "val")
 
 
-def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) -> None:
+def _gradient(
+    family: Gradient,
+    work: Work,
+    read: reads.Rows,
+    compute: Compute,
+    watch: Callable[[dict[str, Any]], None] | None,
+) -> None:
     import torch
 
     from memorability.core import distributed
@@ -113,6 +123,12 @@ def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) 
     key = (settings.model_dump_json(), json.dumps(origin), work.content(), repr(compute), fabric.device.type)
     with loop.shared_state(work.paths.state, *key, fabric=fabric) as state:
         history = History(work.paths.predictions if runtime.rank() == 0 else None)
+
+        def log(line: dict[str, Any]) -> None:
+            history.log(line)
+            if watch is not None:
+                watch(line)
+
         net, outcomes = loop.fit(
             family,
             settings,
@@ -124,7 +140,7 @@ def _gradient(family: Gradient, work: Work, read: reads.Rows, compute: Compute) 
             fabric=fabric,
             seed=compute.seed,
             state=state,
-            log=history.log,
+            log=log,
             compiled=compute.compiled,
         )
         if runtime.rank() == 0:
