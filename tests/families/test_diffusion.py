@@ -92,6 +92,7 @@ def test_a_steep_curve_leaves_no_number_undefined(steps):
         for tau in (0.01, 100.0):
             found = diffusion.betas(schedule, steps=steps, tau=tau)
             assert np.isfinite(found).all()
+            assert np.cumprod(1 - found)[-1] > 0
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "sigmoid", "simple_linear"])

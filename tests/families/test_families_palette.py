@@ -360,7 +360,6 @@ def test_widths_and_blocks_are_settings():
         ({"noise": "sigmoid", "start": 3, "end": 1}, "start must be under end; received 3 and 1"),
         ({"noise": "cosine", "start": -1}, "cosine has its start and end within 0 to 1; received -1 and 1"),
         ({"tau": 0}, r"models\.m\.tau"),
-        ({"noise": "sigmoid", "tau": 0.01}, "too little to find a map in; at least 1e-12"),
         ({"learns": "v"}, "learns: v needs precondition: true"),
         ({"steps": 21}, r"steps must be at most timesteps \(20\), received 21"),
         ({"attention": [2]}, "attention names stages 0 to 1"),

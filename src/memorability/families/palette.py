@@ -26,7 +26,6 @@ from memorability.training.settings import MapModel, Share
 READS = "whole_pictures"
 GROUPS = 8  # of the network's group normalisation
 MOST_LEFT = 0.02  # alpha-bar at the last timestep, from where sampling starts
-LEAST_LEFT = 1e-12  # there: a map divided by its root is no longer one in float32
 
 
 class Params(MapModel):
@@ -83,11 +82,6 @@ class Params(MapModel):
             raise ValueError(
                 f"after {self.timesteps} timesteps {left:.3f} of the map's variance is left, but sampling starts from "
                 f"noise alone; at most {MOST_LEFT}: more timesteps, or betas_within with a higher end"
-            )
-        if left < LEAST_LEFT:
-            raise ValueError(
-                f"after {self.timesteps} timesteps {left:.1e} of the map's variance is left, too little to find a map in; at "
-                f"least {LEAST_LEFT}: betas_within with a lower end, or a milder start, end or tau"
             )
         if self.steps > self.timesteps:
             raise ValueError(f"steps must be at most timesteps ({self.timesteps}), received {self.steps}")

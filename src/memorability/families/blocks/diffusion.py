@@ -22,6 +22,7 @@ RANGES: dict[Schedule, tuple[float, float]] = {
     "sigmoid": (0.0, 0.999),
     "simple_linear": (0.0, 0.999),
 }
+LEAST = 1e-9  # of alpha-bar where steps are made of it, as Chen has it: a steep curve would be at 0 early
 # The part of their curve that `cosine` and `sigmoid` take, where nothing else is asked for: Chen (2023).
 ENDS: dict[str, tuple[float, float]] = {"cosine": (0.0, 1.0), "sigmoid": (-3.0, 3.0)}
 
@@ -86,8 +87,8 @@ def betas(
     if schedule == "linear":
         return np.linspace(low, high, steps)
     left = alpha_bar(schedule, np.arange(steps + 1) / steps, start=start, end=end, tau=tau)
-    before = np.maximum(left[:-1], np.finfo(np.float64).tiny)  # of a steep curve nothing may be left early
-    return np.clip(1 - left[1:] / before, low, high)
+    left = np.maximum(left, LEAST)
+    return np.clip(1 - left[1:] / left[:-1], low, high)
 
 
 def check_ends(schedule: Schedule, *, start: float | None, end: float | None, tau: float) -> None:
