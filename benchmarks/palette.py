@@ -2,6 +2,7 @@
 
     python benchmarks/palette.py NAME STEPS [KEY=VALUE ...]    # changes of the block models.palette of params.yaml
     python benchmarks/palette.py references                    # what the mean map has, and samples that ignore the picture
+    python benchmarks/palette.py figure CSV PNG                # curves of such lines, beside the references REFERENCES
 
 Prints, and adds to logs/palette/NAME.csv, a line for each of `MARKS` up to STEPS and for each of `SAMPLES`: CC and L1 of at
 most `PICTURES` validation pictures, of the running mean's weights. The rate stays what it is at first, so that
@@ -11,6 +12,7 @@ the split in use, of train and validation alone: `dvc repro split@maps` before i
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -20,11 +22,13 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from matplotlib.figure import Figure
 
 from memorability import params
 from memorability.core import layout
 from memorability.core.files import staged
 from memorability.data import tables, true_maps
+from memorability.evaluation import figures
 from memorability.evaluation.maps import measure
 from memorability.families import palette
 from memorability.features import inputs
@@ -33,6 +37,11 @@ MARKS = (36, 72, 135, 270, 540, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 
 SAMPLES = (1, 8)  # maps that are averaged
 PICTURES = 48
 FOLDER = Path("logs", "palette")
+REFERENCES = {
+    "mean map": 0.588,
+    "8 maps of other pictures": 0.524,
+    "a map of another picture": 0.323,
+}  # of the full demo
 
 
 def pairs(settings: Any, split: str, most: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
@@ -118,7 +127,47 @@ def references() -> None:
         print(f"{name:32} CC {measured['cc']:.3f}  L1 {measured['l1']:.4f}")
 
 
+def figure(table: Path, to: Path) -> None:
+    """CC of each name with one sample (dashed) and the mean of eight (solid), by steps."""
+    lines = pd.read_csv(table)
+    with figures.styled():
+        drawn = Figure(figsize=(8, 4.2), layout="constrained")
+        axes = drawn.subplots()
+        colours = itertools.cycle((figures.TRUTH, *figures.MODELS))
+        for colour, (name, own) in zip(colours, lines.groupby("name", sort=False), strict=False):
+            for samples, style in ((1, "--"), (8, "-")):
+                one = own[own["samples"] == samples].sort_values("step")
+                label = f"{name}, {'one sample' if samples == 1 else 'mean of 8'}"
+                axes.plot(one["step"], one["val_cc"], "o" + style, color=colour, label=label, markersize=4)
+        for name, value in REFERENCES.items():
+            axes.axhline(value, color="0.6", linewidth=1)
+            axes.annotate(
+                name,
+                (0, value),
+                (4, 2),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                ha="left",
+                fontsize=8,
+            )
+        axes.set_xscale("log")
+        marks = sorted({int(step) for step in lines["step"]})
+        axes.set_xticks(marks, [f"{step:,}" for step in marks], rotation=45)
+        axes.minorticks_off()
+        axes.set(
+            title="CC of palette's maps of validation pictures, full demo",
+            xlabel="steps",
+            ylabel="CC",
+            ylim=(0, None),
+        )
+        drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+        drawn.savefig(to, dpi=110, metadata={"Software": None})
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["figure"]:
+        figure(Path(sys.argv[2]), Path(sys.argv[3]))
+        sys.exit()
     if sys.argv[1:] == ["references"]:
         references()
         sys.exit()
