@@ -31,6 +31,7 @@ from memorability.data import scenes
 from memorability.evaluation.score_measures import spearman
 from memorability.evaluation.statistics import interval, resamples
 from memorability.explain import Method, method, occlusion
+from memorability.media import parts
 from memorability.predict.predictor import Predictor
 
 MEMORABLE = (*scenes.GROUPS["people"], *scenes.GROUPS["animal"])
@@ -60,9 +61,7 @@ def difference(losses: np.ndarray, mask: np.ndarray) -> float:
     """What patches on the thing lose beyond those on the background; NaN where one of the two has no patch."""
     on, off = [], []
     for (row, column), loss in np.ndenumerate(losses):
-        left, top, right, bottom = occlusion.box(
-            row, column, cells=CELLS, wide=WIDE, width=PIXELS, height=PIXELS
-        )
+        left, top, right, bottom = parts.box(row, column, cells=CELLS, wide=WIDE, width=PIXELS, height=PIXELS)
         under = mask[top:bottom, left:right]
         if (under == 2).mean() >= ON:
             on.append(loss)
@@ -71,7 +70,7 @@ def difference(losses: np.ndarray, mask: np.ndarray) -> float:
     return float(np.mean(on) - np.mean(off)) if on and off else float("nan")
 
 
-def on_the_thing(predictor: Predictor, found: list[Any], fill: occlusion.Fill) -> str:
+def on_the_thing(predictor: Predictor, found: list[Any], fill: parts.Fill) -> str:
     values = np.array([
         difference(occlusion.changes(predictor, picture, cells=CELLS, wide=WIDE, fill=fill)[1], mask)
         for _, picture, mask in found
@@ -114,7 +113,7 @@ def main() -> None:
     found = drawn(count)
     for name in sys.argv[2:] or ("ridge", "memnet", "resmem", "amnet"):
         predictor = Predictor(layout.MODELS / name, device="cpu")
-        fills: tuple[occlusion.Fill, ...] = ("blur", "mean")
+        fills: tuple[parts.Fill, ...] = ("blur", "mean")
         for fill in fills:
             print(f"{name:14} {fill:5} {on_the_thing(predictor, found, fill)}", flush=True)
         if (network := predictor.model.network) is None:

@@ -25,7 +25,8 @@ import torch
 from memorability.core.errors import MemorabilityError
 from memorability.data import scenes
 from memorability.explain import Method, method, scores_of
-from memorability.explain.occlusion import PATCH, STRIDE, covered, grid
+from memorability.explain.occlusion import PATCH, STRIDE, grid
+from memorability.media.parts import covered
 from memorability.predict.predictor import Predictor
 
 STREAM, PIXELS, ROUNDS = 51, 96, 5  # a stream that no data set is drawn from
@@ -45,7 +46,7 @@ def ratios(predictor: Predictor, how: Method) -> list[float]:
     looked_at = [picture]
     if how == "occlusion":
         cells, wide = grid(PATCH, STRIDE)
-        looked_at = list(covered(picture, cells, wide, "blur"))
+        looked_at += covered(picture, cells=cells, wide=wide, fill="blur")
     explain = method(how)
     explain(predictor, picture)  # what is made once, such as modules imported
     scores_of(predictor, looked_at)

@@ -88,9 +88,10 @@ class Params(Block):
         """A model's full settings, checked by its family, with the top-level overrides applied.
 
         Args:
-            change: settings in place of the model's own, as an experiment tries them.
+            change: settings in place of the model's own, as an experiment tries them; of a block of settings within the
+                model's, such as a discriminator's, those that are named, and the others stay.
         """
-        block, at = self.block(name) | (change or {}), self._at(name)
+        block, at = _over(self.block(name), change or {}), self._at(name)
         schema = families.load(checked(Model, self._common(block), at=at).family).Params
         for key in OVERRIDES:
             value = getattr(self, key)
@@ -146,6 +147,15 @@ class Params(Block):
                 f"models.{name}: no such model; params.yaml has {', '.join((*self.models, *self.ensembles))}"
             )
         return dict(self.models[name])
+
+
+def _over(block: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A block with some settings changed, at any depth."""
+    changed = dict(block)
+    for key, value in change.items():
+        own = block.get(key)
+        changed[key] = _over(own, value) if isinstance(own, dict) and isinstance(value, dict) else value
+    return changed
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

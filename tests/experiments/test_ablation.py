@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
 from memorability.experiments import ablation
-from memorability.params import Params
+from memorability.params import Params, load
 
 TOP = {
     **{"seed": 0, "threads": 1, "precision": "32-true", "compile": False},
@@ -61,6 +62,32 @@ def test_a_variant_changes_some_settings_and_keeps_the_others(file):
     assert wide == project().model("memnet")
     assert narrow.model_dump(exclude={"width"}) == wide.model_dump(exclude={"width"})
     assert (narrow.width, wide.width) == (6, 12)
+
+
+def test_of_a_block_within_a_model_the_settings_that_are_not_named_stay():
+    block = worlds.made("pix2pix", discriminator={"width": 12, "lr": 0.003}).model_dump(mode="json")
+    params = project()
+    params = params.model_copy(update={"models": params.models | {"gan": block}})
+    changed = params.model("gan", {"discriminator": {"verdict": "scalar"}, "betas": [0.5, 0.9]})
+    assert (changed.discriminator.width, changed.discriminator.lr) == (12, 0.003)
+    assert (changed.discriminator.verdict, changed.betas) == ("scalar", (0.5, 0.9))
+    assert params.models["gan"] == block
+
+
+def committed():
+    """Every ablation that is committed, beside the files of params whose models it may be of."""
+    root = Path(__file__).parents[2]
+    names = yaml.safe_load((root / "ablations.yaml").read_text())
+    return [
+        (name, root, root / file) for name in names for file in ("params.yaml", "profiles/demo-full.yaml")
+    ]
+
+
+@pytest.mark.parametrize(("name", "root", "file"), committed(), ids=lambda value: str(value).split("/")[-1])
+def test_committed_ablations_are_of_both_demos_and_compare_what_differs(name, root, file):
+    variants = ablation.variants(load(file), name, file=root / "ablations.yaml")
+    made = {name: variant.model_dump_json() for name, variant in variants.items()}
+    assert len(set(made.values())) == len(made) >= 2, "two variants are the same"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from memorability.evaluation.statistics import interval, resamples
 from memorability.explain import occlusion
 from memorability.families import ridge
 from memorability.features.extractor import Extractor
+from memorability.media import parts
 from memorability.predict.predictor import Predictor
 from memorability.training import artifacts
 
@@ -52,9 +53,7 @@ def difference(predictor, scene):
     _, losses = occlusion.changes(predictor, picture, cells=CELLS, wide=WIDE, fill="blur")
     on, off = [], []
     for (row, column), loss in np.ndenumerate(losses):
-        left, top, right, bottom = occlusion.box(
-            row, column, cells=CELLS, wide=WIDE, width=PIXELS, height=PIXELS
-        )
+        left, top, right, bottom = parts.box(row, column, cells=CELLS, wide=WIDE, width=PIXELS, height=PIXELS)
         if (face[top:bottom, left:right] > 0).mean() >= 0.5:
             on.append(loss)
         elif (np.asarray(everything)[top:bottom, left:right] > 0).mean() <= 0.1:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from memorability.core.errors import DataError
 from memorability.explain import METHODS, method, occlusion, sections
+from memorability.media import parts
 
 
 class Bright:
@@ -65,14 +66,14 @@ def test_a_value_is_the_mean_over_the_patches_that_cover_its_cell():
 
 
 def test_patches_are_shares_of_the_picture():
-    boxes = [occlusion.box(r, c, cells=10, wide=2, width=103, height=50) for r, c in ((0, 0), (8, 8), (3, 4))]
+    boxes = [parts.box(r, c, cells=10, wide=2, width=103, height=50) for r, c in ((0, 0), (8, 8), (3, 4))]
     assert boxes == [(0, 0, 21, 10), (82, 40, 103, 50), (41, 15, 62, 25)]
 
 
 def test_a_large_picture_is_made_smaller_first_and_a_tiny_one_is_not_too_small():
-    assert occlusion.reduced(Image.new("RGB", (4096, 1024))).size == (1024, 256)
+    assert parts.reduced(Image.new("RGB", (4096, 1024))).size == (1024, 256)
     tiny = Image.new("RGB", (3, 2))
-    assert occlusion.reduced(tiny) is tiny
+    assert parts.reduced(tiny) is tiny
     assert occlusion.explain(Bright(), tiny).values.shape == (10, 10)
 
 

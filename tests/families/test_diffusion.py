@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,77 @@ def test_what_is_left_of_a_picture():
     assert np.allclose(diffusion.alpha_bar("sigmoid", T), expected)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
+def published(schedule, t, *, start, end, tau):
+    """Algorithm 1 of Chen (2023), written out once more."""
+    if schedule == "cosine":
+        first, last = (math.cos(x * math.pi / 2) ** (2 * tau) for x in (start, end))
+        value = math.cos((t * (end - start) + start) * math.pi / 2) ** (2 * tau)
+    else:
+        first, last = (1 / (1 + math.exp(-x / tau)) for x in (start, end))
+        value = 1 / (1 + math.exp(-(t * (end - start) + start) / tau))
+    return (last - value) / (last - first)
+
+
+CHOICES = [  # those that Chen compares, and some between them
+    *(("cosine", start, end, tau) for start, end in ((0, 1), (0.2, 1), (0, 0.8)) for tau in (0.5, 1, 2, 3)),
+    *(("sigmoid", start, end, tau) for start, end in ((-3, 3), (0, 3), (-1, 2)) for tau in (0.3, 0.7, 1.1)),
+]
+
+
+@pytest.mark.parametrize(("schedule", "start", "end", "tau"), CHOICES)
+def test_ends_and_temperature_are_those_of_the_published_algorithm(schedule, start, end, tau):
+    own = {"start": start, "end": end, "tau": tau}
+    found = diffusion.alpha_bar(schedule, T, **own)
+    assert np.allclose(found, [published(schedule, float(t), **own) for t in T], atol=1e-12)
+    assert (found[0], found[-1]) == (1, 0)
+    assert (np.diff(found) <= 0).all()
+    betas = diffusion.betas(schedule, steps=200, **own)
+    assert ((betas >= 0) & (betas <= 0.999)).all()
+
+
+def test_without_ends_and_temperature_all_is_as_it_was():
+    high = 1 / (1 + np.exp(-3.0))
+    low = 1 / (1 + np.exp(3.0))
+    was = {
+        "cosine": np.cos(T * np.pi / 2) ** 2,
+        "sigmoid": np.clip((high - 1 / (1 + np.exp(-(6 * T - 3)))) / (high - low), 0, 1),
+    }
+    for schedule, expected in was.items():
+        assert np.array_equal(diffusion.alpha_bar(schedule, T)[:-1], expected[:-1])
+        assert diffusion.alpha_bar(schedule, T)[-1] == pytest.approx(0, abs=1e-30)
+
+
+def test_a_higher_temperature_makes_a_sigmoid_a_line_and_a_cosine_steeper():
+    def bent(tau):
+        return np.abs(diffusion.alpha_bar("sigmoid", T, tau=tau) - (1 - T)).max()
+
+    assert bent(0.3) > bent(1) > bent(3) > 0
+    assert bent(100) < 1e-3
+    cosines = [diffusion.alpha_bar("cosine", T, tau=tau)[1:-1] for tau in (0.5, 1, 2)]
+    assert (cosines[0] > cosines[1]).all()
+    assert (cosines[1] > cosines[2]).all()
+
+
+def test_a_later_start_of_a_sigmoid_spends_more_time_on_noise():
+    assert (diffusion.alpha_bar("sigmoid", T, start=0)[1:-1] < diffusion.alpha_bar("sigmoid", T)[1:-1]).all()
+
+
+def test_the_schedule_of_the_compound_strategy_is_a_line():
+    assert np.array_equal(diffusion.alpha_bar("simple_linear", T), 1 - T)
+    left = np.cumprod(1 - diffusion.betas("simple_linear", steps=1000))
+    assert np.allclose(left[:-1], 1 - np.arange(1, 1000) / 1000)
+
+
+@pytest.mark.parametrize("steps", [20, 1000])
+def test_a_steep_curve_leaves_no_number_undefined(steps):
+    for schedule in ("cosine", "sigmoid"):
+        for tau in (0.01, 100.0):
+            found = diffusion.betas(schedule, steps=steps, tau=tau)
+            assert np.isfinite(found).all()
+            assert np.cumprod(1 - found)[-1] > 0
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "sigmoid", "simple_linear"])
 def test_all_is_left_at_first_and_nothing_at_last(schedule):
     found = diffusion.alpha_bar(schedule, T)
     assert found[0] == 1
@@ -32,7 +104,7 @@ def test_all_is_left_at_first_and_nothing_at_last(schedule):
 
 
 @pytest.mark.parametrize("steps", [2, 20, 1000])
-@pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
+@pytest.mark.parametrize("schedule", ["cosine", "sigmoid", "simple_linear"])
 def test_the_product_of_the_steps_follows_the_schedule(schedule, steps):
     betas = diffusion.betas(schedule, steps=steps)
     left = np.cumprod(1 - betas)

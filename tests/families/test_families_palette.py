@@ -114,7 +114,27 @@ def test_the_step_learns_the_noise_by_squared_error():
         assert torch.equal(before(picture, noisy, t), said)
 
 
-@pytest.mark.parametrize("noise", ["linear", "cosine", "sigmoid"])
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+def test_learning_v_is_the_error_of_v(scale):
+    """v = sqrt(a) noise - sqrt(1 - a) map (Salimans and Ho 2022), of the map as it is scaled."""
+    own = {"noise": "sigmoid", "precondition": True, "input_scale": scale}
+    settings, data = made("palette", learns="v", **own), batch()
+    net, seen = build(settings), []
+    twin = build(settings)
+    net.unet.register_forward_hook(lambda module, given, output: seen.append(output.sample.detach().float()))
+    net.register_forward_hook(lambda module, given, output: seen.append(given))
+    (losses,) = stepped(settings, net, data, 1)
+    said, (_, noisy, t) = seen
+    left = net.alpha_bar[t].view(-1, 1, 1, 1).double()
+    wanted = scale * (data["y"].double() * 2 - 1)
+    noise = (noisy - left.sqrt() * wanted) / (1 - left).sqrt()
+    v = left.sqrt() * noise - (1 - left).sqrt() * wanted
+    assert losses["loss"] == pytest.approx(float((said - v).square().mean()), rel=1e-3)
+    (of_noise,) = stepped(made("palette", **own), twin, data, 1)
+    assert of_noise["loss"] < losses["loss"]
+
+
+@pytest.mark.parametrize("noise", ["linear", "cosine", "sigmoid", "simple_linear"])
 def test_the_noise_of_training_is_that_of_sampling(noise):
     settings = made("palette", noise=noise, timesteps=1000)
     net = build(settings)
@@ -332,6 +352,15 @@ def test_widths_and_blocks_are_settings():
     [
         ({"betas_within": (0.5, 0.1)}, r"betas_within must rise, received \(0\.5, 0\.1\)"),
         ({"betas_within": (0.5, 1)}, r"models\.m\.betas_within"),
+        (
+            {"noise": "linear", "tau": 2.0},
+            "noise: linear has no start, end or tau; received None, None and 2",
+        ),
+        ({"noise": "simple_linear", "start": 0.1}, "noise: simple_linear has no start, end or tau"),
+        ({"noise": "sigmoid", "start": 3, "end": 1}, "start must be under end; received 3 and 1"),
+        ({"noise": "cosine", "start": -1}, "cosine has its start and end within 0 to 1; received -1 and 1"),
+        ({"tau": 0}, r"models\.m\.tau"),
+        ({"learns": "v"}, "learns: v needs precondition: true"),
         ({"steps": 21}, r"steps must be at most timesteps \(20\), received 21"),
         ({"attention": [2]}, "attention names stages 0 to 1"),
         ({"attention": [-1]}, "attention names stages 0 to 1"),

@@ -40,7 +40,7 @@ CASES = [
     *[("places", "images"), ("predictions", "images")],
     *[("places_or_pictures", "images"), ("pictures_and_places", "images")],
     *[(kind, "videos") for kind in ("nothing", "frames", "features", "sequences", "titles", "predictions")],
-    ("frame_scores", "videos"),
+    *[("frame_scores", "videos"), ("section_scores", "images")],
 ]
 
 
@@ -208,6 +208,9 @@ def settings(track, fit):
         "features": (),
         "members": ("bright",),
         "backbone": "bright",
+        "sections": 3,
+        "how": "occluded",
+        "fill": "blur",
     }
     return SimpleNamespace(family="x", track=track, **own)
 

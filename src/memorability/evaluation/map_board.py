@@ -38,7 +38,7 @@ def columns(board: pd.DataFrame) -> list[Column]:
         *(Column.of(split, "cc", MEASURES["cc"]) for split in ("val", "test")),
         Column.interval("cc", MEASURES["cc"]),
         *(Column.of("test", name, MEASURES[name]) for name in ("kl", "kl_floored", "l1")),
-        *(Column("FID", (key,), ".2f") for key in _fids(board)),
+        *(Column("FID", (key,), ".2f") for key in fids(board)),
         Column("sharpness", ("test_sharpness_ratio",), ".2f"),
     ]
 
@@ -52,7 +52,7 @@ def notes(board: pd.DataFrame, reports: Mapping[str, Any], people: Measured) -> 
     lines = [
         "KL: as the MIT benchmark has it; KL0: of predictions mixed with a thousandth of a uniform map.",
         f"Sharpness: mean gradient of the maps over that of the true ones; blur: under {BLUR}.",
-        *(f"FID: with the features of {key.removeprefix(FID)}." for key in _fids(board)),
+        *(f"FID: with the features of {key.removeprefix(FID)}." for key in fids(board)),
     ]
     for row in board.to_dict("records"):
         if row["test_maps_predicted_flat"] > 0:
@@ -76,5 +76,6 @@ def single_items(items: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     return table if len(table.to_csv(index=False)) <= SMALL else None
 
 
-def _fids(board: pd.DataFrame) -> list[str]:
+def fids(board: pd.DataFrame) -> list[str]:
+    """The board's columns of test FIDs: one, named after its network, or none."""
     return [column for column in board.columns if column.startswith(FID)]

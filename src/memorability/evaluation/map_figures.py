@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.ndimage import gaussian_filter1d
 
 from memorability.evaluation import Array, Judged, Measured
@@ -20,6 +21,7 @@ from memorability.evaluation.figures import (
     GRID,
     MODELS,
     PREDICTION,
+    QUIET,
     TRUTH,
     draw_epochs,
     draw_intervals,
@@ -31,7 +33,7 @@ from memorability.evaluation.figures import (
     short,
     styled,
 )
-from memorability.evaluation.map_board import BLUR
+from memorability.evaluation.map_board import BLUR, FID, fids
 from memorability.evaluation.map_mosaics import cases, samples
 
 SMOOTHING = 2  # steps of GRID: two, so that the 256 levels of true maps give no comb
@@ -125,7 +127,7 @@ def draw_models(
     raw: Path,
     to: Path,
 ) -> None:
-    """`models` (CC, KL and sharpness), `samples` (maps of a few pictures) and `l1` (by epoch)."""
+    """`models` (CC, KL and sharpness), `samples` (maps of a few pictures), `l1` (by epoch) and, where it is known, `fid`."""
     order = list(board["model"])
     with styled():
         save(_models(board), to / "models", png=True)
@@ -133,6 +135,8 @@ def draw_models(
         trained = {name: histories[name] for name in order if len(histories[name]) > 1}
         if any("val_l1" in history for history in trained.values()):
             save(_l1(trained), to / "l1", png=True)
+        for column in fids(board):
+            save(_fid(board, column), to / "fid", png=True)
 
 
 def _models(board: pd.DataFrame) -> Figure:
@@ -154,6 +158,33 @@ def _models(board: pd.DataFrame) -> Figure:
     sharpness.axvspan(0, BLUR, color="0.5", alpha=0.12, linewidth=0)
     widest = float(np.nanmax([1.2, *(1.05 * board["test_sharpness_ratio_high"])]))
     sharpness.set(title="Sharpness: grey blurred, 1 as truth", xlim=(0, min(widest, SHARPEST)))
+    return figure
+
+
+def _fid(board: pd.DataFrame, column: str) -> Figure:
+    """Each model's FID, low is good, from the lowest down; on a logarithmic axis, as noise has some thirty times that of maps."""
+    ranked = board.sort_values(column, kind="stable", na_position="last")
+    figure = Figure(figsize=(8, 1.2 + 0.3 * max(len(ranked), 3)), layout="constrained")
+    axes: Axes = figure.subplots()
+    places, values = names(axes, ranked), ranked[column].to_numpy(float)
+    known = values[np.isfinite(values) & (values > 0)]
+    left = 0.8 * known.min() if len(known) else 1.0
+    for place, value in zip(places, values, strict=True):
+        if np.isnan(value):
+            axes.text(left, place, " not known", va="center", color=QUIET, fontsize=9)
+            continue
+        shown = max(value, left)  # an FID of 0, of maps that are all the truth, has no place on the axis
+        axes.hlines(place, left, shown, color="0.8", linewidth=1)
+        axes.plot(shown, place, "o", color=PREDICTION)
+        axes.annotate(
+            f"{value:.3g}", (shown, place), (8, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axes.set_xscale("log")
+    axes.set_xlim(left, 1.6 * max([left, *known]))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(title=f"Test FID in the features of {column.removeprefix(FID)}, low is good")
     return figure
 
 

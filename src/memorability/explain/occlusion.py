@@ -8,25 +8,20 @@ never gone: the map says what the model makes of such pictures, and not what peo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, Literal, get_args
+from itertools import chain
+from typing import Final, get_args
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from memorability.core.errors import DataError
 from memorability.explain import Explanation, scores_of
+from memorability.media.parts import Fill, covered, reduced
 from memorability.predict.predictor import Predictor
 
-Fill = Literal["blur", "mean"]
 PATCH, STRIDE = 0.2, 0.1  # of the picture's width and height
-LARGEST: Final = (
-    1024  # pixels of the longer side: networks see fewer, and every patch makes a picture of its own
-)
 MOST: Final = 4096  # patches
 UNIT = "what the score loses by covering the place"
-
-Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def explain(
@@ -72,24 +67,9 @@ def changes(
     """
     if fill not in get_args(Fill):
         raise DataError(f"fill: received {fill!r}; valid: {', '.join(get_args(Fill))}")
-    scores = scores_of(predictor, covered(picture, cells, wide, fill))
+    scores = scores_of(predictor, chain([picture], covered(picture, cells=cells, wide=wide, fill=fill)))
     side = cells - wide + 1
     return float(scores[0]), (scores[0] - scores[1:]).reshape(side, side)
-
-
-def box(row: int, column: int, *, cells: int, wide: int, width: int, height: int) -> Box:
-    """The pixels of the patch whose upper left cell is that one."""
-    across, down = np.linspace(0, width, cells + 1).round(), np.linspace(0, height, cells + 1).round()
-    return int(across[column]), int(down[row]), int(across[column + wide]), int(down[row + wide])
-
-
-def reduced(picture: Image.Image) -> Image.Image:
-    """The picture with a longer side of at most `LARGEST` pixels."""
-    scale = LARGEST / max(picture.size)
-    if scale >= 1:
-        return picture
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def grid(patch: float, stride: float) -> tuple[int, int]:
@@ -103,28 +83,3 @@ def grid(patch: float, stride: float) -> tuple[int, int]:
             f"stride: received {stride:g}, which makes over {MOST:,} patches; valid: from 0.02 on"
         )
     return cells, wide
-
-
-def covered(picture: Image.Image, cells: int, wide: int, fill: Fill) -> Iterator[Image.Image]:
-    """The picture, then with each patch, row after row."""
-    yield picture
-    width, height = picture.size
-    blurred = picture.filter(ImageFilter.GaussianBlur(max(1.0, wide / cells * min(width, height) / 2)))
-    for row in range(cells - wide + 1):
-        for column in range(cells - wide + 1):
-            place = box(row, column, cells=cells, wide=wide, width=width, height=height)
-            yield cover(picture, place, blurred if fill == "blur" else None)
-
-
-def cover(picture: Image.Image, place: Box, blurred: Image.Image | None) -> Image.Image:
-    """A copy whose pixels in the box are those of `blurred`, or, without it, their mean."""
-    left, top, right, bottom = place
-    found = picture.copy()
-    if right <= left or bottom <= top:  # a cell of a picture that has fewer pixels than cells
-        return found
-    if blurred is not None:
-        found.paste(blurred.crop(place), place)
-        return found
-    colour = np.asarray(picture.crop(place), np.float64).mean(axis=(0, 1)).round().astype(int)
-    found.paste((int(colour[0]), int(colour[1]), int(colour[2])), place)
-    return found

@@ -7,11 +7,14 @@ trained on whole pictures reads parts, unlike any that it was fitted on.
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from PIL import Image
 
 from memorability.core.errors import DataError
 from memorability.explain import Explanation, scores_of
+from memorability.media.parts import cut_out
 from memorability.predict.predictor import Predictor
 
 SECTIONS = 4  # on a side
@@ -30,16 +33,7 @@ def explain(predictor: Predictor, picture: Image.Image, *, sections: int = SECTI
     most = min(MOST, *picture.size)
     if not 2 <= sections <= most:
         raise DataError(f"sections: received {sections}; valid: 2 to {most} on a side of this picture")
-    width, height = picture.size
-    across, down = (
-        np.linspace(0, side, sections + 1).round().astype(int).tolist() for side in (width, height)
-    )
-    boxes = [
-        (across[column], down[row], across[column + 1], down[row + 1])
-        for row in range(sections)
-        for column in range(sections)
-    ]
-    scores = scores_of(predictor, (picture.crop(box) if box else picture for box in (None, *boxes)))
+    scores = scores_of(predictor, chain([picture], cut_out(picture, cells=sections)))
     values = scores[1:].reshape(sections, sections).astype(np.float32)
     return Explanation(
         method="sections",

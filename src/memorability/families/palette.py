@@ -36,7 +36,11 @@ class Params(MapModel):
     `precondition`: the noise is found as sqrt(1 - a) x + sqrt(a) F with the network's F (Salimans and Ho,
     Progressive Distillation, 2022, where F is v), so that where nearly all is noise, a small error in
     it is no large one in the map; it is trained and sampled from as noise all the same.
-    `timesteps`, `noise` (its schedule), `betas_within`, `input_scale`: see `memorability.families.blocks.diffusion`.
+    `learns`: whose squared error is made small. That of the `noise`, as published, is (1 - a) / a times smaller where
+    nearly all is noise than the error of the map that follows from it, and there alone the picture is needed; that of
+    `v`, which is the noise's over a, counts all timesteps alike. It needs `precondition`.
+    `timesteps`, `noise` (its schedule), `start`, `end` and `tau` (of cosine and sigmoid), `betas_within`,
+    `input_scale` (with any schedule: the compound strategy): see `memorability.families.blocks.diffusion`.
     `steps` are those of sampling; `samples`: how many maps are averaged; `val_pictures`: how many of
     validation are sampled after each epoch (all at the end).
     """
@@ -47,8 +51,12 @@ class Params(MapModel):
     attention: tuple[int, ...] = (3,)
     dropout: float = Field(0.0, ge=0, lt=1)
     precondition: bool = False
+    learns: Literal["noise", "v"] = "noise"
     timesteps: int = Field(1000, ge=2)
     noise: diffusion.Schedule = "linear"
+    start: float | None = None
+    end: float | None = None
+    tau: float = Field(1.0, ge=0.01, le=100)
     betas_within: tuple[Share, Share] | None = None
     input_scale: float = Field(1.0, gt=0, le=1)
     ema: float = Field(0.999, ge=0, lt=1)
@@ -64,6 +72,9 @@ class Params(MapModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
+        diffusion.check_ends(self.noise, start=self.start, end=self.end, tau=self.tau)
+        if self.learns == "v" and not self.precondition:
+            raise ValueError("learns: v needs precondition: true, in which the network gives v")
         if self.betas_within is not None and self.betas_within[0] > self.betas_within[1]:
             raise ValueError(f"betas_within must rise, received {self.betas_within}")
         left = float((1 - betas(self)).prod())
@@ -156,7 +167,14 @@ class Palette(nn.Module):
 
 
 def betas(settings: Params) -> Any:
-    return diffusion.betas(settings.noise, steps=settings.timesteps, within=settings.betas_within)
+    return diffusion.betas(
+        settings.noise,
+        steps=settings.timesteps,
+        within=settings.betas_within,
+        start=settings.start,
+        end=settings.end,
+        tau=settings.tau,
+    )
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None, channels: int) -> Palette:
@@ -190,7 +208,10 @@ def step(
     noise = torch.randn_like(wanted)
     left = net.alpha_bar[t].view(-1, 1, 1, 1)
     noisy = left.sqrt() * settings.input_scale * wanted + (1 - left).sqrt() * noise
-    loss = F.mse_loss(net(picture, noisy, t), noise)
+    found = net(picture, noisy, t)
+    if settings.learns == "v":  # what is found of it misses v by as much as the noise over sqrt(a) does
+        found, noise = found / left.sqrt(), noise / left.sqrt()
+    loss = F.mse_loss(found, noise)
     descend(loss, optimisers["net"], backward)
     net.follow(settings.ema)
     return {"loss": loss.detach()}

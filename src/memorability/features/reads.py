@@ -12,6 +12,7 @@
     titles          a text of each clip; of features by `scenes` a caption of each picture or clip
     predictions     of the models `settings.members`, [M]
     frame_scores    of each frame, by the model of pictures that `settings.backbone` names: [T], NaN after the last
+    section_scores  of a whole picture and of each of its sections, by such a model: [1 + sections^2]
 
 A kind makes arrays of the rows of a track, from the model's input artifact (`rows`), and the same arrays of a user's
 pictures and clips (`files`). A test holds both against each other for the same files, since this is where
@@ -36,7 +37,7 @@ from memorability.features.items import Array, Look, Source, source
 from memorability.features.joined import PicturesAndPlaces, PlacesOrPictures
 from memorability.features.kinds import Kind, Rows, Where
 from memorability.features.settings import Prepared, needs_whole
-from memorability.features.within import FrameScores, Predictions
+from memorability.features.within import FrameScores, Predictions, SectionScores
 from memorability.media import video
 from memorability.media.pictures import prepared
 
@@ -157,4 +158,5 @@ KINDS: dict[str, Kind] = {
     "titles": Titles(),
     "predictions": Predictions(),
     "frame_scores": FrameScores(),
+    "section_scores": SectionScores(),
 }

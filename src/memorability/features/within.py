@@ -1,9 +1,9 @@
-"""Kinds of inputs that other trained models make: their predictions, or their scores of a clip's frames."""
+"""Kinds of inputs that other trained models make: their predictions, or their scores of frames or of parts of pictures."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,16 @@ import pandas as pd
 from PIL import Image
 
 from memorability.core import runtime
-from memorability.core.errors import ParamsError
+from memorability.core.errors import DataError, ParamsError
 from memorability.core.parallel import map_ahead
 from memorability.core.progress import bar
 from memorability.data import tables
 from memorability.features import inputs, items, stored
 from memorability.features.items import Array, Item, Source
 from memorability.features.kinds import OtherModel, Rows, Where
+from memorability.media import parts
 
-BATCH = 32  # frames that are scored at a time
+BATCH = 32  # pictures that are scored at a time
 
 
 class Predictions:
@@ -70,6 +71,44 @@ class FrameScores:
             return scores, None
 
         return Source(read, samplings=frozenset([sampling]), looks=())
+
+
+class SectionScores:
+    """Scores of a picture and of its parts by the model of pictures that `settings.backbone` names: [1 + sections^2].
+
+    The whole picture's comes first, then, row after row, each part's as `settings.how` says: that of the part alone
+    (`cut_out`), or of the picture without it (`occluded`, by `settings.fill`).
+    """
+
+    def rows(self, settings: Any, rows: pd.DataFrame, where: Where) -> Rows:
+        make, pictures = _sections(settings, where), inputs.Pictures(rows, where.input)
+        numbers, threads = range(len(pictures)), runtime.cores()
+        opened = map_ahead(pictures.picture, numbers, threads=threads, ahead=4 * threads)
+        return Rows(
+            np.stack([make(one) for one in bar(opened, of="pictures", unit="picture", total=len(pictures))])
+        )
+
+    def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
+        return items.source(items.Look(_sections(settings, where)), None)
+
+
+def _sections(settings: Any, where: Where) -> Callable[[Image.Image], Array]:
+    """Makes the scores of a picture, float64 [1 + sections^2]."""
+    model, cells = _model(settings, where), settings.sections
+
+    def make(picture: Image.Image) -> Array:
+        picture = parts.reduced(picture)
+        if min(picture.size) < cells:
+            raise DataError(
+                f"a picture of {picture.width} x {picture.height} pixels has no {cells} x {cells} sections"
+            )
+        if settings.how == "cut_out":
+            shown = parts.cut_out(picture, cells=cells)
+        else:
+            shown = parts.covered(picture, cells=cells, fill=settings.fill)
+        return np.fromiter(_scores(model, itertools.chain([picture], shown)), np.float64)
+
+    return make
 
 
 def _model(settings: Any, where: Where) -> OtherModel:

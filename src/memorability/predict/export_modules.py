@@ -25,6 +25,7 @@ WHY_NOT = {
     "frames": "it reads clips, which no fixed input holds",
     "sequences": "it reads clips, which no fixed input holds",
     "frame_scores": "it averages another model's scores of a clip's frames; export that one",
+    "section_scores": "it asks another model about parts of a picture; export that one",
 }
 
 

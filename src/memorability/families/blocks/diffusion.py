@@ -14,39 +14,71 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Schedule = Literal["linear", "cosine", "sigmoid"]
+Schedule = Literal["linear", "cosine", "sigmoid", "simple_linear"]
 # Of a beta, from the first to the last: Ho et al. (2020); Nichol and Dhariwal (2021), as at 1 nothing would be left.
 RANGES: dict[Schedule, tuple[float, float]] = {
     "linear": (1e-4, 0.02),
     "cosine": (0.0, 0.999),
     "sigmoid": (0.0, 0.999),
+    "simple_linear": (0.0, 0.999),
 }
+LEAST = 1e-9  # of alpha-bar where steps are made of it, as Chen has it: a steep curve would be at 0 early
+# The part of their curve that `cosine` and `sigmoid` take, where nothing else is asked for: Chen (2023).
+ENDS: dict[str, tuple[float, float]] = {"cosine": (0.0, 1.0), "sigmoid": (-3.0, 3.0)}
 
 
-def alpha_bar(schedule: Literal["cosine", "sigmoid"], t: np.ndarray) -> np.ndarray:
-    """How much of the picture is left at times `t` in [0, 1]: float in [0, 1], falling.
+def alpha_bar(
+    schedule: Schedule,
+    t: np.ndarray,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    tau: float = 1.0,
+) -> np.ndarray:
+    """How much of the picture is left at times `t` in [0, 1]: float in [0, 1], falling from 1 to 0.
 
-    `cosine` is cos^2(pi t / 2) and `sigmoid` has start -3, end 3 and temperature 1, both of Chen (2023);
-    both are 1 at 0 and 0 at 1. `linear` has no such form: see `betas`.
+    Chen (2023), algorithm 1: f between `start` and `end`, brought to [0, 1] as (f(end) - f(x)) / (f(end) - f(start)) with
+    x = start + t (end - start). `sigmoid`: f(x) = 1 / (1 + exp(-x / tau)). `cosine`: f(x) = cos(pi x / 2)^(2 tau), with both
+    ends in [0, 1]. `simple_linear`: 1 - t, the schedule of his compound strategy, which has an input scale beside it.
+    `linear`, of Ho et al., has no such form: see `betas`.
+
+    Args:
+        start, end: None: those of `ENDS`.
+        tau: the temperature, over 0: the higher, the more of a sigmoid is like a line, and the sooner a cosine falls.
 
     >>> alpha_bar("sigmoid", np.array([0.0, 0.5, 1.0])).round(9).tolist()
     [1.0, 0.5, 0.0]
     """
-    if schedule == "cosine":
-        return np.cos(t * np.pi / 2) ** 2
+    if schedule == "linear":
+        raise ValueError("linear is a schedule of betas; alpha_bar has no form of its own")
+    if schedule == "simple_linear":
+        return 1 - t
+    first, last = (
+        own if given is None else given for given, own in zip((start, end), ENDS[schedule], strict=True)
+    )
 
-    def logistic(x: np.ndarray | float) -> Any:
-        return 1 / (1 + np.exp(-x))
+    def curve(x: np.ndarray | float) -> Any:
+        if schedule == "cosine":
+            return np.cos(x * np.pi / 2) ** (2 * tau)
+        return 1 / (1 + np.exp(-np.asarray(x) / tau))
 
-    low, high = logistic(-3.0), logistic(3.0)
-    return np.clip((high - logistic(6 * t - 3)) / (high - low), 0, 1)
+    low, high = curve(first), curve(last)
+    return np.clip((high - curve((last - first) * t + first)) / (high - low), 0, 1)
 
 
-def betas(schedule: Schedule, *, steps: int, within: tuple[float, float] | None = None) -> np.ndarray:
+def betas(
+    schedule: Schedule,
+    *,
+    steps: int,
+    within: tuple[float, float] | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    tau: float = 1.0,
+) -> np.ndarray:
     """The share of noise that each of `steps` steps adds, float64 [steps] in [0, 1).
 
     `linear`: from the one end of `within` to the other. Else 1 - a(t + 1) / a(t) of `alpha_bar`, kept
-    `within` these. None: `RANGES`.
+    `within` these. None: `RANGES`. `start`, `end` and `tau`: see `alpha_bar`.
 
     >>> betas("linear", steps=3, within=(0.1, 0.3)).round(3).tolist()
     [0.1, 0.2, 0.3]
@@ -54,8 +86,29 @@ def betas(schedule: Schedule, *, steps: int, within: tuple[float, float] | None 
     low, high = RANGES[schedule] if within is None else within
     if schedule == "linear":
         return np.linspace(low, high, steps)
-    left = alpha_bar(schedule, np.arange(steps + 1) / steps)
+    left = alpha_bar(schedule, np.arange(steps + 1) / steps, start=start, end=end, tau=tau)
+    left = np.maximum(left, LEAST)
     return np.clip(1 - left[1:] / left[:-1], low, high)
+
+
+def check_ends(schedule: Schedule, *, start: float | None, end: float | None, tau: float) -> None:
+    """Raises a ValueError for ends or a temperature that the schedule does not have, or that make no falling curve."""
+    if schedule not in ENDS:
+        if (start, end, tau) != (None, None, 1.0):
+            raise ValueError(
+                f"noise: {schedule} has no start, end or tau; received {start}, {end} and {tau:g}; valid: none, or "
+                f"noise: {' or '.join(ENDS)}"
+            )
+        return
+    first, last = (
+        own if given is None else given for given, own in zip((start, end), ENDS[schedule], strict=True)
+    )
+    if not first < last:
+        raise ValueError(f"start must be under end; received {first:g} and {last:g}")
+    if schedule == "cosine" and not 0 <= first < last <= 1:
+        raise ValueError(
+            f"noise: cosine has its start and end within 0 to 1; received {first:g} and {last:g}"
+        )
 
 
 def own_noise(picture: Tensor, *, seed: int, sample: int) -> list[torch.Generator]:
