@@ -13,9 +13,8 @@ from PIL import Image, ImageFilter
 
 Fill = Literal["blur", "mean"]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
-LARGEST: Final = (
-    1024  # pixels of the longer side: networks see fewer, and every part makes a picture of its own
-)
+# Pixels of the longer side: networks see fewer, and every part makes a picture of its own.
+LARGEST: Final = 1024
 
 
 def reduced(picture: Image.Image) -> Image.Image:
