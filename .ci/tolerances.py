@@ -75,6 +75,17 @@ def of_a_count(numbers: Numbers, name: str, match: re.Match[str]) -> float:
     return max(3.0, WIDE * math.sqrt(count * (1 - count / n)))
 
 
+def of_a_share(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """Likewise of a count over n."""
+    share, n = numbers[name], numbers["n"]
+    return max(3.0, WIDE * math.sqrt(n * share * (1 - share))) / n
+
+
+def of_pairs(numbers: Numbers, name: str, match: re.Match[str]) -> float:
+    """A half and half of Kendall's tau, which varies less than Spearman's rho."""
+    return half_width(numbers, "spearman") / 2
+
+
 def of_channels(numbers: Numbers, name: str, match: re.Match[str]) -> float:
     """CC is the mean of those of the channels, so each varies by the root of their number more."""
     channels = [key for key in numbers if key.startswith("cc_channel_") and numbers[key] is not None]
@@ -114,6 +125,8 @@ RULES: dict[str, Rule] = {
     r"truth_below|truth_above": of_a_share_beyond,
     r"predicted_low|predicted_high": of_single_predictions,
     r"maps_predicted_flat": of_a_count,
+    r"accuracy": of_a_share,
+    r"pair_accuracy": of_pairs,
     r"spearman_within_category": like("spearman"),
     r"spearman_of_attainable": multiple_of("spearman"),
     r"l1_on_-1_to_1": multiple_of("l1"),

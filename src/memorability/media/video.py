@@ -323,9 +323,8 @@ def _extract(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Cl
     filters = [f"bwdif=mode=send_frame:deint=interlaced,settb={timeline.unit}"] * timeline.interlaced
     filters.append(f"select='lt(pts,{starts[0]})+{'+'.join(chosen)}+gt(pts,{starts[-1]})'")
     filters += [f"setpts=PTS+{later}"] * bool(later)
-    quality: dict[str, Any] = {"q:v": sampling.quality}
-    vf = ",".join([*filters, TO_JPEG])
-    written = _decode(url, timeline, name, vf=vf, vcodec="mjpeg", format="nut", **quality)
+    options: dict[str, Any] = {"vf": ",".join([*filters, TO_JPEG]), "q:v": sampling.quality}
+    written = _decode(url, timeline, name, vcodec="mjpeg", format="nut", **options)
     found = [(time - later, frame) for time, frame in _unwrapped(written, timeline.unit)]
     times = [time for time, _ in found]
     if not times or times[0] != starts[0] or times[-1] != starts[-1]:
