@@ -98,11 +98,11 @@ def shown(
         for unit in units:
             layer.check(unit)
     found = list[Shown]()
+    count, picture = looked_at
+    pixels = [opened[0].prepared(picture(index)) for index in range(count)]  # the same for all of one network
+    axes = maximise.colours(pixels[:200])
     for layer in bar(opened, of="layers", unit="layer"):
-        count, picture = looked_at
-        pixels = [layer.prepared(picture(index)) for index in range(count)]
         values = layer.of_pixels(pixels)
-        axes = maximise.colours(pixels[:200])
         for unit in units or [_selective(values)]:
             best = pixels[int(values[:, unit].argmax())]
             made = maximise.maximised(layer, unit, axes, best, steps=steps, seed=seed)
