@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from test_judges import judged
 
 from memorability.evaluation import map_figures, map_measures, map_mosaics, score_figures
-from memorability.evaluation.figures import GRID, LETTERS, PEAK, short
+from memorability.evaluation.figures import GRID, LETTERS, PEAK, short, styled
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -111,13 +111,14 @@ def test_histories_of_every_kind_are_drawn(history, recwarn):
 @pytest.mark.parametrize("values", [[3.0, 92.0, 5.5], [0.0, 2.0, np.nan], [np.nan, np.nan, np.nan]])
 def test_every_fid_has_its_place_in_the_graph(values, recwarn):
     board = pd.DataFrame({"model": ["a", "b", "c"], "seeds": 1, "test_fid_net": values})
-    figure = map_figures._fid(board, "test_fid_net")
-    figure.savefig(io.BytesIO(), format="svg")
+    with styled():
+        figure = map_figures._fid(board, "test_fid_net")
+        figure.savefig(io.BytesIO(), format="svg")
     (axes,) = figure.axes
     shown = {text.get_text() for text in axes.texts}
     assert shown == {" not known" if np.isnan(value) else f"{value:.3g}" for value in values}
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == list(board.sort_values("test_fid_net")["model"])
+    assert labels == list(board.sort_values("test_fid_net", kind="stable")["model"])
     assert "net" in axes.get_title(loc="left")
     assert [str(warning.message) for warning in recwarn] == []
 

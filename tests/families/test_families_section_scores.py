@@ -115,7 +115,7 @@ def test_answers_that_never_differ_give_the_mean_map_and_no_line():
     state = section_scores.fit(settings, x, y, groups=np.arange(len(x)))
     assert not state["slope"].any()
     np.testing.assert_allclose(
-        section_scores.predict(settings, state, x[:1])[0, :, 0, 0], y.mean(axis=(0, 2, 3))
+        section_scores.predict(settings, state, x[:1])[0, :, 0, 0], y.mean(axis=(0, 2, 3)), rtol=1e-5
     )
 
 

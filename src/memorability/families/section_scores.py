@@ -48,9 +48,8 @@ def fit(settings: Params, x: np.ndarray, y: np.ndarray, *, groups: np.ndarray) -
     said = answers(settings, x)
     coarse = maps.reduced(y, height=settings.sections, width=settings.sections)  # [N, C, h, w]
     mean, wanted = said.mean(), coarse.mean(axis=(0, 2, 3), dtype=np.float64)
-    spread = said.var()
     together = np.einsum("nhw,nchw->c", said - mean, coarse - wanted[:, None, None]) / said.size
-    slope = together / spread if spread > 0 else np.zeros_like(wanted)
+    slope = together / said.var() if np.ptp(said) > 0 else np.zeros_like(wanted)
     return {"slope": slope, "offset": wanted - slope * mean}
 
 
