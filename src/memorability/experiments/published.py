@@ -96,7 +96,7 @@ AMNET = Published(
     },
     arch="resnet50",
     trained_on=("lamem",),
-    licence="MIT License, (c) Jiri Fajtl and others, of the code that the weights come with",
+    licence="MIT License, of the code (github.com/ok1zjf/AMNet) with which the weights are published",
     names=(
         ("trunk.net.cut.", "core_cnn.core_cnn."),
         *(("places.0.", "inconv."), ("places.1.", "bn1.")),
