@@ -110,7 +110,8 @@ def write(published: Published, file: Path, folder: Path, *, mean: Path | None =
         "shape": shape,
         "backbone": None if backbone is None else backbone.config,
         "build_options": {},
-        "published": {"origin": origin, "file": file.name, "sha256": sha256, "licence": published.licence},
+        "published": {"origin": origin, "file": file.name, "sha256": sha256, "licence": published.licence}
+        | ({} if mean is None else {"mean": mean.name, "mean_sha256": files.sha256(mean)}),
     }
     card = published.card.format(name=folder.name, licence=published.licence)
     with staged(folder) as part:
