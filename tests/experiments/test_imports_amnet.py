@@ -46,7 +46,13 @@ def random_tensor(key, shape, generator):
         if "bn" in key or "downsample.1" in key:
             return base + (0.2 if key.endswith("bn3.weight") else 1 if key.endswith("weight") else 0)
         return base
-    louder = {"eh3.weight": 8, "eh1.weight": 4, "hs1.weight": 3, "rnn.weight_ih_l0": 3}.get(key, 1)
+    louder = {
+        "regnet4.weight": 0.4,
+        "eh3.weight": 8,
+        "eh1.weight": 4,
+        "hs1.weight": 3,
+        "rnn.weight_ih_l0": 3,
+    }.get(key, 1)
     return torch.randn(shape, generator=generator) * louder * (2 / np.prod(shape[1:])) ** 0.5
 
 
