@@ -41,7 +41,7 @@ SCORES: dict[str, dict[str, Any]] = {
 }
 OF_PLACES: dict[str, dict[str, Any]] = {  # which read features that a world has not by itself
     "m3m": {"hidden": 128, "width": 4, "epochs": 1, "backbone": "small", "input": "data/features/places"},
-    "amnet": {"hidden": 16, "input": "data/features/places"},
+    "amnet": {"hidden": 16, "width": 16, "head": 8, "input": "data/features/places"},
 }
 MAPS: dict[str, dict[str, Any]] = {
     "mean": {},

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from plain_resnet import resnet_logits
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -36,32 +37,6 @@ BLOCKS = (3, 8, 36, 3)  # of ResNet-152, by stage
 # The published architecture, written out: no module and nothing of ours, the file's tensors by their names.
 
 
-def norm(state, name, x):
-    mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
-    return F.batch_norm(x, mean, var, state[f"{name}.weight"], state[f"{name}.bias"])
-
-
-def bottleneck(state, name, x, stride):
-    out = F.relu(norm(state, f"{name}.bn1", F.conv2d(x, state[f"{name}.conv1.weight"])))
-    out = F.conv2d(out, state[f"{name}.conv2.weight"], stride=stride, padding=1)
-    out = F.relu(norm(state, f"{name}.bn2", out))
-    out = norm(state, f"{name}.bn3", F.conv2d(out, state[f"{name}.conv3.weight"]))
-    if f"{name}.downsample.0.weight" in state:
-        x = F.conv2d(x, state[f"{name}.downsample.0.weight"], stride=stride)
-        x = norm(state, f"{name}.downsample.1", x)
-    return F.relu(out + x)
-
-
-def resnet152(state, x):
-    x = F.conv2d(x, state["features.conv1.weight"], stride=2, padding=3)
-    x = F.max_pool2d(F.relu(norm(state, "features.bn1", x)), 3, 2, padding=1)
-    for stage, blocks in enumerate(BLOCKS, start=1):
-        for block in range(blocks):
-            stride = 2 if stage > 1 and block == 0 else 1
-            x = bottleneck(state, f"features.layer{stage}.{block}", x, stride)
-    return F.linear(x.mean(dim=(2, 3)), state["features.fc.weight"], state["features.fc.bias"])
-
-
 def published_scores(state, x):
     def conv(number, x, **options):
         return F.relu(F.conv2d(x, state[f"conv{number}.weight"], state[f"conv{number}.bias"], **options))
@@ -73,7 +48,9 @@ def published_scores(state, x):
     y = F.local_response_norm(F.max_pool2d(conv(2, y, padding=2, groups=2), 3, 2), 5)
     for number in (3, 4, 5):
         y = conv(number, y, padding=1, groups=2)
-    y = torch.cat([F.max_pool2d(y, 3, 2).flatten(1), resnet152(state, x)], dim=1)
+    y = torch.cat(
+        [F.max_pool2d(y, 3, 2).flatten(1), resnet_logits(state, "features.", x, blocks=BLOCKS)], dim=1
+    )
     for number in range(6, 12):
         y = F.relu(full(number, y))
     return torch.sigmoid(full(12, y)).squeeze(1)
@@ -194,7 +171,7 @@ def small(monkeypatch):
     settings = RESMEM.settings | {"resize": 72, "crop": 67, "hidden": 16}
     small = replace(RESMEM, settings=settings, arch="squeezenet1_1", classes=5)
     monkeypatch.setitem(PUBLISHED, "resmem", small)
-    net, _, _ = imports.network(small, sha256="0" * 64)
+    net, _, _, _ = imports.network(small, sha256="0" * 64)
     torch.manual_seed(0)
     return {key: torch.rand(value.shape) - 0.5 for key, value in net.state_dict().items()}
 
@@ -328,8 +305,10 @@ def test_names_that_are_none(small, tmp_path, to):
 
 
 def test_models_that_nobody_has_published(tmp_path):
-    with pytest.raises(DataError, match="import: no published model 'memnet'; valid: resmem"):
-        imports.run("memnet", weights=tmp_path / "w.pt")
+    with pytest.raises(
+        DataError, match="no published model 'vitmem'; valid: resmem, amnet, amnet_mean, memnet"
+    ):
+        imports.run("vitmem", weights=tmp_path / "w.pt")
 
 
 # Weights in an installed package.

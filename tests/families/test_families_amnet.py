@@ -28,7 +28,7 @@ def network(arch="resnet18"):
 
 def build(inside=None, **changes):
     torch.manual_seed(0)
-    settings = made("amnet", dropout=0.0, **changes)
+    settings = made("amnet", **{"dropout": 0.0, "place_dropout": 0.0} | changes)
     return settings, amnet.build(settings, shape=(D, SIDE, SIDE), backbone=inside)
 
 
@@ -47,14 +47,17 @@ def test_the_published_size(attention):
     head = {"family": "amnet", "track": "images", "input": "data/features/r", "attention": attention}
     settings = checked(amnet.Params, head, at="models.m")
     assert (settings.glimpses, settings.optimiser, settings.schedule) == (3, "adam", "constant")
+    assert (settings.lr, settings.weight_decay, settings.batch_size, settings.epochs) == (1e-4, 1e-6, 222, 55)
+    assert (settings.gamma, settings.dropout, settings.place_dropout) == (1e-5, 0.5, 0.8)
     d = h = 1024
     with torch.device("meta"):
         net = amnet.build(settings, shape=(d, 14, 14), backbone=None)
         score, attended = net(torch.zeros(2, d, 14, 14))
     assert score.shape == (2,)
     assert attended.shape == (2, 3, 14, 14)
-    attends = (h * h + h) + d * h + h if attention else 0
-    expected = 2 * (d * h + h) + attends + 4 * h * (d + h) + 8 * h + h + 1
+    attends = d * d + (h * 196 + 196) + d if attention else 0
+    places, starts = (d * d + d) + 2 * d, 2 * (d * h + h)
+    expected = places + starts + attends + 4 * h * (d + h) + 8 * h + (h * 512 + 512) + 512 + 1
     assert sum(p.numel() for p in net.parameters()) == expected
 
 
@@ -70,22 +73,35 @@ def test_the_published_regions():
 
 
 @pytest.mark.parametrize("glimpses", [1, 3])
-def test_each_step_is_as_published_and_scores_are_added(glimpses):
-    settings, net = build(glimpses=glimpses)
+def test_each_step_is_as_released_and_scores_are_added(glimpses):
+    settings, net = build(glimpses=glimpses, target_mean=0.4, target_scale=3.0)
     data, look = batch(), net.eval().look
     score, attention = net(data["x"])
-    for row, picture in enumerate(data["x"]):
-        regions = picture.flatten(1).T
-        h, c = torch.tanh(look.h0(regions.mean(0))), torch.tanh(look.c0(regions.mean(0)))
+    regions = net.places(data["x"]).flatten(2).mT
+    for row, a in enumerate(regions):
+        h, c = torch.tanh(look.h0(a.mean(0))), torch.tanh(look.c0(a.mean(0)))
         total = 0.0
         for step in range(glimpses):
-            energy = torch.tanh(look.of_state(h) + look.of_parts(regions)) @ look.weigh.weight[0]
+            energy = (
+                torch.relu(torch.relu(look.of_parts(a)) + look.of_state(h)[:, None]) @ look.weigh.weight[0]
+            )
             alpha = energy.softmax(0)
             assert torch.allclose(attention[row, step].flatten(), alpha, atol=1e-6)
-            h, c = look.cell(alpha @ regions, (h, c))
-            total = total + h @ look.score[1].weight[0] + look.score[1].bias[0]
-        assert torch.allclose(score[row], torch.sigmoid(total), atol=1e-6)
-    assert torch.equal(amnet.predict(settings, net, data), score)
+            h, c = look.cell(alpha @ a, (h, c))
+            total = total + look.score[3](torch.relu(look.score[0](h)))[0]
+        assert torch.allclose(score[row], total / glimpses / 3.0 + 0.4, atol=1e-6)
+    assert torch.equal(amnet.predict(settings, net, data), score.clamp(0, 1))
+
+
+def test_predictions_are_held_within_0_and_1_and_what_is_learned_is_not():
+    settings, net = build()
+    with torch.no_grad():
+        net.look.score[3].bias.copy_(torch.tensor([5.0]))
+    data = batch()
+    assert (amnet.predict(settings, net.eval(), data) == 1).all()
+    (losses,) = steps(settings, net, 1, data)
+    assert losses["loss"] > 4 * 1.5**2
+    assert net.look.score[3].bias.grad.abs() > 1
 
 
 def test_without_attention_all_regions_count_the_same():
@@ -103,9 +119,10 @@ def test_what_attention_leaves_out_is_penalised(gamma):
     settings, net = build(gamma=gamma)
     data = batch()
     with torch.no_grad():
-        score, attention = net(data["x"])
-    penalty = float(((1 - attention.sum(1)) ** 2).sum((1, 2)).mean())
-    expected = float(((score - data["y"]) ** 2).mean()) + gamma * penalty
+        score, attention = net.train()(data["x"])
+    penalty = float(((0.2 * 3 - attention.sum(1)) ** 2).sum((1, 2)).mean())
+    learned = (data["y"] - settings.target_mean) * settings.target_scale
+    expected = float(((2 * (score - 0.754) - learned) ** 2).mean()) + gamma * penalty
     (losses,) = steps(settings, net, 1, data)
     assert losses["loss"] == pytest.approx(expected, rel=1e-5)
     assert losses["attention_penalty"] == pytest.approx(penalty, rel=1e-5)
@@ -139,15 +156,16 @@ def test_the_backbone_stays_as_it_is(mirror):
     data = {"x": torch.rand(4, 3, 64, 64), "y": torch.linspace(0, 1, 4)}
     steps(settings, net, 2, data)
     changed = {name for name, value in net.state_dict().items() if not value.equal(before[name])}
-    assert changed == {name for name in before if name.startswith("look.")}
+    assert changed == {name for name in before if name.startswith(("look.", "places."))}
     assert net.training
     assert not any(module.training for module in net.trunk.modules())
-    assert all(weight.grad is not None for weight in net.look.parameters())
+    own = [*net.places.parameters(), *net.look.parameters()]
+    assert all(weight.grad is not None for weight in own)
     assert all(weight.grad is None and not weight.requires_grad for weight in net.trunk.parameters())
     trained = {
         id(p) for group in FAMILY.optimisers(settings, net)["net"].param_groups for p in group["params"]
     }
-    assert trained == {id(weight) for weight in net.look.parameters()}
+    assert trained == {id(weight) for weight in own}
 
 
 def test_pictures_are_flipped_if_they_are_to_be():
@@ -225,7 +243,10 @@ def test_a_layer_that_is_not_there():
         build(network(), **PICTURES | {"layer": "layer9"})
 
 
-@pytest.mark.parametrize(("key", "value"), [("glimpses", 0), ("gamma", -1.0), ("hidden", 0), ("layer", "")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("glimpses", 0), ("gamma", -1.0), ("hidden", 0), ("head", 0), ("target_scale", 0), ("layer", "")],
+)
 def test_settings_out_of_range(key, value):
     with pytest.raises(ParamsError, match=rf"models\.m\.{key}"):
         made("amnet", **{key: value})

@@ -19,12 +19,12 @@ LENGTHS = torch.tensor([1, 3, 4])
 
 
 def made(**changes):
-    return checked(amnet_video.Params, HEAD | {"hidden": 5} | changes, at="models.m")
+    return checked(amnet_video.Params, HEAD | {"hidden": 5, "head": 4} | changes, at="models.m")
 
 
-def build(width=3, **changes):
+def build(width=3, frames=4, **changes):
     torch.manual_seed(0)
-    return amnet_video.build(made(**changes), shape=(4, width), backbone=None)
+    return amnet_video.build(made(**changes), shape=(frames, width), backbone=None)
 
 
 def batch():
@@ -38,8 +38,9 @@ def test_the_published_size():
     assert (h, settings.gamma) == (1024, 1e-5)
     with torch.device("meta"):
         net = amnet_video.build(settings, shape=(8, d), backbone=None)
-    starts, attention = 2 * (d * h + h), (h * h + h) + d * h + h
-    assert sum(p.numel() for p in net.parameters()) == starts + attention + 4 * h * (d + h) + 8 * h + h + 1
+    starts, attention = 2 * (d * h + h), d * d + (h * 8 + 8) + d
+    head = (h * 512 + 512) + 512 + 1
+    assert sum(p.numel() for p in net.parameters()) == starts + attention + 4 * h * (d + h) + 8 * h + head
 
 
 @pytest.mark.parametrize("glimpses", [1, 3, 6])
@@ -55,7 +56,7 @@ def test_attention_is_one_in_each_glimpse_and_none_behind_the_last_frame(glimpse
     assert (attention[0, :, 0] == 1).all()  # of a single frame
 
 
-def test_each_glimpse_is_as_published():
+def test_each_glimpse_is_as_released():
     data, whole = batch(), build(glimpses=2).eval()
     score, attention = whole(data["x"], data["length"])
     net = whole.look
@@ -65,14 +66,13 @@ def test_each_glimpse_is_as_published():
         h, c = torch.tanh(net.h0(mean)), torch.tanh(net.c0(mean))
         scores = []
         for glimpse in range(2):
-            energy = torch.stack(
-                [torch.tanh(net.of_state(h) + net.of_parts(frame)) @ net.weigh.weight[0] for frame in frames]
-            )
+            seen = torch.relu(net.of_parts(frames)) + net.of_state(h)[:count, None]
+            energy = torch.relu(seen) @ net.weigh.weight[0]
             alpha = energy.softmax(0)
             assert torch.allclose(attention[row, glimpse, :count], alpha, atol=1e-6)
             h, c = net.cell(alpha @ frames, (h, c))
-            scores.append(h @ net.score[1].weight[0] + net.score[1].bias[0])
-        assert torch.allclose(score[row], torch.sigmoid(sum(scores)), atol=1e-6)
+            scores.append(net.score[3](torch.relu(net.score[0](h)))[0])
+        assert torch.allclose(score[row], sum(scores) / 2 / 2.0 + 0.754, atol=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1e-5, 0.5])
@@ -82,19 +82,23 @@ def test_what_attention_leaves_out_is_penalised(gamma):
     with torch.no_grad():
         score, attention = net(data["x"], data["length"])
     left_out = [
-        sum((1 - attention[row, :, i].sum()) ** 2 for i in range(count)) for row, count in enumerate(LENGTHS)
+        sum((0.2 * 3 - attention[row, :, i].sum()) ** 2 for i in range(count))
+        for row, count in enumerate(LENGTHS)
     ]
     penalty = float(torch.stack(left_out).mean())
-    expected = float(((score - data["y"]) ** 2).mean()) + gamma * penalty
+    expected = 2.0**2 * float(((score - data["y"]) ** 2).mean()) + gamma * penalty
     losses = amnet_video.step(settings, net, data, one_optimiser(settings, net), torch.Tensor.backward)
     assert losses["loss"] == pytest.approx(expected, rel=1e-5)
     assert losses["attention_penalty"] == pytest.approx(penalty, rel=1e-5)
     assert not any(loss.requires_grad for loss in losses.values())
 
 
-def test_as_many_glimpses_as_frames_spread_evenly_cost_nothing():
-    settings, net = made(glimpses=4, gamma=1.0), build(glimpses=4, gamma=1.0)
-    data = batch() | {"x": torch.ones(3, 4, 3), "length": torch.full((3,), 4)}
+def test_five_frames_looked_at_evenly_cost_nothing():
+    settings, net = made(gamma=1.0), build(frames=5, gamma=1.0)
+    with torch.no_grad():  # the parts are alike, and so is what the state says of each
+        net.look.of_state.weight.zero_()
+        net.look.of_state.bias.zero_()
+    data = batch() | {"x": torch.ones(3, 5, 3), "length": torch.full((3,), 5)}
     losses = amnet_video.step(settings, net, data, one_optimiser(settings, net), torch.Tensor.backward)
     assert losses["attention_penalty"] == pytest.approx(0, abs=1e-9)
 

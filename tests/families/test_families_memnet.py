@@ -128,3 +128,16 @@ def test_the_weights_depend_on_the_seed_alone():
 def test_what_it_offers():
     assert FAMILY.READS == "pictures"
     assert FAMILY.frozen_features is None
+
+
+def test_a_linear_output_is_the_last_layer_s():
+    rescale = {"subtract": 0.5, "times": 2.0, "add": 0.5}
+    settings = made(output="linear", rescale=rescale)
+    net, x = build(settings).eval(), torch.rand(3, 3, 67, 67)
+    assert torch.allclose(net(x), net.head(net.trunk(x))[:, 0])
+    assert torch.allclose(build(made()).eval()(x), net(x).sigmoid())
+
+
+def test_a_linear_output_needs_a_scaling():
+    with pytest.raises(ParamsError, match="output: linear needs rescale"):
+        made(output="linear")

@@ -65,15 +65,18 @@ def search(
 
 
 def import_published(
-    name: Annotated[str, typer.Argument(help="Which published model: resmem.")],
+    name: Annotated[str, typer.Argument(help="Which published model: resmem, amnet, amnet_mean or memnet.")],
     weights: Annotated[Path | None, typer.Option(help="Its file of weights.")] = None,
     package: Annotated[
         bool, typer.Option("--package", help="The weights in the installed package of that name.")
     ] = False,
+    mean: Annotated[
+        Path | None, typer.Option(help="Memnet's mean picture, where it is in a file of its own.")
+    ] = None,
     to: Annotated[str | None, typer.Option(help="The model's name; by default NAME_published.")] = None,
     models: Annotated[Path, typer.Option(help="Folder of the trained models.")] = layout.MODELS,
 ) -> None:
-    """Makes a published model one of yours, from its authors' weights (docs/published.md).
+    """Makes a published model one of yours, from its authors' weights (docs/weights.md).
 
     Example: memorability import resmem --package
     """
@@ -81,7 +84,7 @@ def import_published(
 
     if package == (weights is not None):
         raise DataError("import: give either --weights FILE or --package")
-    print(imports.run(name, weights=weights, to=to, models=models))
+    print(imports.run(name, weights=weights, mean=mean, to=to, models=models))
 
 
 def release(

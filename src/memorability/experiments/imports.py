@@ -1,7 +1,8 @@
 """Published weights as ordinary trained models: `memorability import` (docs/published.md).
 
 A file of weights goes into the family of ours that is the same network. Nothing is left to chance: every
-tensor of the network must be in the file, with its shape, and every tensor of the file in the network.
+tensor of the network must be in the file, with its shape, and every tensor of the file in the network, but for those
+that `Published` names.
 """
 
 from __future__ import annotations
@@ -33,13 +34,19 @@ class _Folder(Block):
 
 
 def run(
-    name: str, *, weights: Path | None = None, to: str | None = None, models: Path = layout.MODELS
+    name: str,
+    *,
+    weights: Path | None = None,
+    mean: Path | None = None,
+    to: str | None = None,
+    models: Path = layout.MODELS,
 ) -> str:
     """Makes a published model one of the models at hand: the folder `to` in `models`.
 
     Args:
         name: a key of `PUBLISHED`.
         weights: its file; None: the one in the installed package, which is found and not imported.
+        mean: the file of memnet's mean picture, where it is not in `weights`.
         to: the model's name; by default NAME_published.
 
     Returns:
@@ -58,7 +65,7 @@ def run(
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or give another name by --to")
     file = packaged(published) if weights is None else weights
-    count, origin = write(published, file, folder)
+    count, origin = write(published, file, folder, mean=mean)
     return (
         f"{folder}: {count} tensors, every one in its place, from {origin}\n{published.licence}\n"
         f"memorability predict photo.jpg --model {folder.name if models == layout.MODELS else folder}"
@@ -69,8 +76,10 @@ def packaged(published: Published) -> Path:
     """The file of weights in an installed distribution, whose code is not run.
 
     Raises:
-        DataError: it is not installed, or has no such file.
+        DataError: there is none, it is not installed, or has no such file.
     """
+    if published.package is None:
+        raise DataError("import: no package has these weights; give their file by --weights")
     by_hand = f"give its file by --weights; valid without: an installed {published.package}"
     try:
         listed = metadata.files(published.package) or []
@@ -82,61 +91,125 @@ def packaged(published: Published) -> Path:
     raise DataError(f"the installed {published.package} has no {published.file}; {by_hand}")
 
 
-def write(published: Published, file: Path, folder: Path) -> tuple[int, str]:
+def write(published: Published, file: Path, folder: Path, *, mean: Path | None = None) -> tuple[int, str]:
     """The model's folder, whole or not at all; how many tensors it has, and what file they are from."""
-    from memorability.features import architectures, weights
+    from memorability.features import weights
     from memorability.training import artifacts
 
     state, sha256 = weights.file_weights(file), files.sha256(file)
-    net, backbone, settings = network(published, sha256=sha256)
-    wanted = net.state_dict()
-    state = architectures.unprefixed(state, lambda: wanted)
+    net, backbone, settings, shape = network(published, sha256=sha256)
+    own = net.state_dict()
+    wanted = {published.name_of(key): value for key, value in own.items()}
+    state = complete(published, state, wanted, mean=mean)
     check(state, wanted, file)
+    state = dict(published.adapted(state))
     origin = published.files.get(sha256, "a file that is not known here")
     config = {
         "settings": settings,
         "trained_on": dict.fromkeys(published.trained_on),  # of how many rows of each is not known
-        "shape": [3, settings["crop"], settings["crop"]],
-        "backbone": backbone.config,
+        "shape": shape,
+        "backbone": None if backbone is None else backbone.config,
         "build_options": {},
-        "published": {"origin": origin, "file": file.name, "sha256": sha256, "licence": published.licence},
+        "published": {"origin": origin, "file": file.name, "sha256": sha256, "licence": published.licence}
+        | ({} if mean is None else {"mean": mean.name, "mean_sha256": files.sha256(mean)}),
     }
     card = published.card.format(name=folder.name, licence=published.licence)
     with staged(folder) as part:
-        arrays = {key: state[key].detach().to(wanted[key].dtype).numpy() for key in wanted}
+        arrays = {
+            key: state[published.name_of(key)].detach().to(value.dtype).numpy() for key, value in own.items()
+        }
         artifacts.save(part, config=config, arrays=arrays)
         write_text(part / CARD, f"{card}- File: {file.name}, {origin}; SHA-256 {sha256}.\n")
     return len(wanted), origin
 
 
-def network(published: Published, *, sha256: str) -> tuple[nn.Module, Network, dict[str, Any]]:
-    """Our network without numbers, the one inside it, and its settings with all defaults."""
+def complete(
+    published: Published, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, mean: Path | None
+) -> dict[str, Tensor]:
+    """The file's tensors without a common prefix and what is unused, with what may be missing or lies apart."""
+    import torch
+
+    from memorability.features import architectures
+
+    found = architectures.unprefixed(dict(state), lambda: wanted)
+    found = {key: value for key, value in found.items() if not key.startswith(published.unused)}
+    for key in wanted:
+        if published.may_lack and key.endswith(published.may_lack) and key not in found:
+            found[key] = torch.zeros(wanted[key].shape, dtype=wanted[key].dtype)
+    if mean is not None:
+        if published.apart is None or published.apart in found:
+            raise DataError(f"{mean}: a mean picture is not asked for here; leave out --mean")
+        found[published.apart] = mean_picture(mean)
+    if published.apart in found and found[published.apart].ndim == 4:  # as caffe's blobs are: [1, 3, H, W]
+        found[published.apart] = found[published.apart].squeeze(0)
+    return found
+
+
+def mean_picture(file: Path) -> Tensor:
+    """A mean picture as the published network has it: blue, green, red, 0 to 255; float [3, H, W] or [1, 3, H, W].
+
+    Raises:
+        DataError: a `.npy` that holds no such array, or another file without a tensor `mean`.
+        BackboneError: the file is missing, or holds no tensors.
+    """
+    import numpy as np
+    import torch
+
+    from memorability.features import weights
+
+    if file.suffix == ".npy" and file.is_file():
+        try:
+            return torch.from_numpy(np.load(file, allow_pickle=False))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{file}: no array of numbers ({error})") from error
+    state = weights.file_weights(file)
+    if set(state) != {"mean"}:
+        raise DataError(f"{file}: valid: one tensor, mean; received {', '.join(state)[:200] or 'none'}")
+    return state["mean"]
+
+
+def network(
+    published: Published, *, sha256: str
+) -> tuple[nn.Module, Network | None, dict[str, Any], list[int]]:
+    """Our network without numbers, the one inside it if there is one, its settings with all defaults, its input's shape."""
     import torch
 
     from memorability import families
     from memorability.features import backbones
-    from memorability.features.settings import Transform
+    from memorability.features.settings import needs_whole
+    from memorability.training import crops
 
     family = families.load(published.settings["family"])
+    settings = checked(family.Params, published.settings, at="settings")
+    family = crops.applied(family, settings)
     if not isinstance(family, Gradient):
         raise ParamsError(f"family {family.name} has no network to put weights into")
-    settings = checked(family.Params, published.settings, at="settings")
-    transform = Transform(
-        fit=settings.fit, resize=settings.resize, crop=settings.crop, mean=(0, 0, 0), std=(1, 1, 1)
-    )
+    side = settings.resize if needs_whole(settings) else settings.crop
+    with torch.device("meta"):  # shapes alone, in no memory
+        backbone = None
+        if published.arch is not None:
+            config = inner_config(published, published.arch, settings, sha256=sha256)
+            net = backbones.build(published.arch, classes=published.classes)
+            backbone = backbones.Network(net, config)
+        net = family.build(settings, shape=(3, side, side), backbone=backbone)
+    return net, backbone, settings.model_dump(mode="json"), [3, side, side]
+
+
+def inner_config(published: Published, arch: str, settings: Any, *, sha256: str) -> dict[str, Any]:
+    """What the config says of the network inside."""
+    from memorability.features import backbones
+    from memorability.features.settings import Transform
+
+    seen = {key: getattr(settings, key) for key in ("fit", "resize", "crop")}
     config = backbones.Config(
-        arch=published.arch,
+        arch=arch,
         classes=published.classes,
         headless=False,
         source="file",
         sha256=sha256,
-        transform=transform,
+        transform=checked(Transform, seen | dict(published.transform), at="transform"),
     )
-    with torch.device("meta"):  # shapes alone, in no memory
-        inner = backbones.build(published.arch, classes=published.classes)
-        backbone = backbones.Network(inner, config.model_dump(mode="json"))
-        net = family.build(settings, shape=(3, settings.crop, settings.crop), backbone=backbone)
-    return net, backbone, settings.model_dump(mode="json")
+    return config.model_dump(mode="json")
 
 
 def check(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:

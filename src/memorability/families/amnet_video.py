@@ -1,20 +1,18 @@
 """Soft attention over frames inside an LSTM: which frames make a clip remembered.
 
-Fajtl, Argyriou, Monekosso and Remagnino, AMNet: Memorability Estimation with Attention (2018), with the
-frames of a clip in the place of a picture's regions, as in Tran's report on MediaEval 2018 (gamma 1e-5,
-Adam 1e-4; without the penalty: gamma 0). `blocks.glimpses` has the attention, and the penalty on what it leaves out. The
-glimpses' scores are added, as published; the sigmoid of the sum, which keeps it within [0, 1], is ours.
+AMNet (Fajtl, Argyriou, Monekosso and Remagnino 2018) with the frames of a clip in the place of a picture's regions, as in
+Tran's report on MediaEval 2018 (gamma 1e-5, Adam 1e-4; without the penalty: gamma 0). `blocks.glimpses` has the network,
+which is that of AMNet behind its 1 x 1 convolution, and says what of it is from where. Frames' features go in as they are, and
+LaMem's mean stays in the score: how Tran had these is not known.
 """
 
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from memorability.families.blocks.glimpses import Glimpses, left_out
+from memorability.families.blocks.glimpses import Glimpses, Looks, losses
 from memorability.features.backbones import Network
 from memorability.training import layers
 from memorability.training.optim import Backward, descend
@@ -24,31 +22,24 @@ READS = "sequences"
 FRAME_VALUES = "attention"
 
 
-class Params(GradientModel):
-    """`hidden` units of the LSTM and of the attention, `glimpses` of it, `gamma` of the penalty."""
-
-    hidden: int = Field(1024, ge=1)
-    glimpses: int = Field(3, ge=1)
-    gamma: float = Field(1e-5, ge=0)
-    dropout: float = Field(0.5, ge=0, lt=1, description="before the score of a glimpse")
+class Params(GradientModel, Looks):
+    """How it looks, as `Looks` has it, and how it is trained."""
 
 
 class AMNetVideo(nn.Module):
-    """Features [B, T, D] of the first `length` [B] frames -> score [B] in [0, 1] and attention [B, G, T]."""
+    """Features [B, T, D] of the first `length` [B] frames -> score [B], not held within [0, 1], and attention [B, G, T]."""
 
-    def __init__(self, *, width: int, hidden: int, glimpses: int, dropout: float) -> None:
+    def __init__(self, settings: Params, *, frames: int, width: int) -> None:
         super().__init__()
-        self.look = Glimpses(width=width, hidden=hidden, glimpses=glimpses, dropout=dropout)
+        self.look = Glimpses(settings, width=width, parts=frames)
 
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        scores, attention = self.look(x, layers.frame_mask(x, length))
-        return scores.sum(1).sigmoid(), attention
+        found: tuple[Tensor, Tensor] = self.look(x, layers.frame_mask(x, length))
+        return found
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> AMNetVideo:
-    return AMNetVideo(
-        width=shape[1], hidden=settings.hidden, glimpses=settings.glimpses, dropout=settings.dropout
-    )
+    return AMNetVideo(settings, frames=shape[0], width=shape[1])
 
 
 def step(
@@ -59,14 +50,15 @@ def step(
     backward: Backward,
 ) -> dict[str, Tensor]:
     score, attention = net(batch["x"], batch["length"])
-    penalty = left_out(attention, layers.frame_mask(batch["x"], batch["length"]))
-    loss = F.mse_loss(score, batch["y"]) + settings.gamma * penalty
+    there = layers.frame_mask(batch["x"], batch["length"])
+    loss, penalty = losses(settings, score, attention, y=batch["y"], there=there)
     descend(loss, optimisers["net"], backward)
     return {"loss": loss.detach(), "attention_penalty": penalty.detach()}
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    return net(batch["x"], batch["length"])[0]
+    score: Tensor = net(batch["x"], batch["length"])[0]
+    return score.clamp(0, 1)
 
 
 def frame_values(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

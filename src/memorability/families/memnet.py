@@ -10,7 +10,9 @@ mirrored training pictures are set here too.
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from memorability.features.backbones import Network
@@ -22,19 +24,30 @@ READS = "pictures"
 
 
 class Params(PictureModel):
-    """`width`: channels of the first convolution, on which the others depend; `hidden`: units of fc."""
+    """`width`: channels of the first convolution, on which the others depend; `hidden`: units of fc.
+
+    `output: linear` is the published Caffe model's last layer, whose scores `rescale` brings within [0, 1].
+    """
 
     width: int = Field(96, ge=6, multiple_of=6)
     hidden: int = Field(4096, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
     mirror: bool = True
+    output: Literal["sigmoid", "linear"] = "sigmoid"
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        if self.output == "linear" and self.rescale is None:
+            raise ValueError("output: linear needs rescale, which keeps scores within [0, 1]; received none")
+        return self
 
 
 class MemNet(nn.Module):
-    """float [B, 3, size, size] in [0, 1] -> score [B] in [0, 1]."""
+    """float [B, 3, size, size] in [0, 1] -> score [B], in [0, 1] unless it is linear."""
 
-    def __init__(self, *, size: int, width: int, hidden: int, dropout: float) -> None:
+    def __init__(self, *, size: int, width: int, hidden: int, dropout: float, linear: bool) -> None:
         super().__init__()
+        self.linear = linear
         wide, wider = width * 8 // 3, width * 4  # 256 and 384 of 96
         self.trunk = nn.Sequential(
             nn.Conv2d(3, width, 11, stride=4), nn.ReLU(), nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5),
@@ -52,11 +65,18 @@ class MemNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(x)).squeeze(1).float().sigmoid()
+        score: Tensor = self.head(self.trunk(x)).squeeze(1).float()
+        return score if self.linear else score.sigmoid()
 
 
 def build(settings: Params, *, shape: tuple[int, ...], backbone: Network | None) -> MemNet:
-    return MemNet(size=settings.crop, width=settings.width, hidden=settings.hidden, dropout=settings.dropout)
+    return MemNet(
+        size=settings.crop,
+        width=settings.width,
+        hidden=settings.hidden,
+        dropout=settings.dropout,
+        linear=settings.output == "linear",
+    )
 
 
 def augment(settings: Params, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -50,7 +50,9 @@ def published_weights(arch: str) -> dict[str, Tensor]:
 
 
 def file_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
-    """A state dict from safetensors, or from a torch file read with `weights_only=True`; `{"state_dict": ...}` is opened.
+    """A state dict from safetensors, or from a torch file read with `weights_only=True`.
+
+    A checkpoint's `state_dict` or `model` is opened.
 
     Args:
         sha256: of the file, as `sha256sum` prints it; None: not checked.
@@ -72,7 +74,9 @@ def file_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         )
     except Exception as error:  # a file may hold anything, and the unpickler fails in as many ways
         raise BackboneError(f"{path}: no safetensors and no plain state dict ({error})") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    for key in ("state_dict", "model"):  # in which checkpoints keep it beside other things
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BackboneError(f"{path}: expected a dict of tensors, received {type(state).__name__}")
     return dict(state)
