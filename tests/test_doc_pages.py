@@ -5,7 +5,6 @@ The first three are one story, so they are run one after the other in one copy o
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -127,4 +126,4 @@ def test_what_is_said_of_a_set_is_what_its_adapter_and_profile_say(name: str) ->
 def test_every_shown_file_of_docs_is_there() -> None:
     for page in (*STORY, "bring-data"):
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text(page)):
-            assert os.path.exists(ROOT / "docs" / target), (page, target)
+            assert (ROOT / "docs" / target).exists(), (page, target)
