@@ -26,6 +26,9 @@ WHY_NOT = {
     "sequences": "it reads clips, which no fixed input holds",
     "frame_scores": "it averages another model's scores of a clip's frames; export that one",
 }
+WHY_NOT_FAMILY = {
+    "palette": "it draws its maps out of noise that each picture's own pixels decide, in many steps"
+}
 
 
 class Exportable(nn.Module):
@@ -137,8 +140,8 @@ def of(predictor: Predictor) -> Exportable:
     family, settings = model.family, model.settings
     if predictor.clips:
         raise DataError(f"{predictor.folder}: cannot be exported: it reads clips, which no fixed input holds")
-    if family.READS in WHY_NOT:
-        raise DataError(f"{predictor.folder}: cannot be exported: {WHY_NOT[family.READS]}")
+    if why := WHY_NOT.get(family.READS) or WHY_NOT_FAMILY.get(family.name):
+        raise DataError(f"{predictor.folder}: cannot be exported: {why}")
     look = (model.source.looks or (None,))[0]
     if isinstance(family, Gradient) and look is not None and not predictor.config.get("features"):
         net = _network(predictor)
