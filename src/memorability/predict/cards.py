@@ -151,6 +151,8 @@ def _worth(facts: Facts) -> Iterator[str]:
             f"Human ceiling: two halves of people's answers agree at rho {facts.people['split_half']:.3f}, so that no model "
             f"can be expected above rho {facts.people['attainable']:.3f}."
         )
+    else:
+        yield "Human ceiling: not known here; nothing counts the answers behind the truth."
     if last.get("predicted_low") is not None:
         yield (
             f"Its predictions there lie from {last['predicted_low']:.3f} to {last['predicted_high']:.3f}, the truth from "
@@ -197,7 +199,7 @@ def _limits(facts: Facts) -> Iterator[str]:
         "\nLicence: its weights may be bound by the terms of the data and of the networks below; the code is under Apache-2.0.\n"
     )
     access = {one["name"]: one["access"] for one in listing.datasets()}
-    if asked := [f"- {name}: {access[name]}" for name in data if access.get(name)]:
+    if asked := [f"- {name}: {access[name]}" for name in data if "http" in access.get(name, "")]:
         yield "\n".join([*asked, ""])
 
 

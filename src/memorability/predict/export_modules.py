@@ -23,7 +23,7 @@ WHY_NOT = {
     "pictures_and_places": "it reads a picture twice, as pixels and by another network's features",
     "titles": "it reads titles",
     "frames": "it reads clips, which no fixed input holds",
-    "sequences": "it reads clips, which no fixed input holds",
+    "sequences": "it reads sequences, of which a picture is one of a single step",
     "frame_scores": "it averages another model's scores of a clip's frames; export that one",
 }
 WHY_NOT_FAMILY = {
@@ -69,6 +69,8 @@ class Backbone(nn.Module):
     def __init__(self, extractor: Extractor, how: Prepared) -> None:
         super().__init__()
         self.net, self._extract, self._how = extractor.taps.net, extractor.features_of, how
+        with torch.inference_mode():
+            extractor.taps.run_to_end(torch.zeros(1, 3, how.crop, how.crop))
         self._views, self._dtype = extractor.views, getattr(torch, extractor.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
