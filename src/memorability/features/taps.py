@@ -74,7 +74,7 @@ class Taps:
         self._to_end = True
         try:
             self._run(example)
-        except (RuntimeError, AssertionError, ValueError):  # behind the last layer nobody asked whether it fits
+        except (RuntimeError, AssertionError, ValueError):  # what lies behind need not fit such a picture
             self._to_end = False
 
     def __call__(self, x: Tensor) -> Tensor:
