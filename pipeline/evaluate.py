@@ -1,4 +1,4 @@
-"""evaluate@TRACK: all models of a track by their predictions alone: reports, boards, comparisons and figures."""
+"""evaluate@TRACK: all models of a track by their predictions alone: reports, boards, comparisons, figures and cards."""
 
 from memorability.core import kernels, layout, runtime
 from memorability.core.files import staged_folder, write_json
@@ -6,6 +6,7 @@ from memorability.data import tables
 from memorability.data.tables import Track
 from memorability.evaluation.evaluate import Contender, Evaluation, Folders
 from memorability.params import Params
+from memorability.predict import cards
 from pipeline.common import run
 
 
@@ -20,6 +21,7 @@ def main(params: Params, track: Track) -> None:
         staged_folder(layout.METRICS / track) as metrics,
         staged_folder(layout.FIGURES / track) as figures,
         staged_folder(layout.PLOTS / track) as plots,
+        staged_folder(layout.MODEL_CARDS / track) as to_cards,
     ):
         evaluation = Evaluation(
             track=track,
@@ -37,6 +39,7 @@ def main(params: Params, track: Track) -> None:
             "kernels": kernels.setting(),
         }
         write_json(metrics / "processor.json", machine)
+        cards.write(to_cards, {name: one.predictions for name, one in contenders.items()}, metrics=metrics)
     write_json(layout.METRICS / f"{track}.json", summary)
     print(boards)
 

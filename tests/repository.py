@@ -111,8 +111,8 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-def build(where: Path) -> Path:
-    """A repository with the working tree's files and tiny params, after one `dvc repro`."""
+def lay_out(where: Path) -> Path:
+    """A repository with the working tree's files and tiny params, in which nothing has run."""
     where.mkdir(parents=True)
     files = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in files:
@@ -124,6 +124,12 @@ def build(where: Path) -> Path:
     params.write_text(yaml.safe_dump(shrink(yaml.safe_load(params.read_text())), sort_keys=False))
     run(where, "git", "init", "-q")
     commit(where, "a tiny demo")
+    return where
+
+
+def build(where: Path) -> Path:
+    """The same, after one `dvc repro`."""
+    lay_out(where)
     run(where, "dvc", "repro")
     commit(where, "results")
     return where

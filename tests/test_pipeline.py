@@ -19,7 +19,15 @@ from safetensors.numpy import load_file
 from memorability.core import layout
 from memorability.data.tables import TARGETS
 
-NOT_IN_GIT = ("data/raw", "data/frames", "data/features", "data/predictions", "data/plan", "models/")
+NOT_IN_GIT = (
+    "data/raw",
+    "data/frames",
+    "data/features",
+    "data/predictions",
+    "data/cards",
+    "data/plan",
+    "models/",
+)
 TRAINED = {"train@resmem", "train@pix2pix"}  # by gradients
 TRAIN = {f"train@{name}" for names in MODELS.values() for name in names}
 BY_TRACK = {stage: {f"{stage}@{track}" for track in TARGETS} for stage in ("acquire", "evaluate")}
@@ -77,9 +85,12 @@ def of(clone: Path, track: str, name: str) -> Path:
 def test_every_model_has_its_outputs(clone: Path) -> None:
     for track, name in ((track, name) for track, names in ON_BOARD.items() for name in names):
         assert (clone / "models" / name / "model.safetensors").is_file()
-        files = {"predictions.csv", "history.csv"} | ({"maps.npy"} if track == "maps" else set())
+        files = {"predictions.csv", "history.csv", "model.json"} | (
+            {"maps.npy"} if track == "maps" else set()
+        )
         assert {path.name for path in of(clone, track, name).iterdir()} == files
         assert list((clone / "plots/figures" / track / name).iterdir())
+        assert (clone / "data/cards" / track / f"{name}.md").read_text().startswith(f"# {name}\n")
         report = json.loads((clone / f"metrics/{track}/{name}.json").read_text())
         assert tuple(report) == TARGETS[track]
         assert all({"train", "val", "test"} <= set(splits) for splits in report.values())

@@ -145,7 +145,11 @@ def test_the_first_process_alone_writes(found, family):
         "model.safetensors",
         "evidence.safetensors",
     }
-    assert {path.name for path in first.predictions.iterdir()} == {"predictions.csv", "history.csv"}
+    assert {path.name for path in first.predictions.iterdir()} == {
+        "predictions.csv",
+        "history.csv",
+        "model.json",
+    }
     assert not second.model.parent.exists()
     assert not first.state.exists()
 

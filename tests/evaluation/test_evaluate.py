@@ -9,11 +9,12 @@ import small_maps
 from test_judges import table
 
 from memorability.core.errors import DataError
-from memorability.core.files import read_json
+from memorability.core.files import read_json, write_json
 from memorability.data import tables
 from memorability.evaluation import scores
 from memorability.evaluation.evaluate import Contender, Evaluation, Folders
 from memorability.evaluation.settings import Evaluate
+from memorability.training import artifacts
 
 SETTINGS = Evaluate(bootstrap=100, halves=2, map_size=small_maps.SIZE)
 EPOCHS = pd.DataFrame(
@@ -271,12 +272,19 @@ def test_the_stage_replaces_a_tracks_folders_whole(tmp_path, monkeypatch):
         folder = layout.predictions("images", name, ensemble=ensemble)
         scores.write(folder, scores.for_target(table(), "score"), np.arange(120), said(0.1), {})
         tables.write(ONE, folder / "history.csv")
+        settings = {"family": "ridge", "track": "images", "target": "score"}
+        artifacts.save(
+            tmp_path / "model", config={"settings": settings, "trained_on": {"memcat": 80}}, arrays={}
+        )
+        write_json(
+            folder / artifacts.DESCRIBED, artifacts.described(tmp_path / "model").model_dump(mode="json")
+        )
         heads[name] = SimpleNamespace(family="ridge", target="score")
     params = SimpleNamespace(
         **{"seed": 0, "threads": 1, "evaluate": {"images": SETTINGS}, "heads": lambda track: heads},
         **{"models": {"ridge": {"lr": 1}}, "ensembles": {"both": {"members": ["ridge"]}}},
     )
-    for folder in (layout.METRICS, layout.FIGURES, layout.PLOTS):
+    for folder in (layout.METRICS, layout.FIGURES, layout.PLOTS, layout.MODEL_CARDS):
         old = tmp_path / folder / "images" / "removed_model.json"
         old.parent.mkdir(parents=True)
         old.write_text("{}")
@@ -287,3 +295,19 @@ def test_the_stage_replaces_a_tracks_folders_whole(tmp_path, monkeypatch):
     board = pd.read_csv(layout.METRICS / "images" / "score.leaderboard.csv").set_index("model")
     assert board["fitted_on_val"].fillna("").to_dict() == {"ridge": "", "both": "all"}
     assert set(read_json(layout.METRICS / "images" / "processor.json")) == {"processor", "threads", "kernels"}
+    assert names(layout.MODEL_CARDS / "images") == ["both.md", "ridge.md"]
+    written = (layout.MODEL_CARDS / "images" / "ridge.md").read_text()
+    test = read_json(layout.METRICS / "images" / "ridge.json")["score"]["test"]
+    measured = "{spearman:.3f} ({spearman_low:.3f} to {spearman_high:.3f})".format(**test)
+    for said_there in (
+        "memcat (80 items)",
+        measured,
+        "Human ceiling",
+        'Predictor.load("models/ridge")',
+        "handed out at",
+    ):
+        assert said_there in written
+    (layout.predictions("images", "ridge", ensemble=False) / artifacts.DESCRIBED).unlink()
+    with pytest.raises(DataError, match=r"no model\.json of the model; train it again"):
+        stage.main(params, "images")
+    assert (layout.MODEL_CARDS / "images" / "ridge.md").read_text() == written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from small_models import save
 from typer.testing import CliRunner
 
 from memorability import cli
-from memorability.predict import export, listing
+from memorability.core.files import write_json
+from memorability.predict import cards, export, listing
 from memorability.predict.choice import Project
 from memorability.predict.predictor import Predictor
+from memorability.training import artifacts
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +60,24 @@ def test_a_card_says_what_a_model_was_made_of(tmp_path):
     done = run("card", "m", "-o", str(tmp_path / "m.md"))
     assert done.exit_code == 0, done.output
     text = (tmp_path / "m.md").read_text()
-    for said in ("# m", "memcat (9)", "It was not evaluated here", "## Intended use and limits", "digest `"):
-        assert said in text
+    said = ("# m", "memcat (9 items)", "It was not evaluated here", "## Intended use and limits", "digest `")
+    assert [one for one in said if one not in text] == []
+
+
+@pytest.mark.usefixtures("here")
+def test_the_card_that_the_evaluation_wrote_is_shown_while_it_is_of_this_model(tmp_path):
+    predictions = tmp_path / "predictions"
+    described = artifacts.described(Path("models/m"))
+    write_json(predictions / artifacts.DESCRIBED, described.model_dump(mode="json"))
+    report = {"n": 30, "spearman": 0.5, "spearman_low": 0.4, "spearman_high": 0.6}
+    write_json(tmp_path / "metrics" / "m.json", {"score": {"val": report, "test": report}})
+    cards.write(tmp_path / "cards" / "images", {"m": predictions}, metrics=tmp_path / "metrics")
+    project = Project(cards=tmp_path / "cards")
+    shown = cards.card(cards.find("m", project), project)
+    assert "| spearman | 0.500 (0.400 to 0.600) | 0.500 (0.400 to 0.600) |" in shown
+    other = described.files[artifacts.CONFIG].digest
+    (tmp_path / "cards" / "images" / "m.md").write_text(shown.replace(other, "0" * 64))
+    assert "It was not evaluated here" in cards.card(cards.find("m", project), project)
 
 
 @pytest.mark.usefixtures("here")

@@ -146,6 +146,7 @@ def test_the_same_seed_gives_the_same_bytes(world, fitted, family):
         "predictions.csv",
         "maps.npy",
         "history.csv",
+        "model.json",
     }
     assert made == names
     assert one == other

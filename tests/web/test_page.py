@@ -145,6 +145,59 @@ def test_by_the_keyboard_alone(page: Any, files: Path) -> None:
     assert page.evaluate("document.activeElement.id") == "files"
 
 
+def test_a_picture_that_was_copied_can_be_pasted(page: Any) -> None:
+    """Through the browser's own clipboard, by the keys that a user presses."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async (bytes) => {
+            const copied = new Blob([new Uint8Array(bytes)], { type: "image/png" });
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": copied })]);
+        }""",
+        list(picture(seed=7)),
+    )
+    page.keyboard.press("Control+V")
+    scored(page)
+    assert page.inner_text("#name").endswith(".png")
+    page.evaluate("navigator.clipboard.writeText('no picture')")
+    page.keyboard.press("Control+V")
+    assert page.is_hidden("#all")
+
+
+def test_files_that_are_pasted_are_scored_in_their_order(page: Any) -> None:
+    """Files copied in a file manager, which headless browsers have none of: the event that they make."""
+    page.evaluate(
+        """(files) => {
+            const given = new DataTransfer();
+            for (const [i, bytes] of files.entries()) {
+                given.items.add(new File([new Uint8Array(bytes)], `copied ${i}.png`, { type: "image/png" }));
+            }
+            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given, bubbles: true }));
+        }""",
+        [list(picture(seed=i)) for i in range(2)],
+    )
+    have(page, 2)
+    assert [text.split()[1] for text in page.locator("#rows tr").all_inner_texts()] == ["0.png", "1.png"]
+
+
+def test_a_phones_camera_is_asked_for_a_picture(browser: Any, address: str, files: Path) -> None:
+    """The page leaves the camera to the phone, by its input: what comes back is a file like any other."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    page.goto(address)
+    page.wait_for_selector("#models select")
+    assert page.get_attribute("#camera", "capture") == "environment"
+    assert page.get_attribute("#camera", "accept") == "image/*"
+    for taken in ("0.png", "1.png"):  # twice, as one does
+        with page.expect_file_chooser() as asked:
+            page.tap("#camera-button")
+        assert not asked.value.is_multiple()
+        asked.value.set_files(files / taken)
+        scored(page)
+        assert page.inner_text("#name") == taken
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone(browser: Any, address: str, files: Path, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme, is_mobile=True)

@@ -4,6 +4,7 @@ data/raw/TRACK  data/frames/NAME  data/splits/TRACK.csv  data/features/NAME
 models/NAME                                      trained models, and backbones
 data/predictions/TRACK/{models,ensembles}/NAME   predictions.csv, history.csv and, of maps, maps.npy
 data/plan/                                       what the stages are going to do
+data/cards/TRACK/MODEL.md                        what a model was made of and is worth, in words
 metrics/TRACK.json  metrics/TRACK/               few numbers for `dvc metrics diff`; reports and boards
 plots/data/TRACK/  plots/figures/TRACK/          text tables that DVC plots; figures
 .states/  logs/                                  unfinished work; wall times: neither is known to DVC
@@ -17,6 +18,7 @@ from pathlib import Path
 RAW, FRAMES, SPLITS, FEATURES = (Path("data", name) for name in ("raw", "frames", "splits", "features"))
 MODELS = Path("models")
 PREDICTIONS = Path("data/predictions")
+MODEL_CARDS = Path("data/cards")
 PLAN = Path("data/plan")  # which code each stage runs, which models each track has
 METRICS, PLOTS, FIGURES = Path("metrics"), Path("plots/data"), Path("plots/figures")
 PLOTS_PAGE = Path("plots/page.html")  # .dvc/config names it

@@ -49,6 +49,7 @@ class Taps:
         self._forms: dict[str, Form] = {}
         self._runs: dict[str, int] = {}  # of each layer in a pass; not known before the first
         self._seen, self._found = Counter[str](), dict[str, Any]()
+        self._to_end = False
         modules = _modules(network, layers)
         for layer, module in modules.items():
             module.register_forward_hook(lambda module, given, out, layer=layer: self._keep(layer, out))
@@ -68,6 +69,14 @@ class Taps:
     def net(self) -> nn.Module:
         return self._net
 
+    def run_to_end(self, example: Tensor) -> None:
+        """From now on all of the network is run, if it can be: exporters lose their way where a pass is left half-way."""
+        self._to_end = True
+        try:
+            self._run(example)
+        except (RuntimeError, AssertionError, ValueError):  # what lies behind need not fit such a picture
+            self._to_end = False
+
     def __call__(self, x: Tensor) -> Tensor:
         """Features float32 [B, D], or [B, D, h, w] unpooled, of float [B, 3, side, side]."""
         return self._joined(self._run(x))
@@ -85,7 +94,7 @@ class Taps:
             self._found[layer] = out
         elif self._seen[layer] == self._runs[layer]:
             self._found[layer] = self._pooled(layer, out)
-            if len(self._found) == len(self._layers):
+            if len(self._found) == len(self._layers) and not self._to_end:
                 raise _Enough
 
     def _kept(self, function: Callable[..., Tensor], x: Tensor, **options: Any) -> Tensor:

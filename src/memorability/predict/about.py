@@ -20,11 +20,12 @@ Row = Mapping[str, str]  # of a board; empty where a model is on none
 
 @dataclass(frozen=True)
 class Project:
-    """Where models, boards and splits lie. `known` are the models of the params at hand; None: there are no params."""
+    """Where models, boards, splits and cards lie. `known` are the models of the params at hand; None: there are no params."""
 
     models: Path = layout.MODELS
     metrics: Path = layout.METRICS
     splits: Path = layout.SPLITS
+    cards: Path = layout.MODEL_CARDS
     known: Collection[str] | None = None
 
     def board(self, track: str, target: str) -> Path:

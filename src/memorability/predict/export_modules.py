@@ -23,9 +23,12 @@ WHY_NOT = {
     "pictures_and_places": "it reads a picture twice, as pixels and by another network's features",
     "titles": "it reads titles",
     "frames": "it reads clips, which no fixed input holds",
-    "sequences": "it reads clips, which no fixed input holds",
+    "sequences": "it reads sequences, of which a picture is one of a single step",
     "frame_scores": "it averages another model's scores of a clip's frames; export that one",
     "section_scores": "it asks another model about parts of a picture; export that one",
+}
+WHY_NOT_FAMILY = {
+    "palette": "it draws its maps out of noise that each picture's own pixels decide, in many steps"
 }
 
 
@@ -67,6 +70,8 @@ class Backbone(nn.Module):
     def __init__(self, extractor: Extractor, how: Prepared) -> None:
         super().__init__()
         self.net, self._extract, self._how = extractor.taps.net, extractor.features_of, how
+        with torch.inference_mode():
+            extractor.taps.run_to_end(torch.zeros(1, 3, how.crop, how.crop))
         self._views, self._dtype = extractor.views, getattr(torch, extractor.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,8 +143,8 @@ def of(predictor: Predictor) -> Exportable:
     family, settings = model.family, model.settings
     if predictor.clips:
         raise DataError(f"{predictor.folder}: cannot be exported: it reads clips, which no fixed input holds")
-    if family.READS in WHY_NOT:
-        raise DataError(f"{predictor.folder}: cannot be exported: {WHY_NOT[family.READS]}")
+    if why := WHY_NOT.get(family.READS) or WHY_NOT_FAMILY.get(family.name):
+        raise DataError(f"{predictor.folder}: cannot be exported: {why}")
     look = (model.source.looks or (None,))[0]
     if isinstance(family, Gradient) and look is not None and not predictor.config.get("features"):
         net = _network(predictor)

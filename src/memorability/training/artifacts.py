@@ -21,6 +21,7 @@ from memorability.core.settings import checked
 
 REFERENCE = "reference."  # begins the arrays of the inputs that a model which ranks compares others with
 CONFIG, WEIGHTS, EVIDENCE = "config.json", "model.safetensors", "evidence.safetensors"
+DESCRIBED = "model.json"  # beside a model's predictions: what whoever judges them is to know of the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,27 @@ class Config(BaseModel):
     calibration: Curve | None = None  # of ranks to scores
 
 
+class File(BaseModel):
+    """One of a model's files: how many bytes, and their `core.files.digest`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bytes: int
+    digest: str
+
+
+class Described(BaseModel):
+    """What a card says of a trained model, without the model: its config, its files, how much evidence it has.
+
+    `residuals`: of validation, which its intervals are made of; `pictures`: those that it knows again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    config: Config
+    files: dict[str, File]
+    residuals: int
+    pictures: int
+
+
 def save(
     folder: Path,
     *,
@@ -107,6 +129,22 @@ def evidence(folder: Path) -> Evidence:
         DataError: as `load`; or the evidence is not of the form that `Evidence` describes.
     """
     return _evidence(folder, _config(folder))
+
+
+def described(folder: Path) -> Described:
+    """A trained model in words and numbers.
+
+    Raises:
+        DataError: as `evidence`.
+    """
+    config, known = _config(folder), evidence(folder)
+    present = [folder / name for name in (CONFIG, WEIGHTS, EVIDENCE) if (folder / name).is_file()]
+    return Described(
+        config=config,
+        files={path.name: File(bytes=path.stat().st_size, digest=digest(path)) for path in present},
+        residuals=len(known.residuals),
+        pictures=len(known.phashes) + len(known.contents),
+    )
 
 
 def _evidence(folder: Path, config: Config) -> Evidence:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from memorability.core.files import write_json
 from memorability.core.layout import ModelPaths
 from memorability.data.known import Known
 from memorability.features.items import Array
@@ -48,7 +49,7 @@ class Work:
         columns: dict[str, Array],
         fitted_on_val: bool,
     ) -> None:
-        """The model with its evidence, and its predictions (one of `columns`) of the rows that are kept.
+        """The model with its evidence, and its predictions (one of `columns`) of the rows that are kept, with its description.
 
         `fitted_on_val`: whether its scores were fitted on validation, whose residuals are then no evidence.
         """
@@ -60,6 +61,8 @@ class Work:
         more = {name: values for name, values in columns.items() if name != "prediction"}
         rows = self.rows.assign(split=self.published)
         self.judge.write(self.paths.predictions, rows, self.truth.kept, columns["prediction"], more)
+        described = artifacts.described(self.paths.model).model_dump(mode="json")
+        write_json(self.paths.predictions / artifacts.DESCRIBED, described)
 
     def evidence(self, prediction: Array, *, fitted_on_val: bool) -> artifacts.Evidence:
         """Residuals of validation and quantiles of scores; and which pictures the model was fitted or selected on."""
