@@ -276,7 +276,7 @@ def test_unknown_and_missing_keys(path: str, value: Any, expected: str) -> None:
         ("split.images.on_bad_item", "warn", "'fail' or 'skip'"),
         ("features.pooled.dtype", "float8", "'float16' or 'float32'"),
         ("features.pooled.batch_size", [32], "valid integer"),
-        ("features.c3d.given.format", "pickle", "'numbers', 'pairs', 'rows' or 'mask'"),
+        ("features.c3d.given.format", "pickle", "'numbers', 'pairs', 'rows', 'windows' or 'mask'"),
         ("features.c3d.given.length", 0, "greater than or equal to 1"),
         ("features.c3d.given.first", 2, "0 or 1"),
         ("backbones.small.source", "web", "'demo'"),

@@ -283,9 +283,10 @@ def test_validation_clips_are_kept_to_rank_others_among(clips, fitted, monkeypat
     assert np.array_equal(few.arrays["reference.x"], clips.x[even])
 
 
-def test_history_has_the_correlations_alone(fitted):
+def test_history_has_the_correlations_and_pairs_alone(fitted):
     """Of ranks, L1 and MSE say nothing."""
-    assert {name for name in fitted.history if name.startswith("val_")} == {"val_spearman", "val_pearson"}
+    found = {name for name in fitted.history if name.startswith("val_")}
+    assert found == {"val_spearman", "val_pearson", "val_pair_accuracy"}
 
 
 @pytest.mark.parametrize(("changes", "key"), [({"second": 0}, "second"), ({"batch_size": 1}, "batch_size")])
