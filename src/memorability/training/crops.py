@@ -115,7 +115,7 @@ def training_crops(settings: PictureModel, x: Tensor) -> Tensor:
 
     if settings.views not in ("five_crop", "ten_crop"):
         return _central(x, settings.crop)
-    places = torch.randint(0, x.shape[-1] - settings.crop + 1, (len(x), 2)).tolist()
+    places = torch.randint(0, x.shape[-1] - settings.crop + 1, (len(x), 2), device="cpu").tolist()
     return torch.stack(
         [_part(one, top, left, settings.crop) for one, (top, left) in zip(x, places, strict=True)]
     )
