@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -150,6 +151,7 @@ def test_what_is_said_of_it(imported):
 # What a file may lack and what it may not: shapes alone are looked at, on tensors without memory of their own.
 
 
+@functools.cache
 def names_of(name):
     """The tensors that must be in a file, without numbers to speak of."""
     published = PUBLISHED[name]
