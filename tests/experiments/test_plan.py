@@ -32,6 +32,7 @@ OF_NO_STAGE = (
     "memorability.families.bag_ridge",
     "memorability.families.finetune",
     "memorability.families.probe",
+    "memorability.families.section_scores",
     "pipeline.done",
 )
 OF_THE_PLAN = ("memorability.experiments", "memorability.core.yaml", "pipeline.plan", "pipeline.plots_page")
@@ -75,7 +76,7 @@ NETWORKS_OF_MAPS = of("unet", "pix2pix", "wgan", "palette")
         ("memorability.data.known", {"evaluate", *MODELS}),
         ("memorability.evaluation.conformal", {"evaluate"}),
         ("memorability.data.datasets.demo", {"acquire"}),
-        ("memorability.data.downloads", {"acquire"}),
+        ("memorability.data.downloads", {"acquire", "backbones"}),
         ("memorability.data.scenes", {"acquire", "backbones"}),
         ("memorability.data.settings", {"acquire", "frames", "split"}),
         ("memorability.data.frames", {"frames"}),
