@@ -142,11 +142,11 @@ def summary(search: Search, name: str, best: Line, found: pd.DataFrame, *, digit
     """What was found, in a sentence or two."""
     trials = found.drop_duplicates("trial")
     counts = ", ".join(f"{count} {state}" for state, count in trials["state"].value_counts().items())
-    space = "endless" if search.combinations is None else f"{search.combinations:,}"
+    space = "endlessly many" if search.combinations is None else f"{search.combinations:,}"
     score = "none" if best.record.score is None else f"{best.record.score:.{digits}f}"
     changed = ", ".join(f"{place} {shown(value)}" for place, value in best.changes.items())
     return (
-        f"Search {name}: {len(trials)} trials ({counts}) of a space of {space} combinations.\n"
+        f"Search {name}: {len(trials)} trials ({counts}) of {space} combinations.\n"
         f"Best validation {search.score} {score}: trial {_number(found, best)}, {changed or 'the start itself'}."
     )
 
