@@ -19,7 +19,7 @@ from PIL import Image
 from memorability.core.errors import DataError
 from memorability.core.parallel import map_ahead
 from memorability.data.shards import ShardWriter
-from memorability.media import video
+from memorability.media import decoder, timelines, video
 from memorability.media.video import Clip, Sampling
 
 SHARED = Path(os.environ.get("MEMORABILITY_SHARED") or Path(__file__).parents[3] / "shared")
@@ -422,7 +422,7 @@ def test_interlaced_clips_are_deinterlaced(tmp_path, name, monkeypatch):
     size = "720x576" if name == "dv.avi" else "352x288"
     path = interlaced(tmp_path / name, *INTERLACED[name], size=size)
     found = sample(path)
-    monkeypatch.setattr(video._Interlaced, "see", lambda self, packet: setattr(self, "found", False))
+    monkeypatch.setattr(timelines.Interlaced, "see", lambda self, packet: setattr(self, "found", False))
     combed = sample(path)
     assert found.times == combed.times
     assert len(found.times) == 8
@@ -443,9 +443,7 @@ def test_frames_of_interlaced_clips_are_those_of_their_times(tmp_path, sampling)
 
 
 def test_progressive_clips_are_left_as_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        video, "_ffmpeg", lambda *a, _ffmpeg=video._ffmpeg, **o: seen.append(o) or _ffmpeg(*a, **o)
-    )
+    monkeypatch.setattr(decoder, "run", lambda *a, run=decoder.run, **o: seen.append(o) or run(*a, **o))
     seen = []
     for name, codec in (("a.mp4", "libx264"), ("a.webm", "libvpx"), ("a.mpg", "mpeg2video")):
         sample(make(tmp_path / name, codec))
@@ -479,7 +477,7 @@ def test_frames_of_too_many_pixels_are_refused_before_any_is_decoded(tmp_path, s
     content = bytearray(path.read_bytes())
     content[6:10] = struct.pack("<HH", *size)
     path.write_bytes(content)
-    monkeypatch.setattr(video, "_ffmpeg", lambda *a, **o: pytest.fail("decoded"))
+    monkeypatch.setattr(decoder, "run", lambda *a, **o: pytest.fail("decoded"))
     with pytest.raises(
         DataError, match=rf"^the clip: frames of {size[0]:,} x {size[1]:,} pixels; valid: up to 50,000,000"
     ):
@@ -668,8 +666,8 @@ def hanging(tmp_path, monkeypatch):
 
 
 def test_hanging_decoder_is_ended(clip, hanging, monkeypatch):
-    monkeypatch.setattr(video, "PATIENCE", 0.1)
-    monkeypatch.setattr(video, "PATIENCE_A_SECOND", 0.0)
+    monkeypatch.setattr(decoder, "PATIENCE", 0.1)
+    monkeypatch.setattr(decoder, "PATIENCE_A_SECOND", 0.0)
     before = children()
     with pytest.raises(DataError, match="the clip: decoding did not end within 0 s"):
         sample(clip)
@@ -779,7 +777,7 @@ def test_namespace_depends_on_all_that_decides_frames(monkeypatch):
     monkeypatch.setattr(video, "VERSION", -1)
     assert video.namespace(FPS) not in keys
     monkeypatch.undo()
-    monkeypatch.setattr(video, "_ffmpeg_version", lambda: "another")
+    monkeypatch.setattr(decoder, "version", lambda: "another")
     assert video.namespace(FPS) not in keys
 
 

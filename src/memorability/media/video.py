@@ -15,27 +15,23 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import functools
 import io
 import itertools
 import json
-import re
-import signal
 import struct
-import subprocess
 import tempfile
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import av
-import ffmpeg
-import imageio_ffmpeg
 
 from memorability.core.errors import DataError
 from memorability.core.files import digest
-from memorability.media import rates
-from memorability.media.pictures import MOST_PIXELS
+from memorability.media import decoder, rates, timelines
+from memorability.media.decoder import Timeline
+from memorability.media.timelines import url
+
+__all__ = ["SUFFIXES", "Clip", "Sampling", "namespace", "pack", "sample", "unpack", "url"]
 
 # Of what sampling gives: to be raised whenever it gives other frames for the same file, since frames
 # and features that are kept by a file's content are then out of date.
@@ -46,23 +42,6 @@ SUFFIXES = (
 )
 METHODS = ("fps", "ffmpeg_rate", "first_middle_last", "evenly")
 MOST = 1000  # frames of one clip, which are all in memory at once
-PROTOCOLS = "file,subfile"  # a clip that is a playlist opens nothing from a network
-NO_CLIPS = ("image2", "tty", "concat", "hls", "dash", "imf")  # pictures, text and lists of other files
-# Seconds that decoding may take: for any clip, and for each second of it. A decoder that needs longer hangs.
-PATIENCE, PATIENCE_A_SECOND, A_DAY = 300.0, 30.0, 24 * 3600.0
-# What compressed data never has (at most 11 equal bytes were found), but a disk or an unfinished copy leaves
-# where data is lost. Codecs that are not named fill frames up so themselves.
-ZEROS, ONES = bytes(64), b"\xff" * 64
-LOST = {
-    **dict.fromkeys(("vp8", "vp9", "av1", "libdav1d"), (ZEROS, ONES)),
-    **dict.fromkeys(("h264", "hevc", "mpeg4"), (ZEROS,)),
-}
-URL = re.compile(r"(subfile,,start,(?P<start>\d+),end,(?P<end>\d+),,:)?file:(?P<path>.+)", re.DOTALL)
-CLOCK_OF_THE_CLIP = {
-    "fps_mode": "passthrough",
-    "enc_time_base": "filter",
-    "avoid_negative_ts": "disabled",
-}
 # The colours of JPEG files, computed alike on every processor.
 TO_JPEG = "scale=out_color_matrix=bt601:out_range=full:flags=bicubic+accurate_rnd+bitexact,format=yuvj420p"
 
@@ -107,34 +86,8 @@ class Clip(NamedTuple):
     duration: float
 
 
-class _Timeline(NamedTuple):
-    """When the frames of one video stream are displayed, in whole units of `unit` seconds.
-
-    The last one ends at `end`; `stream` is the stream's number in the file. The frames of an `interlaced` one are
-    two moments each, in every other line.
-    """
-
-    stream: int
-    unit: Fraction
-    starts: list[int]
-    end: int
-    interlaced: bool = False
-
-    def seconds(self, moment: int) -> float:
-        """Of a moment, after the first frame."""
-        return float((moment - self.starts[0]) * self.unit)
-
-
 class _Unexpected(Exception):
     """The decoder gave other frames than the timeline has."""
-
-
-def url(path: Path, *, offset: int = 0, size: int | None = None) -> str:
-    """What ffmpeg and PyAV open: the file, or the `size` bytes from `offset` of it (a member of a shard)."""
-    if size is None and not offset:
-        return f"file:{path}"
-    end = path.stat().st_size if size is None else offset + size
-    return f"subfile,,start,{offset},end,{end},,:file:{path}"
 
 
 def sample(url: str, sampling: Sampling, *, name: str) -> Clip:
@@ -152,12 +105,12 @@ def sample(url: str, sampling: Sampling, *, name: str) -> Clip:
         ValueError: `sampling` is not valid.
     """
     _check(sampling)
-    timeline = _from_packets(url, name)
+    timeline = timelines.from_packets(url, name)
     extract = _written_by_ffmpeg if sampling.method == "ffmpeg_rate" else _extract
     if timeline.starts:
         with contextlib.suppress(_Unexpected):
             return extract(url, sampling, timeline, name)
-    timeline = _from_decoding(url, timeline, name)
+    timeline = timelines.from_decoding(url, timeline, name)
     try:
         return extract(url, sampling, timeline, name)
     except _Unexpected as error:
@@ -175,122 +128,7 @@ def _check(sampling: Sampling) -> None:
         raise ValueError(f"quality is {sampling.quality}; valid is 2 (best) to 31")
 
 
-def _from_packets(url: str, name: str) -> _Timeline:
-    """The timeline as the packets of the clip's first video stream have it; nothing is decoded."""
-    _check_file(url, name)
-    try:
-        options = {"protocol_whitelist": PROTOCOLS}
-        with av.open(url, options=options, metadata_errors="replace") as container:
-            kind = container.format.name
-            if kind in NO_CLIPS or kind.endswith("_pipe"):
-                raise DataError(f"{name}: no clip; ffmpeg takes it for {container.format.long_name}")
-            for stream in container.streams.video:
-                if not stream.disposition & av.stream.Disposition.attached_pic:
-                    return _read(container, stream, name)
-            raise DataError(f"{name}: no video stream in it")
-    except av.error.FFmpegError as error:
-        said = _ffmpeg(url, _Timeline(0, Fraction(1), [], 0), name, loglevel="error", format="null")[2]
-        reason = _text(said[0]) if said else error.strerror  # the former says what was missing
-        raise DataError(f"{name}: not a clip in any format that ffmpeg reads ({reason})") from error
-
-
-def _check_file(url: str, name: str) -> None:
-    """What ffmpeg's messages would not say plainly; a pipe it would wait for."""
-    parts = URL.fullmatch(url)
-    if parts is None:
-        raise ValueError(f"{url!r} is not what url() gives")
-    path = Path(parts["path"])
-    if not path.exists():
-        raise DataError(f"{name}: no such file")
-    if not path.is_file():
-        raise DataError(f"{name}: not a file")
-    try:
-        url.encode()
-    except UnicodeError as error:
-        name = name.encode(errors="backslashreplace").decode()
-        raise DataError(f"{name}: the name of the file is not UTF-8; rename it") from error
-    if not (path.stat().st_size if parts["end"] is None else int(parts["end"]) - int(parts["start"])):
-        raise DataError(f"{name}: an empty file (0 bytes)")
-
-
-def _read(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> _Timeline:
-    unit = stream.time_base or Fraction(1)
-    codec = stream.codec_context.name if stream.codec_context else ""  # no decoder: ffmpeg will say so
-    if stream.codec_context and stream.width * stream.height > MOST_PIXELS:
-        size = f"{stream.width:,} x {stream.height:,}"
-        raise DataError(f"{name}: frames of {size} pixels; valid: up to {MOST_PIXELS:,}")
-    interlaced = _Interlaced(stream)
-    frames: list[tuple[int, int]] = []
-    empty = True
-    for packet in container.demux(stream):
-        empty = empty and not packet.size
-        interlaced.see(packet)
-        if packet.pts is None or not packet.size:  # the last one is empty
-            continue
-        content = bytes(packet)
-        unpadded = content.rstrip(b"\0")
-        if any(run in unpadded for run in LOST.get(codec, ())):
-            seconds = float((packet.pts - min([packet.pts, *(start for start, _ in frames)])) * unit)
-            raise DataError(_damaged(name, seconds, "a long run of one value in its compressed data"))
-        hidden = codec == "vp8" and not content[0] & 0x10  # the bit show_frame, RFC 6386 section 9.1
-        if not packet.is_discard and not hidden:
-            frames.append((packet.pts, packet.duration or 0))
-    if empty:
-        raise DataError(f"{name}: the video stream has no frames")
-    timeline = _timeline(stream.index, unit, frames, stream.average_rate)
-    return timeline._replace(interlaced=interlaced.found)
-
-
-class _Interlaced:
-    """Whether a stream says that its frames are interlaced: in its header, or, where that is silent, in the first frame."""
-
-    def __init__(self, stream: av.VideoStream) -> None:
-        self._context = stream.codec_context
-        order = int(getattr(self._context, "field_order", 0) or 0)  # 0: unknown, 1: progressive
-        self.found, self._open = order > 1, order == 0 and self._context is not None
-
-    def see(self, packet: av.Packet[av.VideoStream]) -> None:
-        if self._open:
-            try:
-                frames = self._context.decode(packet)
-            except av.error.FFmpegError:  # ffmpeg will say what is damaged
-                frames, self._open = [], False
-            if frames:
-                self.found, self._open = frames[0].interlaced_frame, False
-
-
-def _damaged(name: str, seconds: float, reason: str) -> str:
-    return f"{name}: damaged, decoding breaks about {seconds:.2f} s after its beginning ({reason})"
-
-
-def _timeline(stream: int, unit: Fraction, frames: list[tuple[int, int]], rate: Fraction | None) -> _Timeline:
-    """Of the frames' starts and durations, where 0 is a duration that is not known."""
-    frames.sort()
-    starts = [start for start, _ in frames]
-    last = frames[-1][1] if frames else 0
-    if not last and len(starts) > 1:
-        last = starts[-1] - starts[-2]
-    elif not last and rate:
-        last = round(1 / rate / unit)
-    return _Timeline(stream, unit, starts, starts[-1] + last if starts else 0)
-
-
-def _from_decoding(url: str, packets: _Timeline, name: str) -> _Timeline:
-    """The timeline as ffmpeg's decoder has it."""
-    written = _decode(url, packets, name, vf="null", vcodec="wrapped_avframe", format="framecrc")
-    unit, frames = packets.unit, []
-    for line in written.decode().splitlines():
-        if line.startswith("#tb 0:"):
-            unit = Fraction(line.split(":")[1].strip())
-        elif not line.startswith("#"):
-            _, _, start, duration, *_ = line.split(",")
-            frames.append((int(start), int(duration)))
-    if not frames:
-        raise DataError(f"{name}: no frame of the video stream can be decoded")
-    return _timeline(packets.stream, unit, frames, None)._replace(interlaced=packets.interlaced)
-
-
-def _moments(sampling: Sampling, timeline: _Timeline) -> list[Fraction]:
+def _moments(sampling: Sampling, timeline: Timeline) -> list[Fraction]:
     """When the wanted frames are displayed, in units after the first frame."""
     length = Fraction(timeline.end - timeline.starts[0])
     if sampling.method == "fps":
@@ -303,7 +141,7 @@ def _moments(sampling: Sampling, timeline: _Timeline) -> list[Fraction]:
     return [Fraction(0), last / 2, last]
 
 
-def _extract(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Clip:
+def _extract(url: str, sampling: Sampling, timeline: Timeline, name: str) -> Clip:
     """Decodes the clip once.
 
     Raises:
@@ -324,7 +162,7 @@ def _extract(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Cl
     filters.append(f"select='lt(pts,{starts[0]})+{'+'.join(chosen)}+gt(pts,{starts[-1]})'")
     filters += [f"setpts=PTS+{later}"] * bool(later)
     options: dict[str, Any] = {"vf": ",".join([*filters, TO_JPEG]), "q:v": sampling.quality}
-    written = _decode(url, timeline, name, vcodec="mjpeg", format="nut", **options)
+    written = decoder.decode(url, timeline, name, vcodec="mjpeg", format="nut", **options)
     found = [(time - later, frame) for time, frame in _unwrapped(written, timeline.unit)]
     times = [time for time, _ in found]
     if not times or times[0] != starts[0] or times[-1] != starts[-1]:
@@ -340,7 +178,7 @@ def _extract(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Cl
     return Clip(frames, seconds, width, height, timeline.seconds(timeline.end))
 
 
-def _written_by_ffmpeg(url: str, sampling: Sampling, timeline: _Timeline, name: str) -> Clip:
+def _written_by_ffmpeg(url: str, sampling: Sampling, timeline: Timeline, name: str) -> Clip:
     """What `-r` writes: decodes the clip once, to its end.
 
     Raises:
@@ -350,7 +188,7 @@ def _written_by_ffmpeg(url: str, sampling: Sampling, timeline: _Timeline, name: 
     with tempfile.NamedTemporaryFile("r") as told:
         options = rates.output(rate=sampling.fps, count=sampling.count, told=told.name)
         options |= {"vf": ",".join([*filters, TO_JPEG]), "q:v": sampling.quality}
-        written = _decode(url, timeline, name, own_clock=True, **options)
+        written = decoder.decode(url, timeline, name, own_clock=True, **options)
         found = rates.read(written, told.read())
     starts = timeline.starts
     if not found or max(one.frame for one in found) >= len(starts):
@@ -387,109 +225,10 @@ def _size(jpeg: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _decode(url: str, timeline: _Timeline, name: str, *, own_clock: bool = False, **output: Any) -> bytes:
-    """What ffmpeg writes about the clip's video, with the clip's own times (or, `own_clock`, with ffmpeg's).
-
-    Raises:
-        DataError: the clip cannot be decoded to its end without an error.
-    """
-    code, written, said = _ffmpeg(url, timeline, name, loglevel="error", own_clock=own_clock, **output)
-    # A frame that is displayed and not whole ends ffmpeg (-xerror); what its reader of containers has to
-    # skip it only tells. It tells as well of references that are missing in frames which a cut hides.
-    if not code and not any(line.startswith("[in#") for line in said):
-        return written
-    lines = _ffmpeg(url, timeline, name, loglevel="level+info", debug=True, vf="null", format="null")[2]
-    broken = _breaking(lines)
-    if broken is not None and timeline.starts:
-        seconds = max(0.0, broken[0] - float(timeline.starts[0] * timeline.unit))
-        raise DataError(_damaged(name, seconds, broken[1]))
-    reason = _text(said[0]) if said else f"ffmpeg ended with {code}"
-    raise DataError(f"{name}: cannot be decoded ({reason})")
-
-
-def _breaking(lines: list[str]) -> tuple[float, str] | None:
-    """When ffmpeg met the first error that counts, in seconds of the clip's own times, and what it says."""
-    reached = {"demuxer": 0.0, "decoder": 0.0}
-    reason = ""
-    for line in lines:
-        if passed := re.search(r" (demuxer|decoder) -> .*?pts_time:(-?[\d.]+)", line):
-            reached[passed[1]] = float(passed[2])
-        elif "[error]" in line or "[fatal]" in line:
-            if line.startswith("[in#"):
-                return reached["demuxer"], _text(line)
-            if "[dec:" in line:
-                return reached["decoder"], reason or _text(line)
-            reason = _text(line)
-    return None
-
-
-def _text(line: str) -> str:
-    """A line of ffmpeg's without what it begins with: parts of ffmpeg, their addresses, a level."""
-    return re.sub(r"^(\[[^]]*\] ?)+", "", line)
-
-
-def _ffmpeg(
-    url: str,
-    timeline: _Timeline,
-    name: str,
-    *,
-    loglevel: str,
-    debug: bool = False,
-    own_clock: bool = False,
-    **output: Any,
-) -> tuple[int, bytes, list[str]]:
-    """Runs ffmpeg over the clip's video: its exit status, what it wrote and the lines that it said.
-
-    Every frame passes with the clip's time, or with `own_clock` as ffmpeg does it without being told; then the output may
-    end before the clip, which is decoded to its end for a second one that keeps nothing.
-    """
-    length = timeline.seconds(timeline.end) if timeline.starts else 0.0
-    patience = min(PATIENCE + PATIENCE_A_SECOND * length, A_DAY)  # damage may make a clip last for years
-    source = ffmpeg.input(url, protocol_whitelist=PROTOCOLS, threads=1, max_pixels=MOST_PIXELS)
-    shared = {"map": f"0:{timeline.stream}", "map_metadata": -1, "threads": 1}
-    output = shared | {"flags:v": "+bitexact", "fflags": "+bitexact"} | output
-    to_its_end = ffmpeg.output(source, "-", **shared, fps_mode="passthrough", format="null")
-    outputs = (
-        ffmpeg.merge_outputs(ffmpeg.output(source, "pipe:1", **output), to_its_end)
-        if own_clock
-        else ffmpeg.output(source, "pipe:1", **CLOCK_OF_THE_CLIP, **output)
-    )
-    command = (
-        outputs.global_args("-nostdin", "-hide_banner", "-loglevel", loglevel, "-xerror")
-        .global_args(*["-copyts"] * (not own_clock))
-        # A limit of processor time as well (of its few threads together), should Python be killed.
-        .global_args("-filter_threads", "1", "-timelimit", str(round(4 * patience)))
-        .global_args(*["-debug_ts"] * debug)
-        .compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
-    )
-    # In a group of its own, so that Ctrl-C reaches Python alone, which ends ffmpeg: one that is stopped
-    # by a signal would look like one that found damage.
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
-    ) as process:
-        try:
-            written, said = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            raise DataError(f"{name}: decoding did not end within {patience:.0f} s") from error
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode == -signal.SIGKILL:
-        raise MemoryError(f"{name}: ffmpeg was killed, as the system does when memory runs out")
-    return process.returncode, written, said.decode(errors="replace").splitlines()
-
-
-@functools.cache
-def _ffmpeg_version() -> str:
-    executable = imageio_ffmpeg.get_ffmpeg_exe()
-    return subprocess.run([executable, "-version"], capture_output=True, check=True).stdout.decode()
-
-
 def namespace(sampling: Sampling) -> str:
     """The key of a store of frames: of all that decides what frames a file gives."""
     parts = [sampling.method, float(sampling.fps), sampling.count, sampling.quality]
-    return digest(json.dumps(parts), str(VERSION), _ffmpeg_version(), av.__version__)
+    return digest(json.dumps(parts), str(VERSION), decoder.version(), av.__version__)
 
 
 def pack(clip: Clip) -> bytes:

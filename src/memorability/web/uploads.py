@@ -15,7 +15,7 @@ import psutil
 from PIL import Image
 
 from memorability.core.errors import DataError
-from memorability.media import pictures, scan, video
+from memorability.media import decoder, pictures, scan, video
 from memorability.predict.printable import printable
 from memorability.web.limits import Limits
 from memorability.web.refusals import NoMedia, Refusal, TooLarge
@@ -94,7 +94,7 @@ def _check_clip(path: Path, limits: Limits) -> float:
     import av
 
     try:
-        with av.open(video.url(path), options={"protocol_whitelist": video.PROTOCOLS}) as container:
+        with av.open(video.url(path), options={"protocol_whitelist": decoder.PROTOCOLS}) as container:
             stream = next(iter(container.streams.video), None)
             if stream is None:
                 raise NoMedia("no video stream in it")
