@@ -52,7 +52,10 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # The longest first, so that no worker is left with one of them when the others have nothing more to do. What stands
 # between two that need the tiny repository is done while another worker makes it.
-FIRST = ("test_pipeline.py", "core/test_interruption.py", "core/test_distributed.py", "test_sharing.py")
+FIRST = (
+    *("test_pipeline.py", "test_doc_pages.py", "core/test_interruption.py", "core/test_distributed.py"),
+    "test_sharing.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

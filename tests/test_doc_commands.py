@@ -19,7 +19,7 @@ SHOWN = re.compile(r"^ {4,}(?:\S+/)?(memorability .*)$", re.MULTILINE)
 def shown(page: Path) -> list[list[str]]:
     """The commands of a page in words: each `memorability ...` of a line of code, without what is said behind #."""
     lines = SHOWN.findall(page.read_text(encoding="utf-8").replace("\\\n", " "))  # lines that go on are one
-    parts = [part for line in lines for part in re.split(r"&&|[|>]", re.sub(r"\s#\s.*", "", line))]
+    parts = [part for line in lines for part in re.split(r"&&?|[|>]", re.sub(r"\s#\s.*", "", line))]
     words = [shlex.split(part) for part in parts]
     return [found[1:] for found in words if found[:1] == ["memorability"]]
 

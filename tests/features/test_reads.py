@@ -443,7 +443,7 @@ def test_pictures_are_no_frames(world, name):
 
 def test_pictures_have_no_titles(world):
     with pytest.raises(ParamsError, match="family x reads titles; track images has none"):
-        KINDS["titles"].rows(settings("images", "squash"), world.table("images"), where(world))
+        KINDS["titles"].rows(settings("images", "squash"), world.table("images"), where(world, world.root))
 
 
 def test_frames_are_scored_by_a_model_alone(world):

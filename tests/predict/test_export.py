@@ -92,13 +92,8 @@ def test_of_maps(maps, tmp_path, family):
         assert apart(maps.root / "models" / family, tmp_path / "m.onnx") < 1e-4
 
 
-def test_what_has_no_file_says_why(world, maps, tmp_path):
+def test_what_has_no_file_says_why(world, tmp_path):
     world.fit("mean")
-    maps.fit("place_ridge")
-    for folder, why in (
-        (world.root / "models" / "mean", "it says the same of every picture"),
-        (maps.root / "models" / "place_ridge", "valid: ridge, svr, kernel_ridge|no network makes"),
-    ):
-        with pytest.raises(DataError, match=why):
-            export.export(Predictor(folder, device="cpu"), tmp_path / "m.onnx")
+    with pytest.raises(DataError, match="it says the same of every picture"):
+        export.export(Predictor(world.root / "models" / "mean", device="cpu"), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
