@@ -20,20 +20,6 @@ from memorability.experiments import search
 from memorability.experiments.search import trials
 from memorability.experiments.train import train
 
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return searching.made(tmp_path_factory.mktemp("project") / "here")
-
-
-@pytest.fixture
-def here(project, tmp_path, monkeypatch):
-    """A copy of the project without results, which is the working directory."""
-    shutil.copytree(project / "data", tmp_path / "here" / "data")
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
-
 STRENGTHS = {
     "model": "ridge",
     "method": "one_at_a_time",

@@ -27,18 +27,6 @@ OF_EPOCHS = {
 }
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return searching.made(tmp_path_factory.mktemp("project") / "here")
-
-
-@pytest.fixture
-def here(project, tmp_path, monkeypatch):
-    shutil.copytree(project / "data", tmp_path / "here" / "data")
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
-
 @pytest.mark.parametrize("method", ["tpe", "random"])
 def test_what_was_killed_ends_as_if_it_never_had_been(here, tmp_path, method):
     searching.asked(here, "one", **{**OF_EPOCHS, "method": method})
