@@ -1,11 +1,17 @@
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memorability.core.parallel import map_ahead
+from memorability.core.parallel import map_ahead, map_in_processes
 
 LONG = 60  # seconds after which a thread that waits for another fails instead
 
@@ -108,3 +114,57 @@ def test_nothing_goes_on_when_the_caller_stops(monkeypatch):
     results.close()
     assert threading.active_count() == before
     assert sorted(watched.called) in ([0], [0, 1], [0, 1, 2])  # what had not begun is not begun
+
+
+def halved(number, of=2):
+    if number == 13:
+        raise Stop("thirteen")
+    return number // of, os.getpid()
+
+
+def test_processes_answer_in_order():
+    results, processes = zip(*map_in_processes(halved, range(0, 12), [3] * 12, processes=2), strict=True)
+    assert results == tuple(number // 3 for number in range(12))
+    assert os.getpid() not in processes
+
+
+def test_an_error_in_a_process_comes_in_its_place():
+    results = map_in_processes(halved, range(10, 100), processes=2)
+    with pytest.raises(Stop, match="thirteen"):
+        list(results)
+
+
+def test_processes_end_with_the_one_that_started_them_even_by_force(tmp_path):
+    program = """
+import os, sys, time
+from memorability.core.parallel import map_in_processes
+
+def write(number):
+    open(os.path.join(sys.argv[1], str(os.getpid())), "w").close()
+    time.sleep(600)
+
+list(map_in_processes(write, range(100), processes=2))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    try:
+        wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    wait_for(lambda: not any(running(int(path.name)) for path in tmp_path.iterdir()))
+
+
+def running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")  # nobody may be there to take note of the end of an orphan
+    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def wait_for(condition):
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

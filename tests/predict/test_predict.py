@@ -327,6 +327,28 @@ def test_large_pictures_are_scored_a_few_at_a_time(mean_model, pictures, monkeyp
     assert batches == [2, 2, 1]
 
 
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_files_are_opened_while_a_model_computes_only_where_both_do_not_share_the_cores(
+    mean_model, pictures, monkeypatch, on_gpu
+):
+    predictor, begun, ahead = Predictor(mean_model), [], []
+    inner, opened = predictor._model.predict, predictor._opener.open
+
+    def compute(items):
+        ahead.append(len(begun) - sum(len(part) for part in parts) - len(items))
+        parts.append(items)
+        return inner(items)
+
+    parts = []
+    monkeypatch.setattr(batches_module, "_on_gpu", lambda: on_gpu)
+    monkeypatch.setattr(predictor._model, "predict", compute)
+    monkeypatch.setattr(predictor._opener, "open", lambda *given: begun.append(given) or opened(*given))
+    assert len(list(predictor.batch([pictures / "a.jpg"] * 20, batch_size=3))) == 20
+    assert [len(part) for part in parts] == [3] * 6 + [2]
+    assert ahead[-1] == 0
+    assert any(ahead) == on_gpu
+
+
 LONG = "n" * 300 + ".jpg"
 
 

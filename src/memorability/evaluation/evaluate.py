@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 
 from memorability.core.errors import DataError
 from memorability.core.files import write_json, write_text
+from memorability.core.parallel import pool_of_processes
 from memorability.core.progress import bar
 from memorability.data import tables
 from memorability.data.known import across
@@ -59,13 +60,11 @@ def drawing(processes: int) -> Iterator[Draw]:
     if processes == 1:
         yield lambda function, *given, **named: function(*given, **named)
         return
-    pool, calls = ProcessPoolExecutor(processes), list[Future[None]]()
-    try:
+    calls = list[Future[None]]()
+    with pool_of_processes(processes) as pool:
         yield lambda function, *given, **named: calls.append(pool.submit(function, *given, **named))
         for call in bar(calls, of="figures", unit="figure"):
             call.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from memorability.core import runtime
 from memorability.core.parallel import map_ahead
@@ -50,8 +51,9 @@ class Batches(Generic[Result]):
         self, feed: Iterable[tuple[Asked[Result] | None, What]]
     ) -> Iterator[tuple[Asked[Result] | None, Result | Failure]]:
         threads = runtime.cores()
-        for batch in self._batches(map_ahead(self._open, feed, threads=threads, ahead=2 * threads)):
-            yield from _answered(batch)
+        for share in self._shares(feed):
+            for batch in self._batches(map_ahead(self._open, share, threads=threads, ahead=2 * threads)):
+                yield from _answered(batch)
 
     def together(
         self, feed: Iterable[tuple[Asked[Result] | None, What]]
@@ -60,10 +62,31 @@ class Batches(Generic[Result]):
         from memorability.core import distributed
 
         turns = iter(feed)
-        while window := list(islice(turns, WINDOW)):
+        while window := list(itertools.islice(turns, WINDOW)):
             mine = [found for _, found in self(distributed.share(window))]
             for (model, _), found in zip(window, distributed.interleaved(mine), strict=True):
                 yield model, found
+
+    def _shares(
+        self, feed: Iterable[tuple[Asked[Result] | None, What]]
+    ) -> Iterator[Iterable[tuple[Asked[Result] | None, What]]]:
+        """The feed in parts, within which files are opened while a model computes; each to be used up before the next.
+
+        All of it is one on a GPU. Else a part is one batch (several if its pictures are large), so that nothing is
+        decoded while a network computes: on the same cores both would only get in each other's way.
+        """
+        if _on_gpu():
+            yield feed
+            return
+        spent = 0
+
+        def number(one: tuple[Asked[Result] | None, What]) -> int:
+            nonlocal spent
+            spent += _counts_as(one[0])
+            return (spent - 1) // self._most
+
+        for _, share in itertools.groupby(feed, number):
+            yield share
 
     def _open(self, one: tuple[Asked[Result] | None, What]) -> tuple[Asked[Result] | None, Open | Failure]:
         model, what = one
@@ -77,13 +100,22 @@ class Batches(Generic[Result]):
         batch, count, pixels = list[tuple[Asked[Result] | None, Open | Failure]](), 0, 0
         for model, one in opened:
             batch.append((model, one))
-            count += OF_A_CLIP if model is not None and model.clips else 1
+            count += _counts_as(model)
             pixels += one.pixels if isinstance(one, Open) else 0
             if count >= self._most or pixels >= PIXELS:
                 yield batch
                 batch, count, pixels = [], 0, 0
         if batch:
             yield batch
+
+
+def _counts_as(model: Asked[Any] | None) -> int:
+    return OF_A_CLIP if model is not None and model.clips else 1
+
+
+def _on_gpu() -> bool:
+    torch: Any = sys.modules.get("torch")  # which a model without networks has not loaded
+    return torch is not None and bool(torch.cuda.is_available())
 
 
 def _answered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ def _measured(report: Path, target: str) -> dict[str, Any]:
     return dict(read_json(report).get(target, {}).get("val", {}))
 
 
+@functools.cache  # asked for by every card
 def families() -> list[dict[str, str]]:
     """Each family: name, what it reads, how it is fitted, and the first line of its documentation."""
     found = []
@@ -110,6 +112,7 @@ def families() -> list[dict[str, str]]:
     return found
 
 
+@functools.cache
 def datasets() -> list[dict[str, str]]:
     """Each data set that there is an adapter for: name, what it is, and where to ask for it."""
     found = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability.core import distributed, runtime
+from memorability.core.parallel import map_in_processes
 from memorability.core.progress import bar
 from memorability.data import scenes
 from memorability.features import architectures, backbones, encoders
@@ -100,13 +102,17 @@ def scene_labels(arch: str, state: dict[str, Tensor]) -> SceneLabels | None:
 def _draw(count: int, transform: Transform, seed: int, *, masks: bool) -> tuple[Array, Array]:
     """`count` scenes: pixels uint8 [N, 3, crop, crop], and numbers of labels int64, [N] or of `masks` [N, crop, crop]."""
     drawn = scenes.draw(count, stream=STREAM, seed=seed)
-    how = {key: getattr(transform, key) for key in Prepared.model_fields}
-    pixels, labels = list[Array](), list[Any]()
-    for scene in bar(drawn, of="backbone pictures", unit="picture"):
-        picture, mask = scenes.render(scene, size=transform.resize)
-        pixels.append(prepared(picture, **how))
-        labels.append(prepared(mask, **how)[0] if masks else LABELS.index(scene.subcategory))
+    render = partial(_render, transform=transform, masks=masks)
+    found = map_in_processes(render, drawn, processes=runtime.cores())
+    pixels, labels = zip(*bar(found, of="backbone pictures", unit="picture", total=count), strict=True)
     return np.stack(pixels), np.array(labels, np.int64)
+
+
+def _render(scene: scenes.Scene, *, transform: Transform, masks: bool) -> tuple[Array, Any]:
+    how = {key: getattr(transform, key) for key in Prepared.model_fields}
+    picture, mask = scenes.render(scene, size=transform.resize)
+    label = prepared(mask, **how)[0] if masks else LABELS.index(scene.subcategory)
+    return prepared(picture, **how), label
 
 
 def accuracy(labels: Array, logits: Array) -> Measured:

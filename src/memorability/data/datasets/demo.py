@@ -12,13 +12,15 @@ The generator is frozen: models are compared on it, it is never adapted to them.
 from __future__ import annotations
 
 import csv
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from memorability.core import runtime
+from memorability.core.parallel import map_in_processes
 from memorability.core.progress import bar
 from memorability.data import scenes
 from memorability.data.datasets import GIVEN, memcat
@@ -76,10 +78,9 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
     rng = np.random.default_rng([ANSWER_STREAM, seed])
     hits, alarms = answers(latent(drawn, rng), params, rng)
     names = [Path(scene.category, scene.subcategory, f"{i:05d}.jpg") for i, scene in enumerate(drawn)]
-    with ThreadPoolExecutor() as pool:
-        files = [root / "images" / name for name in names]
-        done = pool.map(lambda file, scene: _save(file, scene, params), files, drawn)
-        list(bar(done, of="demo pictures", unit="picture", total=len(drawn)))
+    files = [root / "images" / name for name in names]
+    done = map_in_processes(partial(_save, params=params), files, drawn, processes=runtime.cores())
+    list(bar(done, of="demo pictures", unit="picture", total=len(drawn)))
     rows = []
     for i, (name, scene) in enumerate(zip(names, drawn, strict=True)):
         corrected = (hits[i] - alarms[i]) / params.responses

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
+from memorability.core import runtime
 from memorability.core.files import staged
+from memorability.core.parallel import map_in_processes
 from memorability.core.progress import bar
 from memorability.data import scenes
 from memorability.data.datasets import demo, vischema
@@ -78,26 +80,29 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
     asked = demo.Params(pictures=params.pictures, pixels=params.pixels, participants=people, responses=people)
     answers = np.stack(demo.answers(demo.latent(drawn, rng), asked, rng), axis=1)
 
-    def save(number: int) -> None:
-        scene = drawn[number]
-        place = Path(scene.category, f"{number:05d}")
-        marked = (root / "vms" / place).with_suffix(".png")
-        if marked.is_file():  # made by a run that was stopped
-            return
-        picture, _ = scenes.render(scene, size=params.pixels)
-        marks_of = np.random.default_rng([MARK_STREAM, seed, number])
-        shares = np.zeros((params.pixels, params.pixels, 3))
-        for channel, (count, mistaken) in enumerate(zip(answers[number], (False, True), strict=True)):
-            marks = draw_marks(scene, count, marks_of, mistaken=mistaken)
-            shares[..., channel] = covered(*marks, people=count, size=params.pixels).sum(axis=0) / people
-        with staged((root / "images" / place).with_suffix(".jpg")) as scratch:
-            picture.save(scratch, format="JPEG", quality=92)
-        with staged(marked) as scratch:
-            Image.fromarray(np.rint(255 * shares).astype(np.uint8)).save(scratch, format="PNG")
+    save = partial(_save, root, params=params, seed=seed)
+    done = map_in_processes(save, range(params.pictures), drawn, answers, processes=runtime.cores())
+    list(bar(done, of="demo maps", unit="picture", total=params.pictures))
 
-    with ThreadPoolExecutor() as pool:
-        done = pool.map(save, range(params.pictures))
-        list(bar(done, of="demo maps", unit="picture", total=params.pictures))
+
+def _save(
+    root: Path, number: int, scene: scenes.Scene, answers: np.ndarray, *, params: Params, seed: int
+) -> None:
+    place = Path(scene.category, f"{number:05d}")
+    marked = (root / "vms" / place).with_suffix(".png")
+    if marked.is_file():  # made by a run that was stopped
+        return
+    picture, _ = scenes.render(scene, size=params.pixels)
+    marks_of = np.random.default_rng([MARK_STREAM, seed, number])
+    shares = np.zeros((params.pixels, params.pixels, 3))
+    for channel, (count, mistaken) in enumerate(zip(answers, (False, True), strict=True)):
+        marks = draw_marks(scene, count, marks_of, mistaken=mistaken)
+        people = params.participants
+        shares[..., channel] = covered(*marks, people=people, size=params.pixels).sum(axis=0) / people
+    with staged((root / "images" / place).with_suffix(".jpg")) as scratch:
+        picture.save(scratch, format="JPEG", quality=92)
+    with staged(marked) as scratch:
+        Image.fromarray(np.rint(255 * shares).astype(np.uint8)).save(scratch, format="PNG")
 
 
 def compose(count: int, *, seed: int) -> list[scenes.Scene]:

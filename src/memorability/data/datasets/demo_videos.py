@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import csv
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -21,7 +21,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from memorability.core import runtime
 from memorability.core.files import write_text
+from memorability.core.parallel import map_in_processes
 from memorability.core.progress import bar
 from memorability.data import scenes
 from memorability.data.datasets import mediaeval
@@ -89,14 +91,10 @@ def generate(root: Path, params: Params, *, seed: int) -> None:
     ]
     (root / "sources").mkdir(parents=True, exist_ok=True)
     names = [f"video{i + 1}.webm" for i in range(params.clips)]
-
-    def save(name: str, scene: scenes.Scene, moving: tuple[Motion, ...]) -> None:
-        if not (root / "sources" / name).is_file():  # else written by a run that was stopped
-            _save(root / "sources" / name, scene, moving, params.pixels)
-
-    with ThreadPoolExecutor() as pool:
-        done = pool.map(save, names, drawn, motions)
-        list(bar(done, of="demo clips", unit="clip", total=params.clips))
+    paths = [root / "sources" / name for name in names]
+    save = partial(_save, size=params.pixels)
+    done = map_in_processes(save, paths, drawn, motions, processes=runtime.cores())
+    list(bar(done, of="demo clips", unit="clip", total=params.clips))
     rng = np.random.default_rng([ANSWER_STREAM, seed])
     short, long = _latents(drawn, motions, rng)
     # Logits of knowing a clip again: after days fewer do, and answers depend a little less on the clip.
@@ -135,6 +133,8 @@ def _at(scene: scenes.Scene, motions: tuple[Motion, ...], time: float) -> scenes
 
 
 def _save(path: Path, scene: scenes.Scene, motions: tuple[Motion, ...], size: int) -> None:
+    if path.is_file():  # written by a run that was stopped
+        return
     moments = [_at(scene, motions, k / RATE) for k in range(SECONDS * RATE)]
     scratch = path.with_name(f".{path.name}")
     # bitexact: neither the time of writing nor the encoder's version get into the file.
