@@ -23,7 +23,7 @@ NAMES = (
     "fitted_on_val",
 )  # columns of words, which must be equal
 COLUMN = re.compile(r"(?:(?P<dataset>.+)\.)?(?P<split>val|test)_(?P<measure>.+)")
-BY_DATASET = "by_dataset"
+BY_DATASET, INTERVALS, RESIDUALS = "by_dataset", "intervals", "residuals"
 PEOPLE = "attainable_spearman"
 
 Read = Callable[[str], str]
@@ -107,8 +107,18 @@ class Comparison:
             if name == BY_DATASET:
                 for dataset, before, after in self._both(f"{where}.{name}", one, other):
                     self._split(f"{where}.{name}.{dataset}", before, after)
+            elif name == INTERVALS:
+                self._intervals(f"{where}.{name}", one, other, old)
             else:
                 self._number(f"{where}.{name}", name, one, other, old)
+
+    def _intervals(self, where: str, old: Numbers, new: Numbers, numbers: Numbers) -> None:
+        """How much each level's intervals hold and how wide they are; `by_category` has the same once more."""
+        for name, one, other in self._both(where, old, new):
+            if isinstance(one, Mapping) and isinstance(other, Mapping) and name != RESIDUALS:
+                self._intervals(f"{where}.{name}", one, other, numbers)
+            else:
+                self._number(f"{where}.{name}", name, one, other, {**numbers, **old})
 
     def _board(self, path: str) -> None:
         target = Path(path).name.split(".")[0]

@@ -116,7 +116,7 @@ def multiple_of(measure: str) -> Rule:
 
 
 RULES: dict[str, Rule] = {
-    r"n|seeds|true_low|true_high|maps_without_cc": of_the_truth,
+    r"n|seeds|seen|residuals|true_low|true_high|maps_without_cc": of_the_truth,
     r"split_half|reliability|attainable": of_the_truth,
     r"(?:top|bottom)_(\d+)": of_a_mean,
     r"wasserstein": of_a_mean,
@@ -125,7 +125,8 @@ RULES: dict[str, Rule] = {
     r"truth_below|truth_above": of_a_share_beyond,
     r"predicted_low|predicted_high": of_single_predictions,
     r"maps_predicted_flat": of_a_count,
-    r"accuracy": of_a_share,
+    r"accuracy|coverage": of_a_share,
+    r"width": multiple_of("l1"),
     r"pair_accuracy": of_pairs,
     r"spearman_within_category": like("spearman"),
     r"spearman_of_attainable": multiple_of("spearman"),

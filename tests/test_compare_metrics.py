@@ -23,7 +23,8 @@ from memorability.evaluation.leaderboard import Line
 from memorability.evaluation.settings import Evaluate
 from memorability.evaluation.standings import standings
 
-CI = str(Path(__file__).parents[1] / ".ci")
+ROOT = Path(__file__).parents[1]
+CI = str(ROOT / ".ci")
 sys.path.insert(0, CI)
 try:
     import compare_metrics
@@ -101,6 +102,9 @@ def write_track(track: str, folder: Path) -> None:
     for name, (family, judged, on_val) in MODELS[track].items():
         report, test = reports.report(
             judge, judged, HISTORY, settings=SETTINGS, seed=SEED, models=folder, threads=1
+        )
+        report["test"] |= reports.evidence(
+            judge, judged, seen=frozenset(["150.jpg"]), fitted_on_val=bool(on_val)
         )
         if track == "maps":
             report["test"]["fid_network"] = 3.5  # which needs a network
@@ -185,6 +189,14 @@ def test_equal_metrics_have_no_problems_and_everything_in_them_has_a_rule(metric
     assert not problems(metrics, {})
 
 
+def test_everything_that_is_committed_has_a_rule():
+    """Else the comparison could pass on no other processor than the one that the metrics were made on."""
+    files = [path for path in (ROOT / "metrics").rglob("*") if path.is_file()]
+    committed = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    assert len(compare_metrics.by_track(list(committed))) >= 1
+    assert problems(committed, {}) == []
+
+
 @pytest.mark.parametrize("track", MODELS)
 def test_every_measure_has_a_finite_tolerance(metrics, track):
     """On the test split, with intervals: none of a judge's measures is passed over."""
@@ -219,6 +231,11 @@ def test_no_number_of_a_report_may_change_beyond_its_tolerance(metrics):
             for key in keys[:-1]:
                 numbers = numbers[key]
             numbers = tree[TARGETS["maps"]]["val"] if "collapse" in keys else numbers
+            if "intervals" in keys:
+                numbers = {**tree[TARGETS["images"]]["test"], **numbers}
+            if keys[-2] == "residuals":  # of each category: of the truth, and compared whole
+                assert problems(metrics, {path: edited(text, keys, lambda v: v + 1)}, only=path)
+                continue
             allowed = tolerances.tolerance(keys[-1], numbers)
             assert np.isfinite(allowed)
             fine, far = (edited(text, keys, lambda v, f=f: v + f * allowed) for f in (0.9, 1.1))  # noqa: B023

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from memorability.bench import confounds, distinctiveness, folder, folder_features, partial, selection
+from memorability.cli import bench_pictures
 from memorability.core.errors import BackboneError, DataError
 from memorability.data.datasets import demo
-from memorability.features.picture_statistics import colourfulness, frequency_slope, measured
+from memorability.features.picture_statistics import STATISTICS, colourfulness, frequency_slope, measured
 
 NAMED = ["luminance", "contrast", "saturation", "colourfulness", "edge_density", "category"]
 
@@ -140,7 +141,7 @@ def test_more_pictures_than_there_are_cannot_be_selected(drawn: pd.DataFrame) ->
 
 
 def test_confounds_of_the_demo_are_those_that_it_is_made_of(drawn: pd.DataFrame) -> None:
-    found = confounds.confounds(drawn, folder.low_level(drawn))
+    found = confounds.confounds(drawn, [name for name in STATISTICS if name in drawn])
     rho = found.table.set_index("covariate")["spearman"]
     assert rho["contrast"] > 0.2
     assert rho["colourfulness"] > 0.2
@@ -203,3 +204,32 @@ def test_tables_that_lack_pictures_name_them(drawn: pd.DataFrame, tmp_path: Path
     (tmp_path / "t.csv").write_text("item,score\nx.jpg,1\nx.jpg,2\n")
     with pytest.raises(DataError, match=r"1 items are there twice:\n  x.jpg"):
         folder.known(listed, tmp_path / "t.csv")
+
+
+def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) -> None:
+    listed = pd.DataFrame({"item": ["a.jpg", "b.jpg", "c.jpg"]})
+    table = tmp_path / "t.csv"
+    table.write_text("item,score,note\na.jpg,0.5,3\nb.jpg,NA,dark\nc.jpg,,grey\n")
+    found = folder.known(listed, table)
+    assert list(found) == ["item", "score"]
+    assert list(found["score"].isna()) == [False, True, True]
+    table.write_text("item,score\na.jpg,0.5\nb.jpg,0.6\nc.jpg,0;7\n")
+    with pytest.raises(DataError, match=r"t.csv: 1 faults in 3 rows:\n  row 4: score is no number \('0;7'\)"):
+        folder.known(listed, table)
+
+
+def test_a_users_own_covariate_is_the_one_that_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "p").mkdir()
+    lines = ["item,score,luminance"]
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(
+            tmp_path / "p" / f"{number}.png"
+        )
+        lines.append(f"{number}.png,{rng.uniform():.3f},{100 + number}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    rows = bench_pictures._rows(tmp_path / "p", tmp_path / "t.csv", None, tmp_path, hashed=False)
+    assert sorted(rows["luminance"]) == list(range(100, 112))
+    assert "its own luminance in place of what is measured" in capsys.readouterr().err

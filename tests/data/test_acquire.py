@@ -21,6 +21,7 @@ from memorability.core import states
 from memorability.core.errors import DataError, StateError, StorageError
 from memorability.data import acquire as acquiring
 from memorability.data import datasets, packing, scenes, tables
+from memorability.data.datasets import demo
 from memorability.data.shards import ShardReader, ShardWriter, Span
 
 PICTURES = 20
@@ -433,8 +434,14 @@ def prepare(sources, reference, *, limit):
     """In a process that will fork: what its copies need is loaded, no thread of tqdm's runs."""
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())  # its own is a semaphore that a killed process leaves behind
+    demo.map_in_processes = drawn_here
     packing.ShardWriter = partial(ShardWriter, limit=limit)
     acquire(sources, reference)
+
+
+def drawn_here(function, *items, processes):
+    """What draws, in the process that is watched and killed."""
+    return map(function, *items)
 
 
 def watched_acquire(sources, out, log, limit):

@@ -2,10 +2,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from memorability.core.errors import DataError
+from memorability.data import tables
 from memorability.data.datasets import memcat
 
 HEAD = [
@@ -53,8 +55,16 @@ def test_columns_are_read_by_name(tmp_path):
 def test_which_score_is_a_param(tmp_path):
     rows = read(memcat_folder(tmp_path), score="memorability_wo_fa_correction")
     assert list(rows["score"]) == [0.69, 0.5]
-    assert list(rows["false_alarms"]) == [0, 0]  # so that human halves are scored alike
     assert list(rows["hits"]) == [74, 50]
+    assert list(rows["false_alarms"]) == [4, 10]
+    split = rows.assign(
+        split="train", dataset="memcat", false_alarm_responses=pd.array([None, None], "Int64")
+    )
+    of_score, of_alarms = (tables.for_target(split, target) for target in ("score", "false_alarm_rate"))
+    assert list(of_score["false_alarms"]) == [0, 0]  # so that human halves are scored alike
+    assert list(of_alarms["score"]) == pytest.approx([4 / 107, 0.1])
+    corrected = read(memcat_folder(tmp_path / "corrected")).assign(split="train", dataset="memcat")
+    assert list(tables.for_target(corrected, "score")["false_alarms"]) == [4, 10]
 
 
 def test_an_unknown_score_is_refused(tmp_path):
@@ -115,7 +125,7 @@ def test_the_real_set_has_its_rows_and_files():
 @needs_memcat
 @pytest.mark.parametrize("score", [memcat.WITH, memcat.WITHOUT])
 def test_the_real_scores_agree_with_the_counts(score):
-    rows = read(REAL, score=score)
+    rows = tables.for_target(read(REAL, score=score).assign(split="train", dataset="memcat"), "score")
     np.testing.assert_allclose(
         rows["score"], (rows["hits"] - rows["false_alarms"]) / rows["responses"], atol=1e-9
     )

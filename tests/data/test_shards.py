@@ -181,7 +181,9 @@ def test_a_writer_after_nothing_starts_over(tmp_path):
 def test_shards_of_another_prefix_are_left_alone(tmp_path):
     after = stopped(tmp_path, MEMBERS, 3, prefix="masks")
     pack(tmp_path, MEMBERS, prefix="pictures")
+    longer = pack(tmp_path, MEMBERS, prefix="masks-2")
     pack(tmp_path, {}, prefix="masks", after=after)
+    assert all((tmp_path / place.shard).is_file() for place in longer.values())
     assert tar_content(tmp_path / "pictures-00000.tar") == MEMBERS
     assert list(tar_content(tmp_path / "masks-00000.tar")) == list(MEMBERS)[:4]
 

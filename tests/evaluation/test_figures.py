@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from test_judges import judged
 
 from memorability.evaluation import map_figures, map_measures, map_mosaics, score_figures
-from memorability.evaluation.figures import GRID, LETTERS, PEAK, short, styled
+from memorability.evaluation.figures import GRID, LETTERS, PEAK, mark_kept, short, styled, with_kept
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -121,6 +121,18 @@ def test_every_fid_has_its_place_in_the_graph(values, recwarn):
     assert labels == list(board.sort_values("test_fid_net", kind="stable")["model"])
     assert "net" in axes.get_title(loc="left")
     assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.parametrize(
+    ("select", "higher", "kept"), [("spearman", True, 1), ("mse", False, 2), ("l1", False, None)]
+)
+def test_the_epoch_that_is_marked_is_the_one_whose_weights_are_kept(select, higher, kept):
+    history = pd.DataFrame({"epoch": range(3), "val_spearman": [0.1, 0.5, 0.4], "val_mse": [0.3, 0.2, 0.1]})
+    found, figure = with_kept(history, select, higher=higher), Figure()
+    axes = figure.subplots()
+    mark_kept(axes, found, "val_spearman")
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+    assert dots == ([] if kept is None else [(kept, history["val_spearman"][kept])])
 
 
 def test_a_history_without_any_correlation_is_drawn(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memorability.evaluation import Resampled, map_board, maps, score_board, scores
+from memorability.evaluation import Resampled, leaderboard, map_board, maps, score_board, scores
 from memorability.evaluation.board_text import across_targets
 from memorability.evaluation.comparisons import COLUMNS, against, better_than, comparisons
 from memorability.evaluation.leaderboard import Line, over_seeds, summary, table
@@ -288,6 +288,22 @@ def test_the_interval_of_seeds_is_that_of_their_mean():
     assert one.report["test"]["spearman_low"] == pytest.approx(low, abs=1e-6)
     assert one.report["test"]["spearman_high"] == pytest.approx(high, abs=1e-6)
     assert over_seeds(group[:1], measure="spearman") is group[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ([0, 40], 20.0),  # maps predicted flat
+        ([90, 90], 90),
+        ([0.5, None], None),  # no correlation of one seed is none of all
+        ([False, True], True),
+        (["fine", "fine", "a critic that wins"], "fine; a critic that wins"),
+        ([{"low": 0.1}, {"low": 0.3}], {"low": 0.2}),
+    ],
+)
+def test_of_several_seeds_nothing_is_the_first_ones_alone(values, mean):
+    found = leaderboard._mean(values)
+    assert found == (pytest.approx(mean) if isinstance(mean, float | dict) else mean)
 
 
 # Twins

@@ -10,6 +10,8 @@ import pytest
 import worlds
 import yaml
 
+from memorability import families
+from memorability.core import layout
 from memorability.core.errors import ParamsError
 from memorability.core.settings import checked
 from memorability.experiments import ablation
@@ -62,6 +64,15 @@ def test_a_variant_changes_some_settings_and_keeps_the_others(file):
     assert wide == project().model("memnet")
     assert narrow.model_dump(exclude={"width"}) == wide.model_dump(exclude={"width"})
     assert (narrow.width, wide.width) == (6, 12)
+
+
+def test_an_ensemble_is_known_to_be_fitted_on_validation_and_by_what():
+    members = ("memnet", "unet")
+    asked = {"both": families.load("ensemble").Params(family="ensemble", track="images", members=members)}
+    assert ablation._is_ensemble(asked["both"])
+    assert not ablation._is_ensemble(worlds.made("memnet"))
+    read = [layout.predictions("images", name, ensemble=False) / "predictions.csv" for name in members]
+    assert ablation._members(project(), asked | {"one": worlds.made("memnet")}) == read
 
 
 def test_of_a_block_within_a_model_the_settings_that_are_not_named_stay():

@@ -15,7 +15,7 @@ import worlds
 from processes import Child
 
 from memorability.core import states
-from memorability.core.errors import DataError, StateError, TrainingError
+from memorability.core.errors import DataError, ParamsError, StateError, TrainingError
 from memorability.experiments import search
 from memorability.experiments.search import trials
 from memorability.experiments.train import train
@@ -161,15 +161,11 @@ def test_a_trial_that_fails_is_a_record_and_no_trial_at_all_an_error(here, monke
         search.run(searching.params(), "one")
 
 
-def test_an_ensemble_is_searched_by_its_members_predictions(here):
-    name = here / "data" / "predictions" / "images" / "models" / "ridge"
-    where = worlds.paths(here, "ridge", input=here / "data" / "features" / "small")
-    where = replace(where, predictions=name, raw=here / "data" / "raw" / "images")
-    train(searching.params().model("ridge"), searching.table(here, "images"), where, worlds.COMPUTE)
+def test_an_ensemble_is_refused_since_it_is_fitted_where_a_search_selects(here):
     block = {"model": "both", "method": "one_at_a_time", "score": "spearman"}
     searching.asked(here, "one", **block, space={"weights": ["equal", "spearman"]})
-    assert "dvc exp run" in search.run(searching.params(), "one")
-    assert set(searching.found(here, "one")["state"]) == {"done"}
+    with pytest.raises(ParamsError, match=r"one.model: both is an ensemble, which is fitted on validation"):
+        search.run(searching.params(), "one")
 
 
 def test_two_processes_share_the_trials(here, tmp_path):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import signal
 
+import optuna
 import pytest
 import searching
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
 from processes import Child
 
 from memorability.experiments import search
+from memorability.experiments.search import sampled
 
 RATES = {
     "model": "ridge",
@@ -100,3 +104,21 @@ def test_trials_that_are_worse_end_early(here, monkeypatch):
     searching.asked(here, "one", **{**OF_EPOCHS, "method": "random", "trials": 12, "prune": False})
     search.run(searching.params(), "one")
     assert set(searching.found(here, "one")["state"]) == {"done"}
+
+
+def test_a_trial_that_ends_while_it_is_looked_up_is_left_alone(tmp_path):
+    study = optuna.create_study()
+    trial = study.ask({"x": FloatDistribution(0, 1)})
+    seen = study.get_trials()
+    study.tell(trial, 0.5)
+
+    class Late:
+        """What another process sees that looked before the trial ended."""
+
+        tell = staticmethod(study.tell)
+
+        def get_trials(self, states=None, **options):
+            return study.get_trials(**options) if states is None else seen
+
+    sampled._take_up_killed(Late(), {"x"}, tmp_path)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]

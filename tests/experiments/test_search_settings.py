@@ -96,9 +96,9 @@ def test_the_committed_searches_are_valid_and_of_some_size():
 
 
 def test_every_committed_model_can_be_searched(here):
-    """Of each family and track, ensembles too."""
+    """Of each family and track."""
     committed = params.load(ROOT / "params.yaml")
-    for name in (*committed.models, *committed.ensembles):
+    for name in committed.models:
         score = "l1" if committed.head(name).track == "maps" else "spearman"
         space = {"training_seed": [1, 2]}
         searching.asked(here, "one", model=name, method="random", trials=2, score=score, space=space)

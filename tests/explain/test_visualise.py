@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from memorability.cli import app
 from memorability.core.errors import BackboneError, DataError
-from memorability.explain import features, maximise
+from memorability.explain import features, maximise, units
 from memorability.explain.units import Layer, counted, numbered
 from memorability.features import backbones
+from memorability.training import crops
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,22 @@ def test_a_layer_of_a_backbone_of_a_model_and_of_its_backbone(world, layer):
         Layer(world.root / "models" / "mean", "features.4")
     with pytest.raises(DataError, match=f"valid of layer features.4: 0 to {layer.units - 1}"):
         layer.check(layer.units)
+
+
+def test_a_network_that_subtracts_a_mean_picture_is_shown_less_of_it(world, layer, monkeypatch):
+    mean = torch.rand(3, 40, 40)
+    plain = torch.rand(2, 3, 36, 36)
+    load = units.backbones.load
+
+    def with_mean(*given, **options):
+        network = load(*given, **options)
+        network.net.register_buffer(crops.MEAN, mean)
+        return network
+
+    monkeypatch.setattr(units.backbones, "load", with_mean)
+    centred = Layer(world.backbone, "features.4")
+    x = plain * layer._std + layer._mean + 0  # what the other layer normalises to `plain`
+    torch.testing.assert_close(centred(plain * centred._std + mean[:, 2:38, 2:38]), layer(x))
 
 
 def test_layers_are_counted_as_the_name_of_a_resnet_counts_them(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from memorability.core.errors import DataError
-from memorability.features import handmade, items, stored
+from memorability.features import handmade, items, recomputed, stored
 from memorability.features.descriptors import codebook, dense_sift, gist, sift_words
 from memorability.features.inputs import Pictures
 from memorability.features.settings import Features, Handmade
@@ -170,7 +170,7 @@ def test_an_artifact_has_the_numbers_of_each_picture_and_is_computed_once(track,
     assert stored.names(out) == list(handmade.names(ALL))
     assert np.ptp(np.asarray(found.values), axis=0).max() > 0
     # Of a user's file the same numbers, by what the model's config says.
-    (source,) = items.features({"features": [found.config]}, models=tmp_path, device=None)
+    (source,) = recomputed.sources({"features": [found.config]}, models=tmp_path, device=None)
     picture = Pictures(track.rows, track.root / "raw").picture(0)
     x, lengths = source.read([items.Item(tmp_path / "a.jpg", picture=picture)])
     assert lengths is None
@@ -180,4 +180,12 @@ def test_an_artifact_has_the_numbers_of_each_picture_and_is_computed_once(track,
 def test_features_of_another_version_are_not_computed(tmp_path):
     config = handmade.describe(ALL) | {"version": handmade.VERSION + 1}
     with pytest.raises(DataError, match=f"hand-made features of version {handmade.VERSION + 1}"):
-        items.features({"features": [config]}, models=tmp_path, device=None)
+        recomputed.sources({"features": [config]}, models=tmp_path, device=None)
+
+
+@pytest.mark.parametrize("idle", [{"pools": ["max"]}, {"views": "mirror"}, {"dtype": "float16"}])
+def test_a_setting_of_networks_is_refused(idle):
+    block = {"input": "data/raw/images", "backbone": "none", "handmade": {}}
+    assert Features(**block).handmade is not None
+    with pytest.raises(ValidationError, match=f"{next(iter(idle))}: of no use for features by handmade"):
+        Features(**block, **idle)

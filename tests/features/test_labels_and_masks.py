@@ -12,7 +12,7 @@ from PIL import Image
 from memorability.core.errors import DataError, GivenFeaturesError
 from memorability.data.acquire import acquire
 from memorability.data.datasets import demo
-from memorability.features import given, items, labels, masks, stored
+from memorability.features import given, labels, masks, recomputed, stored
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_masks_come_with_a_track(track, tmp_path):
     areas = values[:, 1 + 12 : 1 + 24]
     assert ((areas > 0) == (values[:, 1 + 24 :] == 1)).all()
     with pytest.raises(GivenFeaturesError, match="came with its data set"):
-        items.features({"features": [found.config]}, models=tmp_path, device=None)
+        recomputed.sources({"features": [found.config]}, models=tmp_path, device=None)
 
 
 def test_labels_are_one_column_a_value(track, tmp_path):

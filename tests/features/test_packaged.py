@@ -19,7 +19,7 @@ from repository import ROOT
 from memorability import params
 from memorability.core.errors import BackboneError, DataError
 from memorability.core.files import read_json
-from memorability.features import backbones, items, packaged, weights
+from memorability.features import backbones, packaged, recomputed, weights
 from memorability.features.extractor import Extractor
 from memorability.features.items import Item
 from memorability.features.settings import PACKAGES, BackboneOrigin
@@ -177,7 +177,7 @@ def cache(monkeypatch, tmp_path):
 
 
 def read(origin, models):
-    (source,) = items.features({"features": [origin]}, models=models, device="cpu")
+    (source,) = recomputed.sources({"features": [origin]}, models=models, device="cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     return source.read([Item(Path("x.png"), Image.fromarray(pixels))])[0]
 

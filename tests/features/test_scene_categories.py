@@ -19,8 +19,9 @@ from memorability.features import backbones, scene_categories, scene_labels, sto
 from memorability.features.captions import Titles
 from memorability.features.extraction import extract
 from memorability.features.inputs import Listed
-from memorability.features.items import Item, features
+from memorability.features.items import Item
 from memorability.features.kinds import Where
+from memorability.features.recomputed import sources
 from memorability.features.scene_categories import SceneExtractor
 from memorability.features.scene_labels import SceneLabels
 from memorability.features.settings import Features, Scenes
@@ -348,7 +349,7 @@ def test_captions_of_a_track_and_of_files_are_the_same(world):
     assert x.tolist() == list(rows.x)
     assert len(set(x.tolist())) > 1
     assert all(text.startswith(("outdoor. ", "indoor. ")) for text in x)
-    [numbers] = features(config, models=world.root / "models", device="cpu")
+    [numbers] = sources(config, models=world.root / "models", device="cpu")
     kept = stored.read(world.root / "scenes", list(world.rows["id"]), family="x").values
     np.testing.assert_allclose(numbers.read(files(world))[0], kept, rtol=1e-4, atol=1e-5)
 

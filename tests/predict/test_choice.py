@@ -94,7 +94,8 @@ def test_without_a_board_one_is_asked_for(project):
 def test_a_model_that_was_fitted_on_validation_is_said_to_be(project):
     save(project, "fused", "memnet")
     board(project, "images", "score", fused=0.7, one=0.5)
-    _, choice = best("images", project)
+    assert best("images", project)[1].folder.name == "one"  # whose 0.5 is of items that it does not know
+    _, choice = named("fused", project)
     assert choice.line().endswith("rho 0.700 on validation, which it was fitted on")
     assert choice.as_dict()["fitted_on_val"] is True
 

@@ -70,11 +70,12 @@ def test_the_card_that_the_evaluation_wrote_is_shown_while_it_is_of_this_model(t
     described = artifacts.described(Path("models/m"))
     write_json(predictions / artifacts.DESCRIBED, described.model_dump(mode="json"))
     report = {"n": 30, "spearman": 0.5, "spearman_low": 0.4, "spearman_high": 0.6}
-    write_json(tmp_path / "metrics" / "m.json", {"score": {"val": report, "test": report}})
+    write_json(tmp_path / "metrics" / "m.json", {"score": {"val": report, "test": report | {"seen": 3}}})
     cards.write(tmp_path / "cards" / "images", {"m": predictions}, metrics=tmp_path / "metrics")
     project = Project(cards=tmp_path / "cards")
     shown = cards.card(cards.find("m", project), project)
     assert "| spearman | 0.500 (0.400 to 0.600) | 0.500 (0.400 to 0.600) |" in shown
+    assert "**3 of the test items are near-duplicates of some that it was fitted or selected on**" in shown
     other = described.files[artifacts.CONFIG].digest
     (tmp_path / "cards" / "images" / "m.md").write_text(shown.replace(other, "0" * 64))
     assert "It was not evaluated here" in cards.card(cards.find("m", project), project)

@@ -1,6 +1,6 @@
 """States are saved now and then, read without running anything, and hold what is needed to go on.
 
-That a run goes on exactly is in test_training.py and test_interruption.py.
+That a run goes on exactly is in test_loop.py and test_interruption.py.
 """
 
 from __future__ import annotations

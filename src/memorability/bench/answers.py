@@ -8,7 +8,7 @@ false_alarm_responses. Where a column `role` says which trials are fillers or vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from memorability.data.datasets.common import counts, read_csv
 TRIAL: Final = ("participant", "item", "old_or_new", "response")
 COUNTED: Final = ("hits", "responses", "false_alarms", "false_alarm_responses")
 TARGET: Final = "target"
+NOTHING: Final = ("NA", "N/A", "NaN", "nan")  # as R and others write a number that is not there
 _OLD: Final = {"old", "yes", "y", "1", "true", "space", " ", "repeat"}
 _NEW: Final = {"new", "no", "n", "0", "false", "null", "none"}
 
@@ -179,6 +180,27 @@ def check_enough(answers: Answers, *, measure: str, needs_new: bool, least: int 
             )
     if len(items) < 3:
         raise DataError(f"agreement is of 3 items or more, received {len(items)}")
+
+
+def numbers_of(table: pd.DataFrame, path: Path, *, beside: Collection[str] = ()) -> pd.DataFrame:
+    """The columns of numbers of a table that was read as text, float [N] each; what is empty or `NA` is NaN.
+
+    A column is one of numbers if more of its fields are than are not. `beside` are no such columns whatever they hold.
+
+    Raises:
+        DataError: such a column has a field that is no number (it names the rows).
+    """
+    rows = pd.DataFrame({"line": np.arange(2, len(table) + 2)})
+    found, wrong = dict[str, pd.Series](), list[str]()
+    for name in (str(column) for column in table if column not in beside):
+        given = table[name].mask(table[name].isin(NOTHING))
+        values = pd.to_numeric(given, errors="coerce").astype(float)
+        strange = given.notna() & values.isna()
+        if values.notna().sum() > strange.sum():
+            found[name] = values
+            wrong += lines(rows.assign(**{name: given}), strange, f"{name} is no number", name)
+    refuse(wrong, str(path), of=len(table))
+    return pd.DataFrame(found, index=table.index)
 
 
 def lines(rows: pd.DataFrame, wrong: pd.Series, why: str, column: str | None = None) -> list[str]:

@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from memorability.bench.answers import numbers_of
 from memorability.core import runtime
 from memorability.core.errors import DataError, listing
 from memorability.core.files import digest
 from memorability.core.progress import bar
 from memorability.data.datasets.common import read_csv
-from memorability.features.picture_statistics import STATISTICS, measured
+from memorability.features.picture_statistics import measured
 from memorability.media import hashes, pictures
 from memorability.media.scan import scan
 
@@ -38,11 +39,12 @@ def pictures_of(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"item": pd.array(items, "string"), "file": files})
 
 
-def measure(listed: pd.DataFrame, *, hashed: bool = False) -> pd.DataFrame:
-    """`features.picture_statistics.measured` of each picture: item and a column each.
+def measure(listed: pd.DataFrame, *, statistics: bool = True, hashed: bool = False) -> pd.DataFrame:
+    """What can be measured of each picture: item and a column each.
 
     Args:
-        hashed: also phash, content and sha256, by which `data.duplicates` tells near-duplicates.
+        statistics: those of `features.picture_statistics.measured`.
+        hashed: phash, content and sha256, by which `data.duplicates` tells near-duplicates.
 
     Raises:
         DataError: files that cannot be decoded, all of them named.
@@ -53,7 +55,7 @@ def measure(listed: pd.DataFrame, *, hashed: bool = False) -> pd.DataFrame:
             picture = pictures.read(file)
         except DataError as error:
             return error
-        found: dict[str, Any] = dict(measured(picture))
+        found: dict[str, Any] = dict(measured(picture)) if statistics else {}
         if hashed:
             content = hashes.content_description(picture)
             found |= {"phash": hashes.perceptual_hash(picture), "content": content, "sha256": digest(file)}
@@ -67,30 +69,13 @@ def measure(listed: pd.DataFrame, *, hashed: bool = False) -> pd.DataFrame:
     return pd.concat([listed[["item"]].reset_index(drop=True), pd.DataFrame(done)], axis=1)
 
 
-def hashed(listed: pd.DataFrame) -> pd.DataFrame:
-    """item, phash, content and sha256 of each picture, by which `data.duplicates` tells near-duplicates.
-
-    Raises:
-        DataError: a file cannot be decoded.
-    """
-
-    def one(file: Path) -> dict[str, Any]:
-        picture = pictures.read(file)
-        content = hashes.content_description(picture)
-        return {"phash": hashes.perceptual_hash(picture), "content": content, "sha256": digest(file)}
-
-    with ThreadPoolExecutor(runtime.cores()) as pool:
-        done = pd.DataFrame(list(pool.map(one, listed["file"])))
-    return pd.concat([listed[["item"]].reset_index(drop=True), done], axis=1)
-
-
 def known(listed: pd.DataFrame, table: Path | None) -> pd.DataFrame:
     """What a user's table says of the pictures: item, category where there is one, and every column of numbers.
 
     Without a table, or a category in it, that is the first folder in a picture's path, if all lie in folders.
 
     Raises:
-        DataError: the table has no item, one twice, or lacks pictures (it names them).
+        DataError: the table has no item, one twice, or lacks pictures; or what should be a number is none (it names them).
     """
     found = listed[["item"]].reset_index(drop=True)
     if table is not None:
@@ -111,14 +96,8 @@ def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
             f"{path}: {len(missing)} of {len(items)} pictures are in no row; items are paths within the folder, such as "
             f"{items[0]!r}:\n{listing(missing)}"
         )
-    numbers = {
-        str(name): pd.to_numeric(table[name], errors="coerce").astype(float)
-        for name in table
-        if name not in ("item", CATEGORY)
-    }
-    whole = {name: values for name, values in numbers.items() if (values.notna() | table[name].isna()).all()}
     own = table[["item", *([CATEGORY] if CATEGORY in table else [])]]
-    return own.assign(**{name: values for name, values in whole.items() if values.notna().any()})
+    return own.join(numbers_of(table, path, beside=("item", CATEGORY)))
 
 
 def numeric(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -148,8 +127,3 @@ def numeric(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             raise DataError(f"{name} is NaN of {len(bad)} pictures:\n{listing(map(str, bad))}")
         found[name] = values
     return pd.DataFrame(found)
-
-
-def low_level(table: pd.DataFrame) -> list[str]:
-    """The statistics of `measure` that a table has, in their order."""
-    return [name for name in STATISTICS if name in table]

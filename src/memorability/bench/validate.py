@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from memorability.bench import partial
-from memorability.bench.answers import Answers, lines, refuse
+from memorability.bench.answers import Answers, lines, numbers_of, refuse
 from memorability.bench.halves import scored
 from memorability.bench.reliability import Reliability, reliability
 from memorability.core.errors import DataError
@@ -52,18 +52,17 @@ class Validation:
 def read_numbers(path: Path, *, item: str = "item", columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """A table of an item and numbers, such as one of predictions or of confounds: item, and a float column for each.
 
-    Without `columns`, those whose every field is a number (or empty) are read.
+    Without `columns`, all that hold numbers are read (`answers.numbers_of`).
 
     Raises:
         DataError: a column is not there, an item is missing or twice, or a number is missing or not finite (it names the rows).
     """
     table = read_csv(path, [item, *columns])
-    numbers = {
-        name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in table if name != item
-    }
-    wanted = columns or tuple(
-        str(name) for name in numbers if (numbers[name].notna() | table[name].isna()).all()
-    )
+    if columns:
+        given = table[list(columns)].apply(pd.to_numeric, errors="coerce")
+    else:
+        given = numbers_of(table, path, beside=(item,))
+    numbers, wanted = given.astype(float), [str(name) for name in given]
     if not wanted:
         raise DataError(f"{path}: no column of numbers beside {item}; it has {', '.join(table.columns)}")
     rows = table[[item]].rename(columns={item: "item"}).assign(line=np.arange(2, len(table) + 2))

@@ -45,9 +45,8 @@ def experiment(
 
     chosen = list(dict.fromkeys(map(str, read_csv(targets, ["item"])["item"].dropna())))
     listed = pictures.pictures_of(folder)
-    rest, watch = bench.roles(
-        pictures.hashed(listed), chosen, fillers=fillers, vigilance=vigilance, seed=seed
-    )
+    hashed = pictures.measure(listed, statistics=False, hashed=True)
+    rest, watch = bench.roles(hashed, chosen, fillers=fillers, vigilance=vigilance, seed=seed)
     made = bench.orders(
         chosen,
         fillers=rest,

@@ -103,8 +103,10 @@ def _rows(folder: Path, table: Path | None, model: str | None, models: Path, *, 
     listed = pictures.pictures_of(folder)
     known = pictures.known(listed, table)
     found = pictures.measure(listed, hashed=hashed)
-    own = [name for name in known if name not in found or name == "item"]
-    rows = found.merge(known[own], on="item").assign(file=listed["file"])
+    theirs = [str(name) for name in known if name in found and name != "item"]
+    if theirs:
+        common.note([f"{table}: its own {', '.join(theirs)} in place of what is measured under that name"])
+    rows = found.drop(columns=theirs).merge(known, on="item").assign(file=listed["file"])
     if pictures.SCORE not in rows or model is not None:
         scores, said = scoring.scored(list(listed["file"]), common.project(models), model=model)
         rows = pd.concat([rows.drop(columns=pictures.SCORE, errors="ignore"), scores], axis=1)

@@ -1,7 +1,7 @@
 """torch's compiler, loaded when something compiles and not before: half of the time in which a process that trains starts.
 
 Fabric, torchvision and torch's optimisers each name a thing or two of `torch._dynamo` that do nothing where nothing is
-compiled, and so load all of it: Inductor, SymPy, distributed tensors, some 4 s a stage (docs/performance.md). A
+compiled, and so load all of it: Inductor, SymPy, distributed tensors, some 3 CPU s a stage (docs/performance.md). A
 process that calls `defer` first has stand-ins for just these names, which do what the compiler's own do where nothing
 is compiled. Anything else that is asked of the compiler loads it, as `torch.compile` does, and it then works as
 though it had been there from the start.

@@ -45,6 +45,7 @@ def key(*parts: str) -> str:
             "diffusers",
             "numpy",
             "pillow",
+            "simplejpeg",
             "scipy",
             "scikit-learn",
             "timm",

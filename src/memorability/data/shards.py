@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from io import FileIO
@@ -56,7 +57,10 @@ class ShardWriter:
             self._count = int(Path(after.shard).stem.rsplit("-", 1)[1]) + 1
             self._file = FileIO(folder / after.shard, "r+")
             self._file.truncate(self._file.seek(_padded(after.offset + after.size)))
-        for stale in sorted(folder.glob(f"{prefix}-*.tar"))[self._count :]:
+        own = re.compile(
+            rf"{re.escape(prefix)}-\d{{5}}\.tar"
+        )  # and none of a prefix that begins like this one
+        for stale in sorted(path for path in folder.iterdir() if own.fullmatch(path.name))[self._count :]:
             stale.unlink()
 
     def add(self, name: str, content: bytes) -> Span:

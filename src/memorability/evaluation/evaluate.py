@@ -147,7 +147,8 @@ class Evaluation:
             if target in (contender.target, "map") and line.test is not None:
                 curves = figures.densities(test)
                 to = self._figures(name)
-                draw(figures.draw_model, name, test, curves, histories[name], raw=self.raw, to=to)
+                history = self._with_kept(contender, histories[name])
+                draw(figures.draw_model, name, test, curves, history, raw=self.raw, to=to)
                 plots.add(target, name, curves, line.test.items, histories[name])
         of_test = people.get("test", {})
         seeds = alike({name: contender.settings for name, contender in contenders.items()}, SEED)
@@ -175,6 +176,13 @@ class Evaluation:
         if test is not None:
             written["test"] |= evidence(judge(self.track), judged, seen=seen, fitted_on_val=bool(on_val))
         return Line(contender.family, contender.target, written, test, on_val)
+
+    def _with_kept(self, contender: Contender, history: pd.DataFrame) -> pd.DataFrame:
+        from memorability.evaluation.figures import with_kept  # Matplotlib
+
+        by = judge(self.track)
+        select = contender.settings.get("select") or by.COMPARED[0]
+        return with_kept(history, select, higher=by.MEASURES[select].higher_is_better)
 
     def _summary(
         self, contenders: Mapping[str, Contender], on: Mapping[str, Standings]

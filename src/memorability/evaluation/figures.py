@@ -23,6 +23,7 @@ MODELS = (PREDICTION, "#b83280", "#2f855a", "#6b46c1", "#975a16", "#c53030", "#3
 GRID = np.linspace(0, 1, 201)  # scores, or values of maps
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.8, 0.15, 0.58, 0.5, 0.72  # inches around panels
 PEAK = 2.0  # times the truth's highest density: a model of one value must not flatten everything else
+KEPT = "kept"
 LETTERS = 26  # of a name in a legend
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -99,11 +100,20 @@ def draw_epochs(axes: Axes, history: pd.DataFrame, lines: Mapping[str, tuple[str
         axes.legend()
 
 
-def mark_best(axes: Axes, history: pd.DataFrame, column: str) -> None:
-    """A dot where a validation measure is highest, which is the epoch whose weights are kept."""
-    if column in history and history[column].notna().any():
-        best = int(np.nanargmax(history[column].to_numpy(float)))
-        axes.plot(history["epoch"][best], history[column][best], "o", color=PREDICTION, label="kept")
+def with_kept(history: pd.DataFrame, select: str, *, higher: bool) -> pd.DataFrame:
+    """A history with a column KEPT: the epoch whose weights are kept, best on validation by the measure `select`."""
+    measured = history.get(f"val_{select}")
+    if measured is None or measured.isna().all():
+        return history
+    best = measured.idxmax() if higher else measured.idxmin()
+    return history.assign(**{KEPT: history.index == best})
+
+
+def mark_kept(axes: Axes, history: pd.DataFrame, column: str) -> None:
+    """A dot on a curve at the epoch whose weights are kept, where that is known."""
+    if KEPT in history and column in history:
+        kept = history[history[KEPT]]
+        axes.plot(kept["epoch"], kept[column], "o", color=PREDICTION, label="kept")
         axes.legend(loc="lower right")
 
 

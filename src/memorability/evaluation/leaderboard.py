@@ -58,13 +58,17 @@ def over_seeds(lines: Sequence[Line], *, measure: str) -> Line:
 
 
 def _mean(values: Sequence[Any]) -> Any:
-    """The mean of numbers, of dicts of them name by name, and of anything else the first."""
+    """The mean of numbers, of dicts of them name by name; whether any flag is up; all texts. Where one has none, None."""
     first = values[0]
+    if any(value is None for value in values):
+        return None
     if isinstance(first, Mapping):
         return {name: _mean([value.get(name) for value in values]) for name in first}
-    if isinstance(first, float) and all(isinstance(value, float) for value in values):
-        return float(np.mean(values))
-    return first
+    if isinstance(first, bool):
+        return any(values)
+    if all(value == first for value in values):  # counts of rows stay whole
+        return first
+    return "; ".join(dict.fromkeys(values)) if isinstance(first, str) else float(np.mean(values))
 
 
 def table(lines: Mapping[str, Line], judge: Judge, board: Board) -> pd.DataFrame:

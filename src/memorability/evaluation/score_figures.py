@@ -23,7 +23,7 @@ from memorability.evaluation.figures import (
     draw_scatter,
     highest,
     log_axis,
-    mark_best,
+    mark_kept,
     names,
     panels,
     save,
@@ -67,7 +67,7 @@ def draw_model(
             draw_epochs(rest[0], history, loss, "loss")
             log_axis(rest[0])
             draw_epochs(rest[1], history, {"val_spearman": ("", PREDICTION)}, "validation Spearman")
-            mark_best(rest[1], history, "val_spearman")
+            mark_kept(rest[1], history, "val_spearman")
         save(figure, to / "fit")
         for kind, values in _by_frame(judged).items():
             save(_frames(name, kind, values), to / f"{kind}_by_frame")

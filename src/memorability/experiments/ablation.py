@@ -5,6 +5,7 @@ ablations.yaml names the questions: NAME -> variant -> the model that it is of, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def run(params: Params, ablation: str) -> str:
     made_of = [
         text for name, variant in asked.items() for text in origins(variant, paths_below(Path(name), variant))
     ]
+    made_of += [path.read_text(encoding="utf-8") for path in _members(params, asked) if path.is_file()]
     with states.unfinished(
         layout.STATES / f"ablate-{ablation}", *settings, *made_of, table.to_csv(), repr(compute)
     ) as folder:
@@ -82,6 +84,19 @@ def run(params: Params, ablation: str) -> str:
                 train(variant, table, paths_below(folder / name, variant), compute)
                 states.seal(folder / name)
         return _compared(params, ablation, asked, table, folder)
+
+
+def _is_ensemble(variant: Model) -> bool:
+    return hasattr(variant, "members")
+
+
+def _members(params: Params, asked: Mapping[str, Model]) -> list[Path]:
+    """The predictions that ensembles read, of which no config tells what they were made of."""
+    members = {(v.track, name) for v in asked.values() for name in getattr(v, "members", ())}
+    return [
+        layout.predictions(track, name, ensemble=name in params.ensembles) / "predictions.csv"
+        for track, name in sorted(members)
+    ]
 
 
 def _compared(
@@ -94,6 +109,7 @@ def _compared(
             target=variant.target,
             predictions=paths_below(folder / name, variant).predictions,
             settings=variant.model_dump(mode="json"),
+            on_val=_is_ensemble(variant),
         )
         for name, variant in asked.items()
     }

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from memorability.core.errors import DataError
 from memorability.core.settings import checked
 from memorability.explain import check
-from memorability.features import architectures, backbones, items
+from memorability.features import architectures, backbones, recomputed
 from memorability.features.items import Item
 from memorability.features.settings import FeaturesOrigin, Prepared
 from memorability.features.taps import Taps
@@ -134,7 +134,7 @@ def _of_features(predictor: Predictor, origin: FeaturesOrigin, picture: Image.Im
         raise DataError(
             f"{predictor.folder}: its features are means over {origin.views.replace('_', ' ')}s of a picture; {ANY_MODEL}"
         )
-    network = backbones.load(items.backbone_of(origin, models=predictor.models), head=False)
+    network = backbones.load(recomputed.backbone_of(origin, models=predictor.models), head=False)
     how = _prepared(origin)
     architectures.check_of_pictures(network.config)
     architectures.fit_size(network.net, network.config, side=how.crop)

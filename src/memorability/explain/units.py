@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from memorability.core.errors import BackboneError, DataError
 from memorability.explain import differentiable
-from memorability.features import architectures, backbones, items
+from memorability.features import architectures, backbones, recomputed
 from memorability.features.settings import Prepared, Transform
 from memorability.features.taps import Taps
 from memorability.media.pictures import prepared
 from memorability.predict.predictor import Predictor
+from memorability.training import crops
 
 BATCH = 32
 SHORTCUT = "downsample"  # what torchvision's residual networks call the convolutions beside their blocks
@@ -47,6 +48,8 @@ class Layer:
         self._mean, self._std = (
             torch.tensor(getattr(transform, key)).view(3, 1, 1) for key in ("mean", "std")
         )
+        if (picture := crops.mean_within(network.net, self.side)) is not None:
+            self._mean = picture
         network.net.eval().requires_grad_(False)
         with torch.no_grad():
             example = (torch.zeros(1, 3, self.side, self.side) - self._mean) / self._std
@@ -122,7 +125,7 @@ def _of_model(folder: Path) -> tuple[backbones.Network, Transform]:
     predictor = Predictor(folder, device="cpu")
     if (origin := differentiable.origin_of(predictor)) is not None:
         transform = Transform.model_validate(origin.backbone.transform.model_dump())
-        return backbones.load(items.backbone_of(origin, models=predictor.models), head=False), transform
+        return backbones.load(recomputed.backbone_of(origin, models=predictor.models), head=False), transform
     model = predictor.model
     if model.network is None or len(model.config.shape) != 3 or model.config.shape[0] != 3:
         raise DataError(

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
+from memorability.families.blocks import rates
 from memorability.features import backbones, encoders
 from memorability.training import layers
-from memorability.training.optim import optimiser
 from memorability.training.settings import PictureModel
 
 READS = "frames"
@@ -81,12 +81,7 @@ def frozen_features(net: CNNLSTM, batch: dict[str, Tensor]) -> Tensor:
 
 
 def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    trunk = list(net.get_submodule("trunk").parameters())
-    inside = {id(p) for p in trunk}
-    own = optimiser([p for p in net.parameters() if id(p) not in inside], **settings.optimiser_options())
-    if not settings.frozen:  # one optimiser, so that mixed precision has one scale of gradients
-        own.add_param_group({"params": trunk, "lr": settings.lr * settings.backbone_lr})
-    return {"net": own}
+    return rates.with_backbone(settings, net, backbone="trunk", share=settings.backbone_lr)
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from memorability.core.errors import BackboneError, ParamsError
+from memorability.families.blocks import rates
 from memorability.features import architectures, encoders
 from memorability.features.backbones import Network
 from memorability.training.augment import mirror
-from memorability.training.optim import optimiser
 from memorability.training.settings import PictureModel
 
 READS = "pictures"
@@ -154,11 +154,7 @@ def frozen_features(net: Finetune, batch: dict[str, Tensor]) -> Tensor:
 
 
 def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    own = optimiser(net.get_submodule("head").parameters(), **settings.optimiser_options())
-    trained = [weight for weight in net.get_submodule("trunk").parameters() if weight.requires_grad]
-    if trained:  # one optimiser, so that mixed precision has one scale of gradients
-        own.add_param_group({"params": trained, "lr": settings.lr * settings.backbone_lr})
-    return {"net": own}
+    return rates.with_backbone(settings, net, backbone="trunk", share=settings.backbone_lr)
 
 
 def augment(settings: Params, batch: dict[str, Tensor]) -> dict[str, Tensor]:

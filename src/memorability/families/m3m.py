@@ -96,7 +96,7 @@ def frozen_features(net: M3M, batch: dict[str, Tensor]) -> Tensor:
 
 
 def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return rates.with_backbone(settings, net, backbone="joined.features")
+    return rates.with_backbone(settings, net, backbone="joined.features", share=settings.backbone_lr)
 
 
 def augment(settings: Params, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def frozen_features(net: Residual, batch: dict[str, Tensor]) -> Tensor:
 
 
 def optimisers(settings: Params, net: nn.Module) -> dict[str, Optimizer]:
-    return rates.with_backbone(settings, net, backbone="features")
+    return rates.with_backbone(settings, net, backbone="features", share=settings.backbone_lr)
 
 
 def predict(settings: Params, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from memorability.core.errors import DataError, ParamsError
 from memorability.core.settings import checked
-from memorability.features import items, scene_labels, stored
-from memorability.features.items import Array, Item, Source
+from memorability.features import recomputed, scene_labels, stored
+from memorability.features.items import Array, Item, Source, together
 from memorability.features.kinds import Rows, Where
 from memorability.features.settings import Scenes, ScenesOrigin
 
@@ -54,15 +54,15 @@ class Titles:
     def _of_pictures(self, config: dict[str, Any], where: Where) -> Source:
         from memorability.features import scene_categories
 
-        [computed] = items.features(config, models=where.models, device=where.device)
+        [computed] = recomputed.sources(config, models=where.models, device=where.device)
         origin = checked(ScenesOrigin, config["features"][0], at="config.json: features.0", error=DataError)
-        labels, _ = scene_labels.load(items.backbone_of(origin, models=where.models))
+        labels, _ = scene_labels.load(recomputed.backbone_of(origin, models=where.models))
         named = scene_categories.names(labels)
 
         def read(some: Sequence[Item]) -> tuple[Array, None]:
             return scene_categories.captions(mean(*computed.read(some)), named, origin.scenes), None
 
-        return items.together(read, [computed])
+        return together(read, [computed])
 
 
 def mean(values: Array, lengths: Array | None) -> Array:

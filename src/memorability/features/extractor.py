@@ -22,7 +22,13 @@ from memorability.features.stored import check_finite
 from memorability.features.taps import Taps
 from memorability.media.pictures import VERSION, five_crops, prepared
 
-COMPUTING = ("pillow", "timm", "torch", "torchvision")  # whose other versions may give other last bits
+COMPUTING = (
+    "pillow",
+    "simplejpeg",
+    "timm",
+    "torch",
+    "torchvision",
+)  # whose other versions may give other last bits
 LAYOUT = "channels last"  # of the tensors in memory; results in another one have other last bits
 
 

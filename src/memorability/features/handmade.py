@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from memorability.core import kernels
 from memorability.core.cache import ContentCache
 from memorability.core.files import digest, write_json
 from memorability.core.progress import bar
@@ -29,7 +30,13 @@ from memorability.media import pictures
 
 Array = np.ndarray
 VERSION = 1  # to be raised whenever a block has other numbers for the same pixels
-COMPUTING = ("numpy", "pillow", "scikit-image", "scipy")  # whose other versions may give other last bits
+COMPUTING = (
+    "numpy",
+    "pillow",
+    "scikit-image",
+    "scipy",
+    "simplejpeg",
+)  # whose other versions may give other last bits
 HUES, SATURATIONS, VALUES = 8, 3, 3  # bins of a colour histogram
 AT_ONCE = 64  # pictures between two writes to the cache
 
@@ -149,7 +156,10 @@ def extract(folder: Path, out: Path, settings: Handmade, *, cache_root: Path, th
     """
     listed, named = Listed(folder), names(settings)
     namespace = digest(
-        settings.model_dump_json(), *map(_version, COMPUTING), str((VERSION, pictures.VERSION))
+        settings.model_dump_json(),
+        *map(_version, COMPUTING),
+        str((VERSION, pictures.VERSION)),
+        kernels.setting(),
     )
     with closing(ContentCache(cache_root, f"handmade-{namespace[:24]}")) as kept:
         first = {key: row for row, key in reversed(list(enumerate(listed.keys)))}

@@ -31,9 +31,9 @@ import numpy as np
 import pandas as pd
 
 from memorability.core.errors import ParamsError
-from memorability.features import inputs, items, stored
+from memorability.features import inputs, recomputed, stored
 from memorability.features.captions import Titles
-from memorability.features.items import Array, Look, Source, source
+from memorability.features.items import Array, Look, Source, source, together
 from memorability.features.joined import PicturesAndPlaces, PlacesOrPictures
 from memorability.features.kinds import Kind, Rows, Where
 from memorability.features.settings import Prepared, needs_whole
@@ -81,7 +81,7 @@ class Frames(Pictures):
         return Rows(clips, clips.lengths, {"frames": clips.frames})
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        return self.prepared(settings, items.sampling(config))
+        return self.prepared(settings, recomputed.sampling(config))
 
 
 class Features:
@@ -114,8 +114,8 @@ class Features:
         """Raises a ParamsError if the artifact is not of the form that is needed."""
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        computed = items.features(config, models=where.models, device=where.device)
-        return items.together(lambda some: self.joined([one.read(some) for one in computed]), computed)
+        computed = recomputed.sources(config, models=where.models, device=where.device)
+        return together(lambda some: self.joined([one.read(some) for one in computed]), computed)
 
 
 class Sequences(Features):

@@ -131,6 +131,14 @@ class Cut(BaseModel):
         return self
 
 
+# Of features by this, what says nothing.
+IDLE = {
+    "handmade": ("pools", "views", "dtype"),
+    "labels": ("pools", "views", "dtype"),
+    "given": ("pools", "views"),
+}
+
+
 class Features(Cut, Block):
     """Pictures or frames through one backbone up to named layers; or the `scenes` that it sees; or `handmade` features; or
     features that come with the data: those in files, and `labels`, columns of its index.
@@ -160,6 +168,11 @@ class Features(Cut, Block):
             raise ValueError(
                 f"scenes are of the whole network, received pools {', '.join(self.pools)}, pixels {self.pixels}"
             )
+        idle = [
+            name for name in IDLE.get(origins[0], ()) if getattr(self, name) != Cut.model_fields[name].default
+        ]
+        if idle:
+            raise ValueError(f"{', '.join(idle)}: of no use for features by {origins[0]}; leave out")
         if self.pixels is not None and origins != ["layers"]:
             raise ValueError(
                 f"pixels is of pictures that a backbone reads, received {self.pixels} of features by {origins[0]}"

@@ -16,8 +16,8 @@ from memorability.core.errors import DataError, ParamsError
 from memorability.core.parallel import map_ahead
 from memorability.core.progress import bar
 from memorability.data import tables
-from memorability.features import inputs, items, stored
-from memorability.features.items import Array, Item, Source
+from memorability.features import inputs, recomputed, stored
+from memorability.features.items import Array, Item, Look, Source, source, together
 from memorability.features.kinds import OtherModel, Rows, Where
 from memorability.media import parts
 
@@ -32,7 +32,7 @@ class Predictions:
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
         members = [where.open_model(where.models / name) for name in settings.members]
-        return items.together(
+        return together(
             lambda some: (np.stack([member.predict(some)[0] for member in members], axis=1), None),
             [member.source for member in members],
         )
@@ -61,7 +61,7 @@ class FrameScores:
         return Rows(scores[chosen], origin={"frames": listed.frames})
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        model, sampling = _model(settings, where), items.sampling(config)
+        model, sampling = _model(settings, where), recomputed.sampling(config)
 
         def read(clips: Sequence[Item]) -> tuple[Array, None]:
             scores = np.full((len(clips), sampling.count), np.nan)
@@ -89,7 +89,7 @@ class SectionScores:
         )
 
     def files(self, settings: Any, config: dict[str, Any], where: Where) -> Source:
-        return items.source(items.Look(_sections(settings, where)), None)
+        return source(Look(_sections(settings, where)), None)
 
 
 def _sections(settings: Any, where: Where) -> Callable[[Image.Image], Array]:

@@ -128,8 +128,22 @@ def _head(facts: Facts) -> Iterator[str]:
         f"{split} {facts.told[split]['n']:,}" for split in ("train", "val", "test") if split in facts.told
     )
     if judged:
-        yield f"- split: {judged} items; near-duplicates on one side"
+        yield f"- split: {judged} items{_divided(facts)}"
     yield f"- weights: {facts.described.files[artifacts.WEIGHTS].bytes:,} bytes\n"
+
+
+def _divided(facts: Facts) -> str:
+    """How far the test items are others than those that the model was made by."""
+    seen = facts.told.get("test", {}).get("seen")
+    if seen is None:
+        return ""
+    if seen == 0:
+        return "; no test item is a near-duplicate of one that it was fitted or selected on"
+    return f"; **{seen:,} of the test items are near-duplicates of some that it was fitted or selected on**"
+
+
+def _is_ensemble(facts: Facts) -> bool:
+    return "members" in facts.settings
 
 
 def _worth(facts: Facts) -> Iterator[str]:
@@ -145,7 +159,8 @@ def _worth(facts: Facts) -> Iterator[str]:
     yield "| --- |" + " --- |" * len(splits)
     for name in (name for name in last if f"{name}_low" in last):
         yield f"| {name} | {' | '.join(_measured(told[split], name) for split in splits)} |"
-    yield "\nIntervals: 95 % bootstrap over the items of the split. The model was selected on val, test was looked at once."
+    how = "fitted on val, which therefore says too much of it" if _is_ensemble(facts) else "selected on val"
+    yield f"\nIntervals: 95 % bootstrap over the items of the split. The model was {how}; test was looked at once."
     if facts.people.get("attainable"):
         yield (
             f"Human ceiling: two halves of people's answers agree at rho {facts.people['split_half']:.3f}, so that no model "

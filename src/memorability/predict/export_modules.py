@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from memorability.core.errors import DataError
 from memorability.core.settings import checked
-from memorability.features import items
+from memorability.features import recomputed
 from memorability.features.extractor import Extractor
 from memorability.features.settings import FeaturesOrigin, Prepared
 from memorability.predict.predictor import Predictor
@@ -210,7 +210,7 @@ def _extractor(origin: dict[str, Any], predictor: Predictor) -> Extractor:
             f"{predictor.folder}: cannot be exported: it reads scenes, which are counted and sorted behind the network"
         )
     described = checked(FeaturesOrigin, origin, at="config.json: features", error=DataError)
-    folder = items.backbone_of(described, models=predictor.models)
+    folder = recomputed.backbone_of(described, models=predictor.models)
     options = described.model_dump(exclude={"backbone", "frames"}, exclude_none=True)
     return Extractor(folder, **options, device="cpu")
 

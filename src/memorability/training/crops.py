@@ -164,6 +164,12 @@ def _from_file(given: MeanFile, *, side: int) -> np.ndarray:
     return pictures.prepared(picture, fit="squash", resize=side, crop=side) / 255
 
 
+def mean_within(net: nn.Module, side: int) -> Tensor | None:
+    """What a network's central crop is shown less of: its mean picture there, float [3, side, side]; None without one."""
+    mean = getattr(net, MEAN, None)
+    return None if mean is None else _central(mean, side)
+
+
 def _less_mean(settings: PictureModel, net: nn.Module, x: Tensor) -> Tensor:
     return x if settings.mean_picture == "none" else x - getattr(net, MEAN)
 

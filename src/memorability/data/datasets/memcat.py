@@ -43,7 +43,6 @@ def read_layout(root: Path, *, score: str = WITH) -> pd.DataFrame:
             "score": found,
             "responses": counts(raw["n_resp"], of=table),
             "hits": counts(raw["H"], of=table),
-            # Uncorrected scores are hits alone: so are the halves they are compared by.
-            "false_alarms": counts(raw["FA"], of=table) if score == WITH else 0,
+            "false_alarms": counts(raw["FA"], of=table),
         }
     )

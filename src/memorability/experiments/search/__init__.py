@@ -51,7 +51,6 @@ def run(params: Params, name: str, *, file: Path = FILE) -> str:
     made_of = [
         *(search.model_dump_json(exclude={"trials"}), start.model_dump_json(), rows.to_csv(), repr(compute)),
         *(params.evaluate[track].model_dump_json(), *origins(start, paths_below(Path(name), start))),
-        *(_content(path) for path in _members(params, search)),
     ]
     with states.shared(layout.STATES / f"search-{name}", *made_of) as folder:
         trials = Trials(folder, rows, params, search, compute)
@@ -72,17 +71,6 @@ def _method(search: Search) -> Callable[[Search, Trials, Callable[[Line], None]]
             f"method {search.method} needs optuna; pip install 'memorability[search]', or use one_at_a_time"
         ) from error
     return sample
-
-
-def _members(params: Params, search: Search) -> list[Path]:
-    """The predictions that an ensemble reads, which have no origin of their own."""
-    members = params.block(search.model).get("members", ()) if params.is_ensemble(search.model) else ()
-    track = params.head(search.model).track
-    return [layout.predictions(track, member, ensemble=False) / "predictions.csv" for member in members]
-
-
-def _content(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _teller(search: Search) -> Callable[[Line], None]:

@@ -95,6 +95,8 @@ def _take_up_killed(study: optuna.Study, names: set[str], folder: Path) -> None:
     """Trials that nobody is at any more fail, and their settings wait to be tried again."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         with suppress(Timeout), FileLock(_lock_of(folder, trial.number)).acquire(timeout=0):
+            if study.get_trials(deepcopy=False)[trial.number].state != TrialState.RUNNING:
+                continue  # it ended after it was looked up, which is why its lock is free
             study.tell(trial.number, state=TrialState.FAIL)
             if set(trial.params) == names:  # else it was killed while it was drawn
                 study.enqueue_trial(trial.params)

@@ -108,6 +108,11 @@ def load(params: Params, name: str, *, file: Path = FILE) -> Search:
     if name not in known:
         raise ParamsError(f"{file}: no search {name!r}; valid: {', '.join(known) or 'none'}")
     search = known[name]
+    if params.is_ensemble(search.model):
+        raise ParamsError(
+            f"{file}: {name}.model: {search.model} is an ensemble, which is fitted on validation, by which a search selects; "
+            f"valid: a model, or memorability crossval {search.model}, whose weights are of inner folds"
+        )
     measures = judge(params.head(search.model).track).MEASURES
     if search.score not in measures:
         raise ParamsError(f"{file}: {name}.score: received {search.score!r}; valid: {', '.join(measures)}")

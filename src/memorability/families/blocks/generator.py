@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from memorability.core.errors import ParamsError
+from memorability.families.blocks import rates
 from memorability.features.backbones import Network
 from memorability.features.encoders import stages
 from memorability.training.layers import Normalisation, normalisation
@@ -223,8 +224,4 @@ def optimiser_of(settings: Settings, net: Generator) -> Optimizer:
     options = settings.optimiser_options()
     if settings.encoder != "trained":
         return optimiser(net.parameters(), **options)
-    inside = list(net.encoder.get_submodule("net").parameters())
-    known = {id(p) for p in inside}
-    made = optimiser([p for p in net.parameters() if id(p) not in known], **options)
-    made.add_param_group({"params": inside, "lr": settings.lr * settings.encoder_lr})
-    return made
+    return rates.with_backbone(settings, net, backbone="encoder.net", share=settings.encoder_lr)["net"]

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 from memorability.training.optim import optimiser
 
 
-def with_backbone(settings: Any, net: nn.Module, *, backbone: str) -> dict[str, Optimizer]:
-    """All weights that are trained; those of the submodule `backbone` at `lr` x `backbone_lr`.
+def with_backbone(settings: Any, net: nn.Module, *, backbone: str, share: float) -> dict[str, Optimizer]:
+    """All weights that are trained; those of the submodule `backbone` at this share of `lr`.
 
     What was learned on another task stays the better the lower its rate (Yosinski, Clune, Bengio and Lipson, How
     Transferable Are Features in Deep Neural Networks?, 2014). One optimiser, so that mixed precision has one scale
@@ -22,5 +22,5 @@ def with_backbone(settings: Any, net: nn.Module, *, backbone: str) -> dict[str, 
     own = optimiser(others, **settings.optimiser_options())
     trained = [weight for weight in net.get_submodule(backbone).parameters() if weight.requires_grad]
     if trained:
-        own.add_param_group({"params": trained, "lr": settings.lr * settings.backbone_lr})
+        own.add_param_group({"params": trained, "lr": settings.lr * share})
     return {"net": own}
