@@ -1,6 +1,7 @@
 """How good palette's maps are after so many steps: validation CC and L1 against steps of training.
 
     python benchmarks/palette.py NAME STEPS [KEY=VALUE ...]    # changes of the block models.palette of params.yaml
+    python benchmarks/palette.py conditioning NAME [KEY=VALUE ...]    # whether the network of a curve looks at the picture
     python benchmarks/palette.py references                    # what the mean map has, and samples that ignore the picture
     python benchmarks/palette.py figure CSV PNG                # curves of such lines, beside the references REFERENCES
 
@@ -113,6 +114,37 @@ def curve(name: str, steps: int, changes: dict[str, Any]) -> None:
         began = time.perf_counter()
 
 
+def conditioning(name: str, changes: dict[str, Any]) -> None:
+    """CC of the map that the running mean finds in noise at several timesteps, beside its own picture, another one and grey.
+
+    `left` is the share of the true map's variance that is still there (alpha-bar); at the last timestep, the first of sampling,
+    nothing is, so that only the picture can say where things are.
+    """
+    asked = params.load()
+    settings: Any = asked.model("palette", changes)
+    torch.set_num_threads(asked.threads)
+    x, truth = pairs(settings, "val", PICTURES)
+    net: Any = palette.build(settings, shape=tuple(x.shape[1:]), backbone=None, channels=truth.shape[1])
+    net.load_state_dict(torch.load(FOLDER / f"{name}.pt", weights_only=True)["net"])
+    net.eval()
+    picture, wanted = x.float() / 127.5 - 1, torch.from_numpy(truth).float() / 127.5 - 1
+    noise = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(0))
+    given = {"its own": picture, "another": picture.roll(1, 0), "grey": torch.zeros_like(picture)}
+    for t in [round(share * (settings.timesteps - 1)) for share in (1, 0.8, 0.6, 0.4, 0.2)]:
+        left = 0 * net.alpha_bar[t] if t == settings.timesteps - 1 else net.alpha_bar[t]
+        noisy = left.sqrt() * settings.input_scale * wanted + (1 - left).sqrt() * noise
+        found = {}
+        with torch.inference_mode():
+            for kind, shown in given.items():
+                said = net(shown, noisy, torch.full((len(x),), t), ema=True)
+                a = net.alpha_bar[t]
+                clean = ((noisy - (1 - a).sqrt() * said) / a.sqrt() / settings.input_scale).clamp(-1, 1)
+                found[kind] = measure(truth, ((clean + 1) / 2).numpy())["cc"]
+        print(
+            f"timestep {t:4}  left {float(left):.3f}  " + "  ".join(f"{k} {v:.3f}" for k, v in found.items())
+        )
+
+
 def references() -> None:
     """CC and L1 of the mean map, and of the mean of n true maps of other pictures: what a perfect sampler gives that sees none."""
     settings: Any = params.load().model("palette")
@@ -151,7 +183,10 @@ def figure(table: Path, to: Path) -> None:
                 fontsize=8,
             )
         axes.set_xscale("log")
-        marks = sorted({int(step) for step in lines["step"]})
+        marks = list[int]()
+        for step in sorted({int(step) for step in lines["step"]}):
+            if not marks or step >= 1.3 * marks[-1]:  # others have no room for their number
+                marks.append(step)
         axes.set_xticks(marks, [f"{step:,}" for step in marks], rotation=45)
         axes.minorticks_off()
         axes.set(
@@ -171,9 +206,10 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["references"]:
         references()
         sys.exit()
-    name, steps, *changed = sys.argv[1:]
-    curve(
-        name,
-        int(steps),
-        {key: yaml.safe_load(value) for key, value in (one.split("=", 1) for one in changed)},
-    )
+    what = [one for one in sys.argv[1:] if "=" not in one]
+    changed = [one.split("=", 1) for one in sys.argv[1:] if "=" in one]
+    asked_for = {key: yaml.safe_load(value) for key, value in changed}
+    if what[0] == "conditioning":
+        conditioning(what[1], asked_for)
+    else:
+        curve(what[0], int(what[1]), asked_for)
