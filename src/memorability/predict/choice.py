@@ -87,7 +87,7 @@ def _best_of_project(
         )
     passed: list[str] = []
     # What was fitted on validation looks better there than it is: such models come after all others.
-    for row in sorted(rows, key=lambda row: row["fitted_on_val"] == "all"):
+    for row in sorted(rows, key=lambda row: row.get("fitted_on_val") == "all"):
         try:
             predictor = _opened(row, project, device=device, titled=titled, confidence=confidence)
         except MemorabilityError as error:
