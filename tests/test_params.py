@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -187,6 +188,8 @@ def test_every_input_is_made_by_another_block(file: Any) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_projects_files_have_what_the_graph_looks_up(file: Any) -> None:
     raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    graph = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"foreach: \$\{(\w+)\}", graph)) <= set(raw)  # DVC knows no default
     assert all("watch" in block for block in raw["acquire"].values())
     assert all({"input", "backbone", "track"} <= set(block) for block in raw["models"].values())
     assert all("fid" in block for block in raw["evaluate"].values())
