@@ -13,7 +13,7 @@ import yaml
 from sources import ROOT, imports, tree
 
 from memorability import params
-from memorability.experiments import plan
+from memorability.experiments import plan, start
 
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 BLOCKS = [name for name in STAGES if name != "plan"]  # run once for each entry of a block of the params
@@ -94,3 +94,9 @@ def test_a_stage_names_the_params_that_it_reads(stage: str) -> None:
 def test_what_depends_on_the_number_of_threads_depends_on_the_kernels_too(stage: str) -> None:
     named = body(stage)["params"]
     assert ("threads" in named) == ("kernels" in named)
+
+
+def test_the_lock_has_the_stages_of_the_committed_params_and_no_others() -> None:
+    """DVC leaves entries of stages that are gone, and reads and writes them after every other."""
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert set(locked) == set(start.stage_names(params.load(ROOT / "params.yaml"), ROOT / "dvc.yaml"))

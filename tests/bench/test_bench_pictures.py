@@ -218,6 +218,13 @@ def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) ->
         folder.known(listed, table)
 
 
+@pytest.mark.parametrize("score", ['"0,5"', "NA", "high"])
+def test_scores_that_are_none_do_not_make_room_for_a_models(score: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"item,score\na.jpg,{score}\nb.jpg,{score}\n")
+    with pytest.raises(DataError, match=r"t\.csv: score: hardly a number in it"):
+        folder.known(pd.DataFrame({"item": ["a.jpg", "b.jpg"]}), tmp_path / "t.csv")
+
+
 def test_a_users_own_covariate_is_the_one_that_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,7 +97,12 @@ def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
             f"{items[0]!r}:\n{listing(missing)}"
         )
     own = table[["item", *([CATEGORY] if CATEGORY in table else [])]]
-    return own.join(numbers_of(table, path, beside=("item", CATEGORY)))
+    numbers = numbers_of(table, path, beside=("item", CATEGORY))
+    if SCORE in table and SCORE not in numbers:  # else a model's scores would stand in for them
+        raise DataError(
+            f"{path}: {SCORE}: hardly a number in it, such as {str(table[SCORE].iloc[0])!r}; valid: numbers such as 0.71"
+        )
+    return own.join(numbers)
 
 
 def numeric(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
