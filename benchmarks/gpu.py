@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py                 # everything, on the GPU (or the CPU, where it takes days)
     python benchmarks/gpu.py --only steps    # one part of it: features, steps or run
+    python benchmarks/gpu.py --steps 200     # of an epoch, in place of 700: shorter, and loading counts for more
     python benchmarks/gpu.py --small         # the same on small networks and few pictures: a check
 
 Features: pictures a second of `features.extract` against decoding alone and the bare network alone,
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def main(size: Size, precision: Precision, only: str | None) -> None:
         for arch in {*size.networks, size.backbone}:
             state = backbones.build(arch).state_dict()
             backbones.save(folder / arch, arch=arch, state=state, transform=TRANSFORM, source="random")
-        rows = generate(folder / "raw", max(size.extracted, size.pictures))
+        needed = {"features": size.extracted, "steps": size.steps * size.batch, "run": size.pictures}
+        rows = generate(folder / "raw", max(needed.values()) if only is None else needed[only])
         if only in (None, "features"):
             torch.use_deterministic_algorithms(False)  # as the features stage has it
             print(f"\n{'features':12} {'decode/s':>9} {'network/s':>10} {'extract/s':>10} {'ratio':>6}")
@@ -279,5 +281,7 @@ if __name__ == "__main__":
     default = "bf16-mixed" if torch.cuda.is_available() else "32-true"
     parser.add_argument("--precision", default=default, choices=("32-true", "16-mixed", "bf16-mixed"))
     parser.add_argument("--only", choices=("features", "steps", "run"), help="one part; by default all")
+    parser.add_argument("--steps", type=int, help="of an epoch")
     given = parser.parse_args()
-    main(SMALL if given.small else FULL, given.precision, given.only)
+    size = SMALL if given.small else FULL
+    main(replace(size, steps=given.steps or size.steps), given.precision, given.only)

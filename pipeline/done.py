@@ -30,21 +30,24 @@ def explained(paths: list[str]) -> str:
     machines = [path for path in paths if path.endswith("/processor.json") and Path(path).exists()]
     if not machines:
         return f"{said}: code, params or libraries are others."
-    old, new = (_machine(text) for text in (_committed(machines[0]), Path(machines[0]).read_text()))
-    return (
-        f"{said}: made here on {new}, there on {old}. "
-        "Rounding differs; python .ci/compare_metrics.py says whether more than that does."
-    )
+    old, new = (json.loads(text or "{}") for text in (_committed(machines[0]), Path(machines[0]).read_text()))
+    made = f"{said}: made here on {_in_words(new)}, there on {_in_words(old)}."
+    if "gpu" in new:
+        return (
+            f"{made} A GPU draws dropout and noise otherwise, as another seed does; with CUDA_VISIBLE_DEVICES= "
+            "before the command they are computed as the committed ones were."
+        )
+    return f"{made} Rounding differs; python .ci/compare_metrics.py says whether more than that does."
 
 
 def _committed(path: str) -> str:
     return subprocess.run(["git", "show", f"HEAD:{path}"], capture_output=True, text=True).stdout
 
 
-def _machine(text: str) -> str:
-    """What a processor.json says, in words."""
-    found = json.loads(text or "{}")
-    return ", ".join(f"{value} {name}".removesuffix(" processor") for name, value in found.items())
+def _in_words(machine: dict[str, object]) -> str:
+    return ", ".join(
+        f"{value} {name}".removesuffix(" processor").removesuffix(" gpu") for name, value in machine.items()
+    )
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ def main(params: Params, track: Track) -> None:
             "threads": params.threads,
             "kernels": kernels.setting(),
         }
+        if gpu := runtime.gpu():
+            machine["gpu"] = gpu
         write_json(metrics / "processor.json", machine)
         cards.write(to_cards, {name: one.predictions for name, one in contenders.items()}, metrics=metrics)
     write_json(layout.METRICS / f"{track}.json", summary)

@@ -42,6 +42,16 @@ def test_another_processor_is_named(project: Path) -> None:
     assert "\n" not in said
 
 
+def test_a_gpu_is_as_another_seed(project: Path) -> None:
+    (project / "metrics/images/ridge.json").write_text("another number")
+    (project / "metrics/images/processor.json").write_text(json.dumps(HERE | {"gpu": "NVIDIA T4"}))
+    said = done.explained(done.changed())
+    assert (
+        "made here on x86_64 One avx2, 2 threads, pinned kernels, NVIDIA T4, there on x86_64 One avx2" in said
+    )
+    assert "as another seed does; with CUDA_VISIBLE_DEVICES=" in said
+
+
 def test_on_the_same_processor_something_else_has_changed(project: Path) -> None:
     (project / "dvc.lock").write_text("other hashes")
     assert done.explained(done.changed()) == (

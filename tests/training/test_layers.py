@@ -10,6 +10,7 @@ from torch import nn
 
 from memorability.core.errors import ParamsError
 from memorability.training.layers import (
+    LocalResponseNorm,
     channels_last,
     flat_width,
     frame_mask,
@@ -79,3 +80,12 @@ def test_an_lstm_under_mixed_precision_on_a_cpu():
         mixed = outputs_of(lstm, x)
     assert mixed.equal(lstm(x)[0])
     assert outputs_of(lstm, x, state).equal(lstm(x, state)[0])
+
+
+@pytest.mark.parametrize("channels", [2, 5, 9])
+def test_response_normalisation_is_torchs(channels):
+    x = torch.randn(2, channels, 4, 3, dtype=torch.float64, requires_grad=True)
+    ours, torchs = LocalResponseNorm(5, alpha=0.3, k=2.0)(x), nn.LocalResponseNorm(5, alpha=0.3, k=2.0)(x)
+    assert torch.allclose(ours, torchs)
+    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (ours, torchs)]
+    assert torch.allclose(*gradients)

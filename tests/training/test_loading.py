@@ -10,6 +10,7 @@ import torch
 
 from memorability.core import runtime
 from memorability.core.errors import TrainingError
+from memorability.features.inputs import Pixels
 from memorability.training import loading
 from memorability.training.loading import Examples, in_turn, load, training_order
 
@@ -140,8 +141,14 @@ def test_an_example_has_the_name_of_its_row():
 
 
 @pytest.mark.parametrize(
-    ("cores", "gpu", "workers"), [(8, False, 0), (8, True, 7), (1, True, 1), (64, True, 16)]
-)
-def test_loading_processes(monkeypatch, cores, gpu, workers):
+    ("cores", "gpu", "batches", "workers"),
+    [
+        (8, False, 999, 0), (8, True, 999, 7), (1, True, 999, 1),
+        (64, True, 999, 16), (64, True, 23, 2), (8, True, 7, 0),
+    ],
+)  # fmt: skip
+def test_loading_processes(monkeypatch, cores, gpu, batches, workers):
     monkeypatch.setattr(runtime, "cores", lambda: cores)
-    assert loading.automatic_workers(gpu) == workers
+    pixels = Pixels.__new__(Pixels)
+    assert loading.automatic_workers(pixels, batches=batches, gpu=gpu) == workers
+    assert loading.automatic_workers(np.zeros((5, 2)), batches=batches, gpu=gpu) == 0

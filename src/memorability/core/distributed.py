@@ -36,6 +36,11 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
     # A few CUDA kernels have no deterministic form; there a warning says so. `use_deterministic_algorithms` does the same
     # and loads torch's compiler.
     torch.set_deterministic_debug_mode("warn" if deterministic else "default")
+    for add_in_any_order in (
+        torch.backends.cuda.enable_cudnn_sdp,
+        torch.backends.cuda.enable_mem_efficient_sdp,
+    ):
+        add_in_any_order(not deterministic)  # of the kernels of attention on a GPU; two others are left
     here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
     fabric = Fabric(
         accelerator="auto",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import os
 import platform
 import signal
@@ -80,6 +81,17 @@ def on_gpu(device: str | None) -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def gpu() -> str | None:
+    """The name of the NVIDIA GPU that networks compute on; None without one."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None  # no driver: torch, which takes seconds to load, need not be asked
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def processor() -> str:

@@ -50,8 +50,8 @@ class MemNet(nn.Module):
         self.linear = linear
         wide, wider = width * 8 // 3, width * 4  # 256 and 384 of 96
         self.trunk = nn.Sequential(
-            nn.Conv2d(3, width, 11, stride=4), nn.ReLU(), nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5),
-            nn.Conv2d(width, wide, 5, padding=2, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5),
+            nn.Conv2d(3, width, 11, stride=4), nn.ReLU(), nn.MaxPool2d(3, 2), layers.LocalResponseNorm(5),
+            nn.Conv2d(width, wide, 5, padding=2, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2), layers.LocalResponseNorm(5),
             nn.Conv2d(wide, wider, 3, padding=1), nn.ReLU(),
             nn.Conv2d(wider, wider, 3, padding=1, groups=2), nn.ReLU(),
             nn.Conv2d(wider, wide, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2),

@@ -39,6 +39,8 @@ class Params(MapModel):
     `learns`: whose squared error is made small. That of the `noise`, as published, is (1 - a) / a times smaller where
     nearly all is noise than the error of the map that follows from it, and there alone the picture is needed; that of
     `v`, which is the noise's over a, counts all timesteps alike. It needs `precondition`.
+    `late`: the share of training's timesteps that are drawn from the last tenth; 0, as published, draws all alike. A smooth map can be
+    read out of noise while little of it is left, and a short training looks at the picture as soon as it has to.
     `timesteps`, `noise` (its schedule), `start`, `end` and `tau` (of cosine and sigmoid), `betas_within`,
     `input_scale` (with any schedule: the compound strategy): see `memorability.families.blocks.diffusion`.
     `steps` are those of sampling; `samples`: how many maps are averaged; `val_pictures`: how many of
@@ -52,6 +54,7 @@ class Params(MapModel):
     dropout: float = Field(0.0, ge=0, lt=1)
     precondition: bool = False
     learns: Literal["noise", "v"] = "noise"
+    late: Share = 0.0
     timesteps: int = Field(1000, ge=2)
     noise: diffusion.Schedule = "linear"
     start: float | None = None
@@ -138,6 +141,9 @@ class Palette(nn.Module):
             layers_per_block=blocks,
             norm_num_groups=GROUPS,
             dropout=dropout,
+            # As in the network that Palette's is made from (Dhariwal and Nichol, Diffusion Models Beat GANs, 2021): so a timestep
+            # can turn what is seen of the picture up and down.
+            resnet_time_scale_shift="scale_shift",
         )
         self.ema: nn.Module = copy.deepcopy(self.unet).requires_grad_(False)
         self.channels, self.scale, self.precondition = channels, input_scale, precondition
@@ -204,7 +210,7 @@ def step(
     backward: Backward,
 ) -> dict[str, Tensor]:
     picture, wanted = map_batches.augmented(settings, *map_batches.pairs(settings, batch))
-    t = torch.randint(0, settings.timesteps, (len(wanted),), device=wanted.device)
+    t = drawn_timesteps(settings, len(wanted), wanted.device)
     noise = torch.randn_like(wanted)
     left = net.alpha_bar[t].view(-1, 1, 1, 1)
     noisy = left.sqrt() * settings.input_scale * wanted + (1 - left).sqrt() * noise
@@ -215,6 +221,16 @@ def step(
     descend(loss, optimisers["net"], backward)
     net.follow(settings.ema)
     return {"loss": loss.detach()}
+
+
+def drawn_timesteps(settings: Params, count: int, device: torch.device) -> Tensor:
+    """Of training, int64 [count]: from all, but for a share `late` from the last tenth."""
+    t = torch.randint(0, settings.timesteps, (count,), device=device)
+    if settings.late == 0:
+        return t
+    first = settings.timesteps - max(1, settings.timesteps // 10)
+    late = torch.randint(first, settings.timesteps, (count,), device=device)
+    return torch.where(torch.rand(count, device=device) < settings.late, late, t)
 
 
 def predict(settings: Params, net: Any, batch: dict[str, Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from memorability.core.errors import ParamsError
 
@@ -60,11 +61,31 @@ def mean_over_frames(x: Tensor, length: Tensor) -> Tensor:
 
 
 def outputs_of(lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """The outputs [B, T, H] of an LSTM; on a CPU in full precision, since its kernels know no other everywhere."""
-    if x.is_cuda:
-        return lstm(x, state)[0]
-    with torch.autocast("cpu", enabled=False):
+    """The outputs [B, T, H] of an LSTM, in full precision whatever the other layers have.
+
+    On a CPU its kernels know no other everywhere; on a GPU torch would run it in float16 where bfloat16 is asked for, whose
+    losses nobody scales, and its compiler fails on the mixture.
+    """
+    with torch.autocast(x.device.type, enabled=False):
         return lstm(x.float(), None if state is None else (state[0].float(), state[1].float()))[0]
+
+
+class LocalResponseNorm(nn.Module):
+    """AlexNet's normalisation by the squares of `size` neighbouring channels (Krizhevsky et al. 2012, section 3.3): [B, C, h, w].
+
+    It is `nn.LocalResponseNorm` of an odd size, but for rounding: that pools over channels as over a third axis of pictures,
+    whose gradient has no fixed order of adding on a GPU, and takes a CPU twice the time.
+    """
+
+    def __init__(self, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.reach, self.alpha, self.beta, self.k = size // 2, alpha / size, beta, k
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        squares = F.pad(x.square(), (0, 0, 0, 0, self.reach, self.reach))
+        near = sum(squares[:, i : i + channels] for i in range(2 * self.reach + 1))
+        return x / (self.k + self.alpha * near) ** self.beta
 
 
 def last_frame(x: Tensor, length: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from memorability.core import runtime
 from memorability.core.errors import TrainingError
-from memorability.features.inputs import Inputs
+from memorability.features.inputs import Clips, Inputs, Pixels
+
+WORTH_A_PROCESS = 8  # batches, without which starting it takes longer than it saves
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def load(
 ) -> Iterator[dict[str, Tensor]]:
     """The batches on the device; pixels and maps (uint8) become float in [0, 1] there."""
     gpu = device.type == "cuda"
-    count = automatic_workers(gpu) if workers is None else workers
+    count = automatic_workers(examples.x, batches=len(batches), gpu=gpu) if workers is None else workers
     loader = DataLoader(
         _Items(examples),
         batch_sampler=batches,
@@ -129,6 +131,11 @@ def _leave_the_group(worker: int) -> None:
     os.setpgid(0, 0)
 
 
-def automatic_workers(gpu: bool) -> int:
-    """Loading processes: none on a CPU, where they would take the network's cores; else about one a core."""
-    return min(16, max(1, runtime.cores() - 1)) if gpu else 0
+def automatic_workers(x: Inputs, *, batches: int, gpu: bool) -> int:
+    """Loading processes: none on a CPU, where they would take the network's cores, nor of features, which lie ready.
+
+    Pictures on their way to a GPU have about one a core, as far as there is work for it.
+    """
+    if not gpu or not isinstance(x, Pixels | Clips):
+        return 0
+    return min(16, max(1, runtime.cores() - 1), batches // WORTH_A_PROCESS)

@@ -53,7 +53,7 @@ class Residual(nn.Module):
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1, groups=2)
         self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
         self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
-        self.pool, self.norm = nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5)
+        self.pool, self.norm = nn.MaxPool2d(3, 2), layers.LocalResponseNorm(5)
         self.drop = nn.Dropout(dropout)
         logits = layers.flat_width(backbone.eval(), size)
         # 9216 + 1000 = 10216 inputs at the published size.
