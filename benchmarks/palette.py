@@ -24,9 +24,10 @@ import pandas as pd
 import torch
 import yaml
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from memorability import params
-from memorability.core import layout
+from memorability.core import distributed, layout
 from memorability.core.files import staged
 from memorability.data import tables, true_maps
 from memorability.evaluation import figures
@@ -34,7 +35,7 @@ from memorability.evaluation.maps import measure
 from memorability.families import palette
 from memorability.features import inputs
 
-MARKS = (36, 72, 135, 270, 540, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000)
+MARKS = (36, 72, 135, 270, 540, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000, 10_000)
 SAMPLES = (1, 8)  # maps that are averaged
 PICTURES = 48
 FOLDER = Path("logs", "palette")
@@ -71,7 +72,7 @@ def evaluated(settings: Any, net: Any, x: torch.Tensor, truth: np.ndarray, seen:
     for samples in SAMPLES:
         with torch.inference_mode():
             changed = settings.model_copy(update={"samples": samples})
-            found = palette.predict(changed, net, {"x": x.float() / 255}).numpy()
+            found = palette.predict(changed, net, {"x": x.to(net.alpha_bar.device).float() / 255}).cpu().numpy()
         measured = measure(truth, found)
         line = {**seen, "samples": samples, "val_cc": measured["cc"], "val_l1": measured["l1"]}
         path = FOLDER / f"{seen['name']}.csv"
@@ -83,24 +84,25 @@ def evaluated(settings: Any, net: Any, x: torch.Tensor, truth: np.ndarray, seen:
 def curve(name: str, steps: int, changes: dict[str, Any]) -> None:
     asked = params.load()
     settings: Any = asked.model("palette", changes)
-    torch.set_num_threads(asked.threads)
+    device = distributed.device(threads=asked.threads)
     x, y = pairs(settings, "train")
+    x, maps = x.to(device), torch.from_numpy(y).to(device)
     of_val = pairs(settings, "val", PICTURES)
     torch.manual_seed(0)
     net: Any = palette.build(settings, shape=tuple(x.shape[1:]), backbone=None, channels=y.shape[1])
-    net = net.to(memory_format=torch.channels_last).train()
+    net = net.to(device, memory_format=torch.channels_last).train()
     by = palette.optimisers(settings, net)
     FOLDER.mkdir(parents=True, exist_ok=True)
     kept, step, seconds, began = FOLDER / f"{name}.pt", 0, 0.0, time.perf_counter()
     if kept.is_file():
-        state = torch.load(kept, weights_only=True)
+        state = torch.load(kept, weights_only=True, map_location=device)
         net.load_state_dict(state["net"])
         by["net"].load_state_dict(state["optimiser"])
         step, seconds = state["step"], state["seconds"]
     while step < steps:
         rows = batch_of(step, count=len(x), size=settings.batch_size)
         torch.manual_seed(step * 7919 + 13)
-        batch = {"x": x[rows].float() / 255, "y": torch.from_numpy(y[rows]).float() / 255}
+        batch = {"x": x[rows].float() / 255, "y": maps[rows].float() / 255}
         loss = palette.step(settings, net, batch, by, torch.Tensor.backward)["loss"]
         step += 1
         if step not in (*MARKS, steps):
@@ -125,7 +127,7 @@ def conditioning(name: str, changes: dict[str, Any]) -> None:
     torch.set_num_threads(asked.threads)
     x, truth = pairs(settings, "val", PICTURES)
     net: Any = palette.build(settings, shape=tuple(x.shape[1:]), backbone=None, channels=truth.shape[1])
-    net.load_state_dict(torch.load(FOLDER / f"{name}.pt", weights_only=True)["net"])
+    net.load_state_dict(torch.load(FOLDER / f"{name}.pt", weights_only=True, map_location="cpu")["net"])
     net.eval()
     picture, wanted = x.float() / 127.5 - 1, torch.from_numpy(truth).float() / 127.5 - 1
     noise = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(0))
@@ -175,19 +177,16 @@ def figure(table: Path, to: Path) -> None:
             axes.axhline(value, color="0.6", linewidth=1)
             axes.annotate(
                 name,
-                (0, value),
-                (4, 2),
+                (1, value),
+                (-4, 2),
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
-                ha="left",
+                ha="right",
                 fontsize=8,
             )
         axes.set_xscale("log")
-        marks = list[int]()
-        for step in sorted({int(step) for step in lines["step"]}):
-            if not marks or step >= 1.3 * marks[-1]:  # others have no room for their number
-                marks.append(step)
-        axes.set_xticks(marks, [f"{step:,}" for step in marks], rotation=45)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
         axes.minorticks_off()
         axes.set(
             title="CC of palette's maps of validation pictures, full demo",
