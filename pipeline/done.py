@@ -32,10 +32,10 @@ def explained(paths: list[str]) -> str:
         return f"{said}: code, params or libraries are others."
     old, new = (json.loads(text or "{}") for text in (_committed(machines[0]), Path(machines[0]).read_text()))
     made = f"{said}: made here on {_in_words(new)}, there on {_in_words(old)}."
-    if "gpu" in new:
+    if "gpu" in new and "gpu" not in old:
         return (
-            f"{made} A GPU draws dropout and noise otherwise, as another seed does; with CUDA_VISIBLE_DEVICES= "
-            "before the command they are computed as the committed ones were."
+            f"{made} A GPU draws dropout and noise otherwise, as another seed does; "
+            "CUDA_VISIBLE_DEVICES= dvc repro --force computes them as the committed ones were."
         )
     return f"{made} Rounding differs; python .ci/compare_metrics.py says whether more than that does."
 

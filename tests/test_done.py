@@ -49,7 +49,11 @@ def test_a_gpu_is_as_another_seed(project: Path) -> None:
     assert (
         "made here on x86_64 One avx2, 2 threads, pinned kernels, NVIDIA T4, there on x86_64 One avx2" in said
     )
-    assert "as another seed does; with CUDA_VISIBLE_DEVICES=" in said
+    assert "as another seed does; CUDA_VISIBLE_DEVICES= dvc repro --force" in said
+    commit(project, "made on a GPU")
+    (project / "metrics/images/ridge.json").write_text("a third number")
+    (project / "metrics/images/processor.json").write_text(json.dumps(HERE | {"gpu": "NVIDIA H200"}))
+    assert "CUDA_VISIBLE_DEVICES" not in done.explained(done.changed())
 
 
 def test_on_the_same_processor_something_else_has_changed(project: Path) -> None:

@@ -35,3 +35,17 @@ def test_a_process_alone_has_all_there_is():
     assert distributed.told("here", device=place) == "here"
     assert distributed.any_of(True, place)
     assert not distributed.any_of(False, place)
+
+
+def test_a_gpu_computes_convolutions_with_all_bits_and_attention_in_one_order():
+    torch.backends.cudnn.allow_tf32 = True
+    distributed.device(threads=1)
+    assert not torch.backends.cudnn.allow_tf32
+    try:
+        for fixed in (True, False):
+            distributed.fabric(precision="32-true", threads=1, deterministic=fixed)
+            assert torch.backends.cuda.math_sdp_enabled()
+            assert torch.backends.cuda.flash_sdp_enabled() is not fixed
+            assert torch.backends.cuda.mem_efficient_sdp_enabled() is not fixed
+    finally:
+        distributed.fabric(precision="32-true", threads=1)

@@ -427,3 +427,16 @@ def test_the_text_has_mean_spread_and_range():
         ["spearman", "mean", "0.2500", "only", "one", "0.2500", "to", "0.2500"],
         ["mse", "mean", "0.0200", "only", "one", "0.0200", "to", "0.0200"],
     ]
+
+
+def test_constant_predictions_reach_nothing_and_are_told_all_the_same(scores, tmp_path):
+    counted = scores.index.assign(hits=np.arange(len(scores.index)) % 30, responses=40)
+    parts = pd.Series(["train", "train", "val", "test"] * 10, dtype="string")
+    published = SPLIT.model_copy(update={"method": "published"})
+    tested = validate(scores, tmp_path, "mean", rows=counted.assign(split=parts), split=published)
+    lines = crossval_text.lines(
+        "mean", measures(tested, "images"), tested, made("mean"), EVALUATE, by="fold", seed=0
+    )
+    (people,) = [line for line in lines if "people" in line]
+    assert "attainable" in people
+    assert "reaches" not in people

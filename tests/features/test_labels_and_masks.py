@@ -10,6 +10,7 @@ import worlds
 from PIL import Image
 
 from memorability.core.errors import DataError, GivenFeaturesError
+from memorability.data import tables
 from memorability.data.acquire import acquire
 from memorability.data.datasets import demo
 from memorability.features import given, labels, masks, recomputed, stored
@@ -92,6 +93,19 @@ def test_labels_are_one_column_a_value(track, tmp_path):
         assert (np.asarray(values)[:, mine].sum(axis=1) == 1).all()
         found = [named[mine[i]].split(".", 1)[1] for i in np.asarray(values)[:, mine].argmax(axis=1)]
         assert found == list(track.rows[column])
+
+
+def test_other_labels_are_another_origin(track, tmp_path):
+    origins = list[str]()
+    for renamed in ({}, {"person": "aperson"}):
+        raw = tmp_path / f"raw{len(origins)}"
+        raw.mkdir()
+        index = tables.read(track.root / "raw" / "index.csv")
+        tables.write(index.assign(category=index["category"].replace(renamed)), raw / "index.csv")
+        labels.gather(raw, tmp_path, ("category",))
+        origins.append((tmp_path / stored.CONFIG).read_text())
+    assert "person" in set(index["category"])
+    assert origins[0] != origins[1]
 
 
 def test_labels_that_no_row_has(tmp_path_factory, tmp_path):

@@ -89,3 +89,10 @@ def test_response_normalisation_is_torchs(channels):
     assert torch.allclose(ours, torchs)
     gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (ours, torchs)]
     assert torch.allclose(*gradients)
+
+
+def test_response_normalisation_of_large_halves():
+    x = torch.full((1, 5, 2, 2), 200.0)
+    half = LocalResponseNorm(5)(x.half())
+    assert half.dtype == torch.float16
+    assert torch.allclose(half.float(), LocalResponseNorm(5)(x), rtol=1e-3)

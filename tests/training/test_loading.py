@@ -152,3 +152,9 @@ def test_loading_processes(monkeypatch, cores, gpu, batches, workers):
     pixels = Pixels.__new__(Pixels)
     assert loading.automatic_workers(pixels, batches=batches, gpu=gpu) == workers
     assert loading.automatic_workers(np.zeros((5, 2)), batches=batches, gpu=gpu) == 0
+
+
+def test_what_is_made_of_pictures_is_worth_processes(monkeypatch):
+    monkeypatch.setattr(runtime, "cores", lambda: 4)
+    assert loading.automatic_workers(Kept(), batches=99, gpu=True) == 3
+    assert loading.automatic_workers(loading.Nothing(), batches=99, gpu=True) == 0

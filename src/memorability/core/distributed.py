@@ -33,14 +33,19 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
     from lightning_fabric import Fabric  # seconds, which a process without training need not wait
 
     torch.set_num_threads(threads)
+    full_precision()
     # A few CUDA kernels have no deterministic form; there a warning says so. `use_deterministic_algorithms` does the same
     # and loads torch's compiler.
     torch.set_deterministic_debug_mode("warn" if deterministic else "default")
-    for add_in_any_order in (
-        torch.backends.cuda.enable_cudnn_sdp,
-        torch.backends.cuda.enable_mem_efficient_sdp,
+    attention = (
+        torch.backends.cuda
+    )  # all of its kernels for a GPU but the plain one add in an order that changes
+    for in_any_order in (
+        attention.enable_cudnn_sdp,
+        attention.enable_mem_efficient_sdp,
+        attention.enable_flash_sdp,
     ):
-        add_in_any_order(not deterministic)  # of the kernels of attention on a GPU; two others are left
+        in_any_order(not deterministic)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", world()))
     fabric = Fabric(
         accelerator="auto",
@@ -56,9 +61,18 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
 def device(*, threads: int) -> torch.device:
     """The GPU if there is one, else the CPU, for work that trains nothing; of several processes, this one's own."""
     torch.set_num_threads(threads)
+    full_precision()
     if world() > 1:
         return fabric(precision="32-true", threads=threads, deterministic=False).device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def full_precision() -> None:
+    """Convolutions and LSTMs on a GPU with all of float32's 23 bits, where they would take 10 (TF32).
+
+    A model is often asked on a CPU what it was trained for on a GPU, and has to give the same.
+    """
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def told(text: str, *, device: torch.device) -> str:

@@ -51,13 +51,15 @@ def run(
     measured = measures(tested, settings.track)
     (to / f"{called}.json").unlink(missing_ok=True)  # it is of the tables that are replaced now
     tables.write(measured.round(6), to / f"{called}.csv")
-    lines = crossval_text.lines(name, measured, tested, settings, evaluate, by=by, seed=params.seed)
     if learned is not None:
         tables.write(learned.round(6), to / f"{called}.weights.csv")
-        lines += crossval_text.weights(learned)
     if settings.track != "maps":
         tables.write(predictions(tested), to / f"{called}.predictions.csv")
     write_json(to / f"{called}.json", made | ways | {"averaged": repeated(tested)})
+    # The fits are kept by nothing but these tables now, so they come before the words on them.
+    lines = crossval_text.lines(name, measured, tested, settings, evaluate, by=by, seed=params.seed)
+    if learned is not None:
+        lines += crossval_text.weights(learned)
     if against is not None and theirs is not None:
         own = predictions(tested)
         pairs = gains.paired(name, own, against, theirs, settings, evaluate, seed=params.seed)

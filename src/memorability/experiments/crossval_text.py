@@ -60,10 +60,13 @@ def _intervals(tested: Sequence[Fold], settings: Model, evaluate: Evaluate, *, s
         "test", {}
     )
     if people.get("attainable"):
-        share = numbers[first] / people["attainable"]
+        reached = (
+            ""
+            if numbers[first] is None
+            else f"; the model reaches {numbers[first] / people['attainable']:.0%} of it"
+        )
         lines.append(
-            f"    people: split-half {people['split_half']:.3f}, attainable {people['attainable']:.3f}; "
-            f"the model reaches {share:.0%} of it"
+            f"    people: split-half {people['split_half']:.3f}, attainable {people['attainable']:.3f}{reached}"
         )
     return lines
 

@@ -69,8 +69,8 @@ def histograms(state: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def _drawn(settings: Params, x: np.ndarray) -> np.ndarray:
-    """At most `windows` of all windows, float64 [M, D]: as many of each clip, so that long clips do not make the words."""
-    rng, each = np.random.default_rng(settings.seed), -(-settings.windows // len(x))
+    """At most `windows` of all windows, but one of each clip, float64 [M, D]: as many of each, so that long ones do not make the words."""
+    rng, each = np.random.default_rng(settings.seed), max(1, settings.windows // len(x))
     found = list[np.ndarray]()
     for clip in x:
         there = np.flatnonzero((clip != 0).any(axis=1))

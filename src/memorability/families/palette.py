@@ -32,7 +32,7 @@ class Params(MapModel):
     """Network, noise and sampling.
 
     `width` times `multipliers` are the widths of its stages, each half the side of the one before; `blocks`
-    are the residual blocks of each; `attention`: the stages that have it (from 0, the finest).
+    are the residual blocks of each; `attention`: the stages that have it (from 0, the finest) beside the middle, which always does.
     `precondition`: the noise is found as sqrt(1 - a) x + sqrt(a) F with the network's F (Salimans and Ho,
     Progressive Distillation, 2022, where F is v), so that where nearly all is noise, a small error in
     it is no large one in the map; it is trained and sampled from as noise all the same.

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from memorability.core import kernels
+from memorability.core.distributed import full_precision
 from memorability.core.errors import BackboneError
 from memorability.core.files import digest
 from memorability.features import architectures, backbones
@@ -64,8 +65,7 @@ class Extractor:
         pixels: int | None = None,
         device: str | None = None,
     ) -> None:
-        # Else convolutions on a GPU take 10 of float32's 23 bits, and models predict from other features on a CPU.
-        torch.backends.cudnn.allow_tf32 = False
+        full_precision()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.name = folder.name
         self.layers, self.pools, self.views = tuple(layers), tuple(pools), views

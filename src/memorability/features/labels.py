@@ -6,6 +6,7 @@ Presences of scene categories and of what a picture shows, as Isola, Xiao, Torra
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from memorability.core.errors import DataError
-from memorability.core.files import write_json
+from memorability.core.files import digest, write_json
 from memorability.data import tables
 from memorability.features import stored
 
@@ -40,8 +41,10 @@ def gather(folder: Path, out: Path, columns: Sequence[str]) -> int:
             raise DataError(f"{folder}: no row has a {column}, so there are no labels to read")
         parts += [(labels == value).fillna(False).to_numpy(np.float32) for value in values]
         names += [f"{column}.{value}" for value in values]
-    np.save(out / stored.VALUES, np.stack(parts, axis=1))
+    found = np.stack(parts, axis=1)
+    np.save(out / stored.VALUES, found)
     pd.DataFrame({"id": rows["id"]}).to_csv(out / stored.IDS, index=False)
-    write_json(out / stored.CONFIG, {"given": {"name": f"labels: {', '.join(columns)}"}})
+    given = {"name": f"labels: {', '.join(columns)}", "sha256": digest(json.dumps(names), found.tobytes())}
+    write_json(out / stored.CONFIG, {"given": given})
     write_json(out / stored.NAMES, names)
     return len(names)

@@ -83,9 +83,10 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]
-        squares = F.pad(x.square(), (0, 0, 0, 0, self.reach, self.reach))
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # float16 ends at the square of 256
+        squares = F.pad(wide.square(), (0, 0, 0, 0, self.reach, self.reach))
         near = sum(squares[:, i : i + channels] for i in range(2 * self.reach + 1))
-        return x / (self.k + self.alpha * near) ** self.beta
+        return (wide / (self.k + self.alpha * near) ** self.beta).to(x.dtype)
 
 
 def last_frame(x: Tensor, length: Tensor) -> Tensor:

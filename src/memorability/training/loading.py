@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from memorability.core import runtime
 from memorability.core.errors import TrainingError
-from memorability.features.inputs import Clips, Inputs, Pixels
+from memorability.features.inputs import Inputs
 
 WORTH_A_PROCESS = 8  # batches, without which starting it takes longer than it saves
 
@@ -136,6 +136,6 @@ def automatic_workers(x: Inputs, *, batches: int, gpu: bool) -> int:
 
     Pictures on their way to a GPU have about one a core, as far as there is work for it.
     """
-    if not gpu or not isinstance(x, Pixels | Clips):
+    if not gpu or isinstance(x, np.ndarray | Nothing):
         return 0
     return min(16, max(1, runtime.cores() - 1), batches // WORTH_A_PROCESS)

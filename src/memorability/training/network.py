@@ -50,6 +50,9 @@ class TrainedNetwork:
     ) -> None:
         import torch
 
+        from memorability.core.distributed import full_precision
+
+        full_precision()
         self._family, self._settings = family, settings
         self._ranking = ranking(family, config, arrays, folder)
         self._place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
