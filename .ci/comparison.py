@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -153,10 +154,11 @@ class Comparison:
             where = f"{path} {' '.join(key)}"
             for column, before, after in self._both(where, row, other):
                 if column != "better":
+                    apart = self._apart(path, row)
                     interval = {
                         "difference": row["difference"],
-                        "difference_low": row["low"],
-                        "difference_high": row["high"],
+                        "difference_low": None if apart is None else row["difference"] - apart,
+                        "difference_high": None if apart is None else row["difference"] + apart,
                     }
                     name = f"difference_{column}" if column in ("low", "high") else column
                     self._number(f"{where}.{column}", name, before, after, interval)
@@ -169,6 +171,22 @@ class Comparison:
                     self.problems.append(
                         f"{where}: better is {before or 'neither'}, rebuilt {after or 'neither'}"
                     )
+
+    def _apart(self, path: str, row: Mapping[str, Any]) -> float | None:
+        """Half a 95 % interval of a pair's difference, as if of different items: that of the same items, which the two have in common,
+        is narrower than two trainings are alike. None of too few rows."""
+        if row["low"] is None or row["high"] is None:
+            return None
+        paired = (row["high"] - row["low"]) / 2
+        target, measure = Path(path).name.split(".")[0], row["measure"]
+        tests = [
+            self._reports.get(row[side], {}).get(target, {}).get("test", {}) for side in ("model", "other")
+        ]
+        if not all(
+            f"{measure}_low" in test for test in tests
+        ):  # seeds that are shown as one line have no report
+            return paired
+        return max(paired, math.hypot(*(tolerances.half_width(test, measure) for test in tests)))
 
     def _items(self, path: str) -> None:
         """Single items have no tolerance of their own; their means, over those that exist, have that of the measure."""
