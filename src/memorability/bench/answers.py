@@ -48,24 +48,27 @@ def read(path: Path, *, columns: Mapping[str, str] | None = None) -> Answers:
     """Reads trials or counts, whichever the header names.
 
     Args:
-        columns: what the table calls each of `TRIAL`, `item` or `COUNTED`, where it is not that name.
+        columns: what the table calls each of `TRIAL`, `item` or `COUNTED`, where it is not that name. A column that is
+            named here counts, and not one that has our name beside it.
 
     Raises:
-        DataError: it is no table, lacks a column, or rows cannot be used (it names them).
+        DataError: it is no table, lacks a column, `columns` names what is not read, or rows cannot be used (it names them).
     """
-    called = {name: (columns or {}).get(name, name) for name in (*TRIAL, *COUNTED)}
+    given = columns or {}
+    called = {name: given.get(name, name) for name in (*TRIAL, *COUNTED)}
+    if unknown := sorted(given.keys() - called.keys()):
+        raise DataError(f"--column: no {', '.join(unknown)} is read; valid: {', '.join(called)}")
     table = read_csv(path, [])
     counted = called["hits"] in table
     needed = [called[name] for name in (("item", "hits", "responses") if counted else TRIAL)]
-    missing = [name for name in needed if name not in table]
+    missing = [name for name in dict.fromkeys((*needed, *given.values())) if name not in table]
     if missing:
         raise DataError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}. Valid: of trials "
             f"{', '.join(TRIAL)}; of counts item, hits, responses (and false_alarms, false_alarm_responses); "
             "name others with --column NAME=THEIRS"
         )
-    table = table.rename(columns={theirs: name for name, theirs in called.items()})
-    table = table.loc[:, ~table.columns.duplicated(keep="last")]
+    table = table.assign(**{name: table[theirs] for name, theirs in called.items() if theirs in table})
     if not counted:
         return of_trials(table, name=str(path))
     found = {column: counts(table[column], of=path) for column in COUNTED if column in table}
