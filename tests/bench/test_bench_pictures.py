@@ -28,7 +28,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     table["score"] = table["memorability_w_fa_correction"]
     table[["item", "score"]].to_csv(root / "scores.csv", index=False)
     listed = folder.pictures_of(root / "images")
-    known = folder.known(listed, root / "scores.csv")
+    known, _ = folder.known(listed, root / "scores.csv")
     rows = folder.measure(listed, hashed=True).merge(known, on="item")
     rows.attrs["root"] = str(root / "images")
     return rows
@@ -210,7 +210,8 @@ def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) ->
     listed = pd.DataFrame({"item": ["a.jpg", "b.jpg", "c.jpg"]})
     table = tmp_path / "t.csv"
     table.write_text("item,score,note\na.jpg,0.5,3\nb.jpg,NA,dark\nc.jpg,,grey\n")
-    found = folder.known(listed, table)
+    found, said = folder.known(listed, table)
+    assert said == [f"{table}: not read, since they hold no numbers: note"]
     assert list(found) == ["item", "score"]
     assert list(found["score"].isna()) == [False, True, True]
     table.write_text("item,score\na.jpg,0.5\nb.jpg,0.6\nc.jpg,0;7\n")
@@ -218,7 +219,19 @@ def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) ->
         folder.known(listed, table)
 
 
-@pytest.mark.parametrize("score", ['"0,5"', "NA", "high"])
+def test_decimal_commas_are_numbers_unless_they_could_be_thousands(tmp_path: Path) -> None:
+    listed = pd.DataFrame({"item": ["a.jpg", "b.jpg"]})
+    table = tmp_path / "t.csv"
+    table.write_text("item;score;faces;area\na.jpg;0,5;1;12,531\nb.jpg;,75;2;7,25\n")
+    found, said = folder.known(listed, table)
+    assert found.drop(columns="item").to_numpy().tolist() == [[0.5, 1, 12.531], [0.75, 2, 7.25]]
+    assert said == []
+    table.write_text("item;area\na.jpg;999\nb.jpg;1,234\n")
+    with pytest.raises(DataError, match=r"row 3: area could be thousands .*\('1,234'\)"):
+        folder.known(listed, table)
+
+
+@pytest.mark.parametrize("score", ["0;5", "NA", "high"])
 def test_scores_that_are_none_do_not_make_room_for_a_models(score: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"item,score\na.jpg,{score}\nb.jpg,{score}\n")
     with pytest.raises(DataError, match=r"t\.csv: score: hardly a number in it"):

@@ -120,6 +120,18 @@ def test_faults_of_predictions_are_named(text: str, said: str, tmp_path: Path) -
         validate.read_numbers(tmp_path / "p.csv")
 
 
+def test_decimal_commas_are_read_and_words_are_named(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("item;svr;rank;by;note\na;0,30;1;me;\nb;0,4;2;me;\n")
+    found, said = validate.read_numbers(tmp_path / "p.csv")
+    assert found.to_dict("list") == {"item": ["a", "b"], "svr": [0.3, 0.4], "rank": [1, 2]}
+    assert said == [f"{tmp_path / 'p.csv'}: not read, since they hold no numbers: by, note"]
+    found, said = validate.read_numbers(tmp_path / "p.csv", columns=("svr",))
+    assert found.to_dict("list") == {"item": ["a", "b"], "svr": [0.3, 0.4]}
+    assert said == []
+    with pytest.raises(DataError, match=r"row 2: by is no number \('me'\)"):
+        validate.read_numbers(tmp_path / "p.csv", columns=("by",))
+
+
 def test_items_of_other_names_are_shown(answers: people.Answers, predictions: pd.DataFrame) -> None:
     others = predictions.assign(item="x" + predictions["item"])
     with pytest.raises(DataError, match=r"0 items are in .* 'xi00', of the answers 'i00'"):

@@ -69,23 +69,25 @@ def measure(listed: pd.DataFrame, *, statistics: bool = True, hashed: bool = Fal
     return pd.concat([listed[["item"]].reset_index(drop=True), pd.DataFrame(done)], axis=1)
 
 
-def known(listed: pd.DataFrame, table: Path | None) -> pd.DataFrame:
-    """What a user's table says of the pictures: item, category where there is one, and every column of numbers.
+def known(listed: pd.DataFrame, table: Path | None) -> tuple[pd.DataFrame, list[str]]:
+    """What a user's table says of the pictures: item, category where there is one, and every column of numbers; and what is to
+    be said of the rest of it.
 
     Without a table, or a category in it, that is the first folder in a picture's path, if all lie in folders.
 
     Raises:
         DataError: the table has no item, one twice, or lacks pictures; or what should be a number is none (it names them).
     """
-    found = listed[["item"]].reset_index(drop=True)
+    found, said = listed[["item"]].reset_index(drop=True), list[str]()
     if table is not None:
-        found = found.merge(_read(table, list(found["item"])), on="item", how="left", validate="1:1")
+        theirs, said = _read(table, list(found["item"]))
+        found = found.merge(theirs, on="item", how="left", validate="1:1")
     if CATEGORY not in found and found["item"].str.contains("/").all():
         found[CATEGORY] = found["item"].str.split("/").str[0]
-    return found
+    return found, said
 
 
-def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
+def _read(path: Path, items: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     table = read_csv(path, ["item"])
     twice = table["item"][table["item"].duplicated()].dropna().unique()
     if len(twice):
@@ -97,12 +99,12 @@ def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
             f"{items[0]!r}:\n{listing(missing)}"
         )
     own = table[["item", *([CATEGORY] if CATEGORY in table else [])]]
-    numbers = numbers_of(table, path, beside=("item", CATEGORY))
+    numbers, said = numbers_of(table, path, beside=("item", CATEGORY))
     if SCORE in table and SCORE not in numbers:  # else a model's scores would stand in for them
         raise DataError(
             f"{path}: {SCORE}: hardly a number in it, such as {str(table[SCORE].iloc[0])!r}; valid: numbers such as 0.71"
         )
-    return own.join(numbers)
+    return own.join(numbers), said
 
 
 def numeric(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

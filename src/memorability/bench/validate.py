@@ -49,8 +49,11 @@ class Validation:
     left_out: tuple[int, int]
 
 
-def read_numbers(path: Path, *, item: str = "item", columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table of an item and numbers, such as one of predictions or of confounds: item, and a float column for each.
+def read_numbers(
+    path: Path, *, item: str = "item", columns: tuple[str, ...] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """A table of an item and numbers, such as one of predictions or of confounds: item, and a float column for each; and what
+    is to be said of columns that are not read.
 
     Without `columns`, all that hold numbers are read (`answers.numbers_of`).
 
@@ -58,23 +61,19 @@ def read_numbers(path: Path, *, item: str = "item", columns: tuple[str, ...] = (
         DataError: a column is not there, an item is missing or twice, or a number is missing or not finite (it names the rows).
     """
     table = read_csv(path, [item, *columns])
-    if columns:
-        given = table[list(columns)].apply(pd.to_numeric, errors="coerce")
-    else:
-        given = numbers_of(table, path, beside=(item,))
-    numbers, wanted = given.astype(float), [str(name) for name in given]
-    if not wanted:
+    numbers, said = numbers_of(table, path, beside=(item, "item"), named=columns)
+    if numbers.columns.empty:
         raise DataError(f"{path}: no column of numbers beside {item}; it has {', '.join(table.columns)}")
     rows = table[[item]].rename(columns={item: "item"}).assign(line=np.arange(2, len(table) + 2))
     wrong = [
         *lines(rows, rows["item"].isna(), "no item"),
         *lines(rows, rows["item"].duplicated() & rows["item"].notna(), "the item is there twice", "item"),
     ]
-    for name in wanted:
+    for name in numbers:
         finite = np.isfinite(numbers[name].to_numpy())
         wrong += lines(rows, pd.Series(~finite), f"{name} is no finite number")
     refuse(wrong, str(path), of=len(table))
-    return rows[["item"]].assign(**{str(name): numbers[name] for name in wanted})
+    return rows[["item"]].join(numbers), said
 
 
 def validate(

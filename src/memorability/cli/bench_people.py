@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from memorability.cli import common
 from memorability.core.errors import DataError
 
 Columns = Annotated[
@@ -84,11 +85,12 @@ def validate(
     from memorability.bench import validate_report
 
     read = people.read(answers, columns=_columns(column))
-    held = None
+    held, said = None, list[str]()
     if confounds is not None:
-        held = bench.read_numbers(confounds, columns=_names(control))
+        held, said = bench.read_numbers(confounds, columns=_names(control))
     measure = measure if read.has_new or measure != "corrected" else "hit_rate"
-    scores = bench.read_numbers(predictions, item=item, columns=_names(models))
+    scores, more = bench.read_numbers(predictions, item=item, columns=_names(models))
+    common.note(list(dict.fromkeys([*said, *more])))
     found = bench.validate(scores, read, measure=measure, confounds=held, seed=seed)
     validate_report.write(found, out)
     if as_json:

@@ -101,16 +101,17 @@ def _rows(folder: Path, table: Path | None, model: str | None, models: Path, *, 
     from memorability.bench import scoring
 
     listed = pictures.pictures_of(folder)
-    known = pictures.known(listed, table)
+    known, said = pictures.known(listed, table)
+    common.note(said)
     found = pictures.measure(listed, hashed=hashed)
     theirs = [str(name) for name in known if name in found and name != "item"]
     if theirs:
         common.note([f"{table}: its own {', '.join(theirs)} in place of what is measured under that name"])
     rows = found.drop(columns=theirs).merge(known, on="item").assign(file=listed["file"])
     if pictures.SCORE not in rows or model is not None:
-        scores, said = scoring.scored(list(listed["file"]), common.project(models), model=model)
+        scores, whose = scoring.scored(list(listed["file"]), common.project(models), model=model)
         rows = pd.concat([rows.drop(columns=pictures.SCORE, errors="ignore"), scores], axis=1)
-        common.note([said])
+        common.note([whose])
     return rows
 
 
