@@ -27,7 +27,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     table["item"] = table["category"] + "/" + table["subcategory"] + "/" + table["image_file"]
     table["score"] = table["memorability_w_fa_correction"]
     table[["item", "score"]].to_csv(root / "scores.csv", index=False)
-    listed = folder.pictures_of(root / "images")
+    listed, _ = folder.pictures_of(root / "images")
     known, _ = folder.known(listed, root / "scores.csv")
     rows = folder.measure(listed, hashed=True).merge(known, on="item")
     rows.attrs["root"] = str(root / "images")
@@ -197,13 +197,32 @@ def test_features_come_back_with_their_items(tmp_path: Path) -> None:
 
 
 def test_tables_that_lack_pictures_name_them(drawn: pd.DataFrame, tmp_path: Path) -> None:
-    listed = folder.pictures_of(Path(drawn.attrs["root"]))
+    listed, _ = folder.pictures_of(Path(drawn.attrs["root"]))
     (tmp_path / "t.csv").write_text("item,score\nx.jpg,1\n")
     with pytest.raises(DataError, match="300 of 300 pictures are in no row"):
         folder.known(listed, tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("item,score\nx.jpg,1\nx.jpg,2\n")
     with pytest.raises(DataError, match=r"1 items are there twice:\n  x.jpg"):
         folder.known(listed, tmp_path / "t.csv")
+
+
+def test_what_of_a_folder_and_of_a_table_is_not_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "p/moves.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "p/notes.txt").touch()
+    with pytest.raises(DataError, match=r"no picture in this folder; not looked at: 1 of ending '\.txt'"):
+        folder.pictures_of(tmp_path / "p")
+    frames[0].save(tmp_path / "p/a.png")
+    listed, said = folder.pictures_of(tmp_path / "p")
+    assert list(listed["item"]) == ["a.png"]
+    assert len(said) == 1
+    assert "1 for a model of clips (such as" in said[0]
+    assert "1 of ending '.txt'" in said[0]
+    (tmp_path / "t.csv").write_text("item,score\na.png,1\ngone.png,2\n,3\n")
+    found, said = folder.known(listed, tmp_path / "t.csv")
+    assert list(found["score"]) == [1]
+    assert said == [f"{tmp_path}/t.csv: 2 of 3 rows are of no picture in the folder, such as 'gone.png', ''"]
 
 
 def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) -> None:

@@ -18,25 +18,31 @@ from memorability.core.progress import bar
 from memorability.data.datasets.common import read_csv
 from memorability.features.picture_statistics import measured
 from memorability.media import hashes, pictures
-from memorability.media.scan import scan
+from memorability.media.scan import NotLookedAt, scan
+from memorability.predict.printable import printable
 
 CATEGORY: Final = "category"
 SCORE: Final = "score"
+SHOWN: Final = 3  # items, of those that are named as examples
 
 
-def pictures_of(folder: Path) -> pd.DataFrame:
-    """Every picture at and below a folder: item (its path within the folder, with /) and file.
+def pictures_of(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Every picture at and below a folder: item (its path within the folder, with /) and file; and what is to be said of its
+    other files.
 
     Raises:
         DataError: it is no folder, or holds no picture.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; valid: a folder of pictures")
-    files = scan([folder]).pictures
-    if not files:
-        raise DataError(f"{folder}: no picture in this folder")
-    items = [file.relative_to(folder).as_posix() for file in files]
-    return pd.DataFrame({"item": pd.array(items, "string"), "file": files})
+    found = scan([folder])
+    found.others += [NotLookedAt(clip, "for a model of clips") for clip in found.clips]
+    left_out = found.left_out()
+    said = [] if left_out is None else [printable(left_out)]
+    if not found.pictures:
+        raise DataError("; ".join([f"{folder}: no picture in this folder", *said]))
+    items = [file.relative_to(folder).as_posix() for file in found.pictures]
+    return pd.DataFrame({"item": pd.array(items, "string"), "file": found.pictures}), said
 
 
 def measure(listed: pd.DataFrame, *, statistics: bool = True, hashed: bool = False) -> pd.DataFrame:
@@ -98,11 +104,17 @@ def _read(path: Path, items: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
             f"{path}: {len(missing)} of {len(items)} pictures are in no row; items are paths within the folder, such as "
             f"{items[0]!r}:\n{listing(missing)}"
         )
+    without = table["item"][~table["item"].isin(items)]
     own = table[["item", *([CATEGORY] if CATEGORY in table else [])]]
     numbers, said = numbers_of(table, path, beside=("item", CATEGORY))
     if SCORE in table and SCORE not in numbers:  # else a model's scores would stand in for them
         raise DataError(
             f"{path}: {SCORE}: hardly a number in it, such as {str(table[SCORE].iloc[0])!r}; valid: numbers such as 0.71"
+        )
+    if len(without):
+        such = ", ".join(repr(name) for name in without.fillna("")[:SHOWN])
+        said.append(
+            f"{path}: {len(without)} of {len(table)} rows are of no picture in the folder, such as {such}"
         )
     return own.join(numbers), said
 

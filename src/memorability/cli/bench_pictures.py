@@ -100,9 +100,9 @@ def _rows(folder: Path, table: Path | None, model: str | None, models: Path, *, 
     from memorability.bench import folder as pictures
     from memorability.bench import scoring
 
-    listed = pictures.pictures_of(folder)
+    listed, left_out = pictures.pictures_of(folder)
     known, said = pictures.known(listed, table)
-    common.note(said)
+    common.note([*left_out, *said])
     found = pictures.measure(listed, hashed=hashed)
     theirs = [str(name) for name in known if name in found and name != "item"]
     if theirs:
@@ -141,7 +141,8 @@ def distinctiveness(
     if features is not None:
         items, values = folder_features.read(features)
     else:
-        listed = pictures.pictures_of(folder)
+        listed, said = pictures.pictures_of(folder)
+        common.note(said)
         items, names = listed["item"], _split(layers)
         values, _ = folder_features.features(
             list(listed["file"]), backbone=backbone, models=models, layers=names
@@ -173,7 +174,8 @@ def features(
     from memorability.bench import folder as pictures
     from memorability.bench import folder_features
 
-    listed = pictures.pictures_of(folder)
+    listed, said = pictures.pictures_of(folder)
+    common.note(said)
     values, described = folder_features.features(
         list(listed["file"]), backbone=backbone, models=models, layers=_split(layers)
     )
