@@ -196,6 +196,30 @@ def test_features_come_back_with_their_items(tmp_path: Path) -> None:
         folder_features.folder("nothing", tmp_path)
 
 
+def test_features_that_are_given_are_those_of_the_folders_pictures(tmp_path: Path) -> None:
+    pictures, features, values = (
+        tmp_path / "p",
+        tmp_path / "f.npy",
+        np.random.default_rng(0).normal(size=(9, 4)),
+    )
+    pictures.mkdir()
+    items = pd.Series([f"{i}.png" for i in range(9)])
+    for item in items:
+        Image.new("RGB", (9, 9)).save(pictures / item)
+    folder_features.write(items[::-1], values[::-1], {}, features)
+    bench_pictures.distinctiveness(pictures, features=features, out=tmp_path / "d.csv")
+    expected = distinctiveness.distinctiveness(items, values)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "d.csv"), expected, check_dtype=False)
+    (pictures / "8.png").rename(pictures / "other.png")
+    with pytest.raises(
+        DataError, match=r"these 9 pictures:\n  other.png: no features\n  8.png: no picture of the folder"
+    ):
+        bench_pictures.distinctiveness(pictures, features=features)
+    folder_features.write(pd.Series(["a", "a"]), values[:2], {}, features)
+    with pytest.raises(DataError, match="  a: twice"):
+        folder_features.read_for(pd.Series(["a"]), features)
+
+
 def test_tables_that_lack_pictures_name_them(drawn: pd.DataFrame, tmp_path: Path) -> None:
     listed, _ = folder.pictures_of(Path(drawn.attrs["root"]))
     (tmp_path / "t.csv").write_text("item,score\nx.jpg,1\n")

@@ -138,16 +138,15 @@ def distinctiveness(
     from memorability.bench import folder_features
     from memorability.data import tables
 
+    listed, said = pictures.pictures_of(folder)
+    common.note(said)
     if features is not None:
-        items, values = folder_features.read(features)
+        values = folder_features.read_for(listed["item"], features)
     else:
-        listed, said = pictures.pictures_of(folder)
-        common.note(said)
-        items, names = listed["item"], _split(layers)
         values, _ = folder_features.features(
-            list(listed["file"]), backbone=backbone, models=models, layers=names
+            list(listed["file"]), backbone=backbone, models=models, layers=_split(layers)
         )
-    found = bench.distinctiveness(items, values, neighbours=neighbours)
+    found = bench.distinctiveness(listed["item"], values, neighbours=neighbours)
     if out is not None:
         tables.write(found, out)
     if as_json:
