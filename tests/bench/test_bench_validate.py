@@ -138,6 +138,16 @@ def test_items_of_other_names_are_shown(answers: people.Answers, predictions: pd
         validate.validate(others, answers)
 
 
+def test_models_may_be_called_id_or_score(predictions: pd.DataFrame, answers: people.Answers) -> None:
+    named = predictions.rename(columns={"good": "id", "weak": "score"})
+    found = validate.validate(named, answers, bootstrap=50, repeats=5)
+    plain = validate.validate(predictions, answers, bootstrap=50, repeats=5)
+    assert list(found.models["model"]) == ["id", "predicted_score"]
+    pd.testing.assert_frame_equal(found.models.drop(columns="model"), plain.models.drop(columns="model"))
+    with pytest.raises(DataError, match="score would be called predicted_score, and there is one beside it"):
+        validate.validate(named.assign(predicted_score=0.5), answers)
+
+
 def test_constant_scores_are_refused(predictions: pd.DataFrame) -> None:
     same = pd.DataFrame({"item": predictions["item"], "hits": 3, "responses": 4, "false_alarms": 1})
     with pytest.raises(DataError, match="constant scores"):

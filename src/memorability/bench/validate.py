@@ -27,6 +27,7 @@ Array = np.ndarray
 BOOTSTRAP: Final = 2000
 BINS: Final = 10
 LEAST: Final = 10  # items
+PREDICTED: Final = "predicted_score"
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,20 @@ def validate(
     Intervals are of the bootstrap over items. The share of the ceiling is rho / the root of the reliability (Spearman 1904).
 
     Args:
-        predictions: item, and a float column for each model.
+        predictions: item, and a float column for each model; one called score is `predicted_score` beside people's.
         measure: of `data.recognition.MEASURES`.
         confounds: item, and float columns that partial correlations hold constant.
 
     Raises:
-        DataError: under 10 items in both, a score that is constant, or confounds that lack items.
+        DataError: under 10 items in both, a score that is constant, predictions of both names, or confounds that lack items.
     """
+    if {"score", PREDICTED} <= set(predictions):
+        raise DataError(
+            f"predictions: score would be called {PREDICTED}, and there is one beside it; valid: another name, or one of "
+            "the two by --models"
+        )
     score = _scores(answers, measure)
-    rows = score.merge(predictions.rename(columns={"score": "predicted_score"}), on="item", how="inner")
+    rows = score.merge(predictions.rename(columns={"score": PREDICTED}), on="item", how="inner")
     rows = rows.sort_values("item", ignore_index=True)
     if len(rows) < LEAST:
         raise DataError(
@@ -117,7 +123,7 @@ def validate(
     measured, curves = [], []
     for name in rows.columns.drop(["item", "score"]):
         said = rows[name].to_numpy(float)
-        judged = Judged(rows.rename(columns={"item": "id"}), truth, said)
+        judged = Judged(pd.DataFrame({"id": rows["item"]}), truth, said)
         tests[str(name)] = resampled(judged, repeats=bootstrap, seed=seed)
         measured.append(_line(str(name), tests[str(name)], truth, said, people, others, bootstrap, seed))
         curves.append(curve(truth, said).assign(model=name))
