@@ -132,6 +132,14 @@ def test_decimal_commas_are_read_and_words_are_named(tmp_path: Path) -> None:
         validate.read_numbers(tmp_path / "p.csv", columns=("by",))
 
 
+def test_a_column_item_beside_the_users_own_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("item,stimulus,m\n1,a,0.1\n2,b,0.2\n")
+    found, _ = validate.read_numbers(tmp_path / "p.csv", item="stimulus")
+    assert found.to_dict("list") == {"item": ["a", "b"], "m": [0.1, 0.2]}
+    with pytest.raises(DataError, match="item: received as a column of numbers, with stimulus for the items"):
+        validate.read_numbers(tmp_path / "p.csv", item="stimulus", columns=("item",))
+
+
 def test_items_of_other_names_are_shown(answers: people.Answers, predictions: pd.DataFrame) -> None:
     others = predictions.assign(item="x" + predictions["item"])
     with pytest.raises(DataError, match=r"0 items are in .* 'xi00', of the answers 'i00'"):

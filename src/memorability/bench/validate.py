@@ -63,6 +63,10 @@ def read_numbers(
     """
     table = read_csv(path, [item, *columns])
     numbers, said = numbers_of(table, path, beside=(item, "item"), named=columns)
+    if "item" in numbers:
+        raise DataError(
+            f"{path}: item: received as a column of numbers, with {item} for the items; valid: another name"
+        )
     if numbers.columns.empty:
         raise DataError(f"{path}: no column of numbers beside {item}; it has {', '.join(table.columns)}")
     rows = table[[item]].rename(columns={item: "item"}).assign(line=np.arange(2, len(table) + 2))
