@@ -72,7 +72,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     to = tmp_path_factory.mktemp("experiment") / "out"
-    listed = folder.pictures_of(pictures)
+    listed, _ = folder.pictures_of(pictures)
     targets = list(listed["item"][:12])
     rest, watch = experiment.roles(
         folder.measure(listed, statistics=False, hashed=True), targets, fillers=6, vigilance=2, seed=0
@@ -111,7 +111,7 @@ def test_the_timeline_for_jspsych_holds_the_same_trials(made: Path) -> None:
 def test_near_duplicates_of_targets_are_no_fillers(pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "p")
     shutil.copy(tmp_path / "p/picture 00.png", tmp_path / "p/zcopy.png")
-    listed = folder.measure(folder.pictures_of(tmp_path / "p"), statistics=False, hashed=True)
+    listed = folder.measure(folder.pictures_of(tmp_path / "p")[0], statistics=False, hashed=True)
     rest, watch = experiment.roles(listed, ["picture 00.png"], fillers=20, vigilance=3, seed=1)
     assert "zcopy.png" not in {*rest, *watch}
     with pytest.raises(DataError, match="30 fillers and 0 vigilance items are wished; of 25 pictures 23"):

@@ -27,8 +27,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     table["item"] = table["category"] + "/" + table["subcategory"] + "/" + table["image_file"]
     table["score"] = table["memorability_w_fa_correction"]
     table[["item", "score"]].to_csv(root / "scores.csv", index=False)
-    listed = folder.pictures_of(root / "images")
-    known = folder.known(listed, root / "scores.csv")
+    listed, _ = folder.pictures_of(root / "images")
+    known, _ = folder.known(listed, root / "scores.csv")
     rows = folder.measure(listed, hashed=True).merge(known, on="item")
     rows.attrs["root"] = str(root / "images")
     return rows
@@ -196,8 +196,32 @@ def test_features_come_back_with_their_items(tmp_path: Path) -> None:
         folder_features.folder("nothing", tmp_path)
 
 
+def test_features_that_are_given_are_those_of_the_folders_pictures(tmp_path: Path) -> None:
+    pictures, features, values = (
+        tmp_path / "p",
+        tmp_path / "f.npy",
+        np.random.default_rng(0).normal(size=(9, 4)),
+    )
+    pictures.mkdir()
+    items = pd.Series([f"{i}.png" for i in range(9)])
+    for item in items:
+        Image.new("RGB", (9, 9)).save(pictures / item)
+    folder_features.write(items[::-1], values[::-1], {}, features)
+    bench_pictures.distinctiveness(pictures, features=features, out=tmp_path / "d.csv")
+    expected = distinctiveness.distinctiveness(items, values)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "d.csv"), expected, check_dtype=False)
+    (pictures / "8.png").rename(pictures / "other.png")
+    with pytest.raises(
+        DataError, match=r"these 9 pictures:\n  other.png: no features\n  8.png: no picture of the folder"
+    ):
+        bench_pictures.distinctiveness(pictures, features=features)
+    folder_features.write(pd.Series(["a", "a"]), values[:2], {}, features)
+    with pytest.raises(DataError, match="  a: twice"):
+        folder_features.read_for(pd.Series(["a"]), features)
+
+
 def test_tables_that_lack_pictures_name_them(drawn: pd.DataFrame, tmp_path: Path) -> None:
-    listed = folder.pictures_of(Path(drawn.attrs["root"]))
+    listed, _ = folder.pictures_of(Path(drawn.attrs["root"]))
     (tmp_path / "t.csv").write_text("item,score\nx.jpg,1\n")
     with pytest.raises(DataError, match="300 of 300 pictures are in no row"):
         folder.known(listed, tmp_path / "t.csv")
@@ -206,11 +230,31 @@ def test_tables_that_lack_pictures_name_them(drawn: pd.DataFrame, tmp_path: Path
         folder.known(listed, tmp_path / "t.csv")
 
 
+def test_what_of_a_folder_and_of_a_table_is_not_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "p/moves.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "p/notes.txt").touch()
+    with pytest.raises(DataError, match=r"no picture in this folder; not looked at: 1 of ending '\.txt'"):
+        folder.pictures_of(tmp_path / "p")
+    frames[0].save(tmp_path / "p/a.png")
+    listed, said = folder.pictures_of(tmp_path / "p")
+    assert list(listed["item"]) == ["a.png"]
+    assert len(said) == 1
+    assert "1 for a model of clips (such as" in said[0]
+    assert "1 of ending '.txt'" in said[0]
+    (tmp_path / "t.csv").write_text("item,score\na.png,1\ngone.png,2\n,3\n")
+    found, said = folder.known(listed, tmp_path / "t.csv")
+    assert list(found["score"]) == [1]
+    assert said == [f"{tmp_path}/t.csv: 2 of 3 rows are of no picture in the folder, such as 'gone.png', ''"]
+
+
 def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) -> None:
     listed = pd.DataFrame({"item": ["a.jpg", "b.jpg", "c.jpg"]})
     table = tmp_path / "t.csv"
     table.write_text("item,score,note\na.jpg,0.5,3\nb.jpg,NA,dark\nc.jpg,,grey\n")
-    found = folder.known(listed, table)
+    found, said = folder.known(listed, table)
+    assert said == [f"{table}: not read, since they hold no numbers: note"]
     assert list(found) == ["item", "score"]
     assert list(found["score"].isna()) == [False, True, True]
     table.write_text("item,score\na.jpg,0.5\nb.jpg,0.6\nc.jpg,0;7\n")
@@ -218,7 +262,19 @@ def test_a_number_that_is_none_is_refused_and_loses_no_column(tmp_path: Path) ->
         folder.known(listed, table)
 
 
-@pytest.mark.parametrize("score", ['"0,5"', "NA", "high"])
+def test_decimal_commas_are_numbers_unless_they_could_be_thousands(tmp_path: Path) -> None:
+    listed = pd.DataFrame({"item": ["a.jpg", "b.jpg"]})
+    table = tmp_path / "t.csv"
+    table.write_text("item;score;faces;area\na.jpg;0,5;1;12,531\nb.jpg;,75;2;7,25\n")
+    found, said = folder.known(listed, table)
+    assert found.drop(columns="item").to_numpy().tolist() == [[0.5, 1, 12.531], [0.75, 2, 7.25]]
+    assert said == []
+    table.write_text("item;area\na.jpg;999\nb.jpg;1,234\n")
+    with pytest.raises(DataError, match=r"row 3: area could be thousands .*\('1,234'\)"):
+        folder.known(listed, table)
+
+
+@pytest.mark.parametrize("score", ["0;5", "NA", "high"])
 def test_scores_that_are_none_do_not_make_room_for_a_models(score: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"item,score\na.jpg,{score}\nb.jpg,{score}\n")
     with pytest.raises(DataError, match=r"t\.csv: score: hardly a number in it"):

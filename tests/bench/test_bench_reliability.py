@@ -183,6 +183,20 @@ def test_old_and_new_trials_may_differ_in_number(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("header", ["item,day2,responses,hits", "item,hits,responses,day2"])
+def test_the_column_that_a_user_names_counts_wherever_it_stands(header: str, tmp_path: Path) -> None:
+    day2, hits = (header.split(",").index(name) for name in ("day2", "hits"))
+    row = ["a", "", "9", ""]
+    row[day2], row[hits] = "2", "7"
+    (tmp_path / "a.csv").write_text(f"{header}\n{','.join(row)}\n")
+    assert people.read(tmp_path / "a.csv").items["hits"].tolist() == [7]
+    assert people.read(tmp_path / "a.csv", columns={"hits": "day2"}).items["hits"].tolist() == [2]
+    with pytest.raises(DataError, match="no column day3; it has item"):
+        people.read(tmp_path / "a.csv", columns={"false_alarms": "day3"})
+    with pytest.raises(DataError, match="no hit is read; valid: participant, item"):
+        people.read(tmp_path / "a.csv", columns={"hit": "day2"})
+
+
 def test_jspsych_data_are_read_key_for_key(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "trial_type,participant,item,old_or_new,role,response\nhtml,,,,,x\n"

@@ -120,10 +120,40 @@ def test_faults_of_predictions_are_named(text: str, said: str, tmp_path: Path) -
         validate.read_numbers(tmp_path / "p.csv")
 
 
+def test_decimal_commas_are_read_and_words_are_named(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("item;svr;rank;by;note\na;0,30;1;me;\nb;0,4;2;me;\n")
+    found, said = validate.read_numbers(tmp_path / "p.csv")
+    assert found.to_dict("list") == {"item": ["a", "b"], "svr": [0.3, 0.4], "rank": [1, 2]}
+    assert said == [f"{tmp_path / 'p.csv'}: not read, since they hold no numbers: by, note"]
+    found, said = validate.read_numbers(tmp_path / "p.csv", columns=("svr",))
+    assert found.to_dict("list") == {"item": ["a", "b"], "svr": [0.3, 0.4]}
+    assert said == []
+    with pytest.raises(DataError, match=r"row 2: by is no number \('me'\)"):
+        validate.read_numbers(tmp_path / "p.csv", columns=("by",))
+
+
+def test_a_column_item_beside_the_users_own_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("item,stimulus,m\n1,a,0.1\n2,b,0.2\n")
+    found, _ = validate.read_numbers(tmp_path / "p.csv", item="stimulus")
+    assert found.to_dict("list") == {"item": ["a", "b"], "m": [0.1, 0.2]}
+    with pytest.raises(DataError, match="item: received as a column of numbers, with stimulus for the items"):
+        validate.read_numbers(tmp_path / "p.csv", item="stimulus", columns=("item",))
+
+
 def test_items_of_other_names_are_shown(answers: people.Answers, predictions: pd.DataFrame) -> None:
     others = predictions.assign(item="x" + predictions["item"])
     with pytest.raises(DataError, match=r"0 items are in .* 'xi00', of the answers 'i00'"):
         validate.validate(others, answers)
+
+
+def test_models_may_be_called_id_or_score(predictions: pd.DataFrame, answers: people.Answers) -> None:
+    named = predictions.rename(columns={"good": "id", "weak": "score"})
+    found = validate.validate(named, answers, bootstrap=50, repeats=5)
+    plain = validate.validate(predictions, answers, bootstrap=50, repeats=5)
+    assert list(found.models["model"]) == ["id", "predicted_score"]
+    pd.testing.assert_frame_equal(found.models.drop(columns="model"), plain.models.drop(columns="model"))
+    with pytest.raises(DataError, match="score would be called predicted_score, and there is one beside it"):
+        validate.validate(named.assign(predicted_score=0.5), answers)
 
 
 def test_constant_scores_are_refused(predictions: pd.DataFrame) -> None:

@@ -167,11 +167,15 @@ def test_rows_with_under_two_answers_have_no_halves():
         assert agreement(some) == agreement(some[~few])
 
 
+def test_rows_that_lack_a_count_are_left_out():
+    some = rows()
+    for row, column in enumerate(("hits", "false_alarms", "responses")):
+        some.loc[row, column] = pd.NA
+    assert agreement(some) == agreement(rows()[3:]) != {}
+
+
 def test_without_counts_nothing_is_known():
     assert agreement(rows(hits=pd.NA)) == {}
     assert agreement(rows(responses=pd.NA, false_alarm_responses=pd.NA)) == {}
-    one_short = rows()
-    one_short.loc[0, "hits"] = pd.NA
-    assert agreement(one_short) == {}
     assert agreement(rows()[:1]) == {}
     assert agreement(rows()[["hits"]]) == {}

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from memorability.core.errors import DataError, listing
-from memorability.data.datasets.common import counts, read_csv
+from memorability.data.datasets.common import counts, numbers, read_csv
 
 TRIAL: Final = ("participant", "item", "old_or_new", "response")
 COUNTED: Final = ("hits", "responses", "false_alarms", "false_alarm_responses")
 TARGET: Final = "target"
 NOTHING: Final = ("NA", "N/A", "NaN", "nan")  # as R and others write a number that is not there
+_THOUSANDS: Final = r"\s*[-+]?[1-9]\d{0,2},\d{3}\s*"
 _OLD: Final = {"old", "yes", "y", "1", "true", "space", " ", "repeat"}
 _NEW: Final = {"new", "no", "n", "0", "false", "null", "none"}
 
@@ -48,24 +49,27 @@ def read(path: Path, *, columns: Mapping[str, str] | None = None) -> Answers:
     """Reads trials or counts, whichever the header names.
 
     Args:
-        columns: what the table calls each of `TRIAL`, `item` or `COUNTED`, where it is not that name.
+        columns: what the table calls each of `TRIAL`, `item` or `COUNTED`, where it is not that name. A column that is
+            named here counts, and not one that has our name beside it.
 
     Raises:
-        DataError: it is no table, lacks a column, or rows cannot be used (it names them).
+        DataError: it is no table, lacks a column, `columns` names what is not read, or rows cannot be used (it names them).
     """
-    called = {name: (columns or {}).get(name, name) for name in (*TRIAL, *COUNTED)}
+    given = columns or {}
+    called = {name: given.get(name, name) for name in (*TRIAL, *COUNTED)}
+    if unknown := sorted(given.keys() - called.keys()):
+        raise DataError(f"--column: no {', '.join(unknown)} is read; valid: {', '.join(called)}")
     table = read_csv(path, [])
     counted = called["hits"] in table
     needed = [called[name] for name in (("item", "hits", "responses") if counted else TRIAL)]
-    missing = [name for name in needed if name not in table]
+    missing = [name for name in dict.fromkeys((*needed, *given.values())) if name not in table]
     if missing:
         raise DataError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}. Valid: of trials "
             f"{', '.join(TRIAL)}; of counts item, hits, responses (and false_alarms, false_alarm_responses); "
             "name others with --column NAME=THEIRS"
         )
-    table = table.rename(columns={theirs: name for name, theirs in called.items()})
-    table = table.loc[:, ~table.columns.duplicated(keep="last")]
+    table = table.assign(**{name: table[theirs] for name, theirs in called.items() if theirs in table})
     if not counted:
         return of_trials(table, name=str(path))
     found = {column: counts(table[column], of=path) for column in COUNTED if column in table}
@@ -182,25 +186,35 @@ def check_enough(answers: Answers, *, measure: str, needs_new: bool, least: int 
         raise DataError(f"agreement is of 3 items or more, received {len(items)}")
 
 
-def numbers_of(table: pd.DataFrame, path: Path, *, beside: Collection[str] = ()) -> pd.DataFrame:
-    """The columns of numbers of a table that was read as text, float [N] each; what is empty or `NA` is NaN.
+def numbers_of(
+    table: pd.DataFrame, path: Path, *, beside: Collection[str] = (), named: Collection[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns of numbers of a table that was read as text, float [N] each, and what is to be said of the others.
 
-    A column is one of numbers if more of its fields are than are not. `beside` are no such columns whatever they hold.
+    A number has a decimal point or comma; what is empty or `NA` is NaN. A column is one of numbers if more of its fields are
+    than are not, or if it is `named`, and then no other is read. `beside` are no such columns whatever they hold.
 
     Raises:
-        DataError: such a column has a field that is no number (it names the rows).
+        DataError: such a column has a field that is no number, or has commas that could all be of thousands (it names the rows).
     """
     rows = pd.DataFrame({"line": np.arange(2, len(table) + 2)})
-    found, wrong = dict[str, pd.Series](), list[str]()
-    for name in (str(column) for column in table if column not in beside):
+    found, wrong, words = dict[str, pd.Series](), list[str](), list[str]()
+    for name in named or [str(column) for column in table if column not in beside]:
         given = table[name].mask(table[name].isin(NOTHING))
-        values = pd.to_numeric(given, errors="coerce").astype(float)
+        values = numbers(given)
         strange = given.notna() & values.isna()
-        if values.notna().sum() > strange.sum():
-            found[name] = values
-            wrong += lines(rows.assign(**{name: given}), strange, f"{name} is no number", name)
+        if name not in named and values.notna().sum() <= strange.sum():
+            words.append(name)
+            continue
+        found[name] = values
+        shown = rows.assign(**{name: given})
+        wrong += lines(shown, strange, f"{name} is no number", name)
+        thousands = given.str.fullmatch(_THOUSANDS).fillna(False)
+        if thousands.sum() == given.str.contains(",").sum():
+            wrong += lines(shown, thousands, f"{name} could be thousands or a fraction: write no comma", name)
     refuse(wrong, str(path), of=len(table))
-    return pd.DataFrame(found, index=table.index)
+    said = [f"{path}: not read, since they hold no numbers: {', '.join(words)}"] if words else []
+    return pd.DataFrame(found, index=table.index), said
 
 
 def lines(rows: pd.DataFrame, wrong: pd.Series, why: str, column: str | None = None) -> list[str]:

@@ -18,25 +18,31 @@ from memorability.core.progress import bar
 from memorability.data.datasets.common import read_csv
 from memorability.features.picture_statistics import measured
 from memorability.media import hashes, pictures
-from memorability.media.scan import scan
+from memorability.media.scan import NotLookedAt, scan
+from memorability.predict.printable import printable
 
 CATEGORY: Final = "category"
 SCORE: Final = "score"
+SHOWN: Final = 3  # items, of those that are named as examples
 
 
-def pictures_of(folder: Path) -> pd.DataFrame:
-    """Every picture at and below a folder: item (its path within the folder, with /) and file.
+def pictures_of(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Every picture at and below a folder: item (its path within the folder, with /) and file; and what is to be said of its
+    other files.
 
     Raises:
         DataError: it is no folder, or holds no picture.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; valid: a folder of pictures")
-    files = scan([folder]).pictures
-    if not files:
-        raise DataError(f"{folder}: no picture in this folder")
-    items = [file.relative_to(folder).as_posix() for file in files]
-    return pd.DataFrame({"item": pd.array(items, "string"), "file": files})
+    found = scan([folder])
+    found.others += [NotLookedAt(clip, "for a model of clips") for clip in found.clips]
+    left_out = found.left_out()
+    said = [] if left_out is None else [printable(left_out)]
+    if not found.pictures:
+        raise DataError("; ".join([f"{folder}: no picture in this folder", *said]))
+    items = [file.relative_to(folder).as_posix() for file in found.pictures]
+    return pd.DataFrame({"item": pd.array(items, "string"), "file": found.pictures}), said
 
 
 def measure(listed: pd.DataFrame, *, statistics: bool = True, hashed: bool = False) -> pd.DataFrame:
@@ -69,23 +75,25 @@ def measure(listed: pd.DataFrame, *, statistics: bool = True, hashed: bool = Fal
     return pd.concat([listed[["item"]].reset_index(drop=True), pd.DataFrame(done)], axis=1)
 
 
-def known(listed: pd.DataFrame, table: Path | None) -> pd.DataFrame:
-    """What a user's table says of the pictures: item, category where there is one, and every column of numbers.
+def known(listed: pd.DataFrame, table: Path | None) -> tuple[pd.DataFrame, list[str]]:
+    """What a user's table says of the pictures: item, category where there is one, and every column of numbers; and what is to
+    be said of the rest of it.
 
     Without a table, or a category in it, that is the first folder in a picture's path, if all lie in folders.
 
     Raises:
         DataError: the table has no item, one twice, or lacks pictures; or what should be a number is none (it names them).
     """
-    found = listed[["item"]].reset_index(drop=True)
+    found, said = listed[["item"]].reset_index(drop=True), list[str]()
     if table is not None:
-        found = found.merge(_read(table, list(found["item"])), on="item", how="left", validate="1:1")
+        theirs, said = _read(table, list(found["item"]))
+        found = found.merge(theirs, on="item", how="left", validate="1:1")
     if CATEGORY not in found and found["item"].str.contains("/").all():
         found[CATEGORY] = found["item"].str.split("/").str[0]
-    return found
+    return found, said
 
 
-def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
+def _read(path: Path, items: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     table = read_csv(path, ["item"])
     twice = table["item"][table["item"].duplicated()].dropna().unique()
     if len(twice):
@@ -96,13 +104,19 @@ def _read(path: Path, items: Sequence[str]) -> pd.DataFrame:
             f"{path}: {len(missing)} of {len(items)} pictures are in no row; items are paths within the folder, such as "
             f"{items[0]!r}:\n{listing(missing)}"
         )
+    without = table["item"][~table["item"].isin(items)]
     own = table[["item", *([CATEGORY] if CATEGORY in table else [])]]
-    numbers = numbers_of(table, path, beside=("item", CATEGORY))
+    numbers, said = numbers_of(table, path, beside=("item", CATEGORY))
     if SCORE in table and SCORE not in numbers:  # else a model's scores would stand in for them
         raise DataError(
             f"{path}: {SCORE}: hardly a number in it, such as {str(table[SCORE].iloc[0])!r}; valid: numbers such as 0.71"
         )
-    return own.join(numbers)
+    if len(without):
+        such = ", ".join(repr(name) for name in without.fillna("")[:SHOWN])
+        said.append(
+            f"{path}: {len(without)} of {len(table)} rows are of no picture in the folder, such as {such}"
+        )
+    return own.join(numbers), said
 
 
 def numeric(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memorability.core.errors import BackboneError, DataError
+from memorability.core.errors import BackboneError, DataError, listing
 from memorability.core.files import cache_root, staged, write_json
 from memorability.core.progress import bar
 from memorability.data import tables
@@ -124,3 +124,21 @@ def read(path: Path) -> tuple[pd.Series, np.ndarray]:
     if values.ndim != 2 or len(values) != len(items):
         raise DataError(f"{path}: {values.shape} of {len(items)} items; valid: [N, D], a row an item")
     return items, values
+
+
+def read_for(items: pd.Series, path: Path) -> np.ndarray:
+    """The features of these items, [N, D] in their order, wherever they stand in the file.
+
+    Raises:
+        DataError: as `read`, or the file has other items, or one twice (it names them).
+    """
+    theirs, values = read(path)
+    here, there = pd.Index(items.astype(object)), pd.Index(theirs.astype(object))
+    wrong = [
+        *(f"{name}: no features" for name in here.difference(there)),
+        *(f"{name}: no picture of the folder" for name in there.difference(here)),
+        *(f"{name}: twice" for name in there[there.duplicated()].unique()),
+    ]
+    if wrong:
+        raise DataError(f"{path}: not the features of these {len(here)} pictures:\n{listing(wrong)}")
+    return values[there.get_indexer(here)]

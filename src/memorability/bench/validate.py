@@ -27,6 +27,7 @@ Array = np.ndarray
 BOOTSTRAP: Final = 2000
 BINS: Final = 10
 LEAST: Final = 10  # items
+PREDICTED: Final = "predicted_score"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class Validation:
     left_out: tuple[int, int]
 
 
-def read_numbers(path: Path, *, item: str = "item", columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table of an item and numbers, such as one of predictions or of confounds: item, and a float column for each.
+def read_numbers(
+    path: Path, *, item: str = "item", columns: tuple[str, ...] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """A table of an item and numbers, such as one of predictions or of confounds: item, and a float column for each; and what
+    is to be said of columns that are not read.
 
     Without `columns`, all that hold numbers are read (`answers.numbers_of`).
 
@@ -58,23 +62,23 @@ def read_numbers(path: Path, *, item: str = "item", columns: tuple[str, ...] = (
         DataError: a column is not there, an item is missing or twice, or a number is missing or not finite (it names the rows).
     """
     table = read_csv(path, [item, *columns])
-    if columns:
-        given = table[list(columns)].apply(pd.to_numeric, errors="coerce")
-    else:
-        given = numbers_of(table, path, beside=(item,))
-    numbers, wanted = given.astype(float), [str(name) for name in given]
-    if not wanted:
+    numbers, said = numbers_of(table, path, beside=(item, "item"), named=columns)
+    if "item" in numbers:
+        raise DataError(
+            f"{path}: item: received as a column of numbers, with {item} for the items; valid: another name"
+        )
+    if numbers.columns.empty:
         raise DataError(f"{path}: no column of numbers beside {item}; it has {', '.join(table.columns)}")
     rows = table[[item]].rename(columns={item: "item"}).assign(line=np.arange(2, len(table) + 2))
     wrong = [
         *lines(rows, rows["item"].isna(), "no item"),
         *lines(rows, rows["item"].duplicated() & rows["item"].notna(), "the item is there twice", "item"),
     ]
-    for name in wanted:
+    for name in numbers:
         finite = np.isfinite(numbers[name].to_numpy())
         wrong += lines(rows, pd.Series(~finite), f"{name} is no finite number")
     refuse(wrong, str(path), of=len(table))
-    return rows[["item"]].assign(**{str(name): numbers[name] for name in wanted})
+    return rows[["item"]].join(numbers), said
 
 
 def validate(
@@ -92,15 +96,20 @@ def validate(
     Intervals are of the bootstrap over items. The share of the ceiling is rho / the root of the reliability (Spearman 1904).
 
     Args:
-        predictions: item, and a float column for each model.
+        predictions: item, and a float column for each model; one called score is `predicted_score` beside people's.
         measure: of `data.recognition.MEASURES`.
         confounds: item, and float columns that partial correlations hold constant.
 
     Raises:
-        DataError: under 10 items in both, a score that is constant, or confounds that lack items.
+        DataError: under 10 items in both, a score that is constant, predictions of both names, or confounds that lack items.
     """
+    if {"score", PREDICTED} <= set(predictions):
+        raise DataError(
+            f"predictions: score would be called {PREDICTED}, and there is one beside it; valid: another name, or one of "
+            "the two by --models"
+        )
     score = _scores(answers, measure)
-    rows = score.merge(predictions.rename(columns={"score": "predicted_score"}), on="item", how="inner")
+    rows = score.merge(predictions.rename(columns={"score": PREDICTED}), on="item", how="inner")
     rows = rows.sort_values("item", ignore_index=True)
     if len(rows) < LEAST:
         raise DataError(
@@ -118,7 +127,7 @@ def validate(
     measured, curves = [], []
     for name in rows.columns.drop(["item", "score"]):
         said = rows[name].to_numpy(float)
-        judged = Judged(rows.rename(columns={"item": "id"}), truth, said)
+        judged = Judged(pd.DataFrame({"id": rows["item"]}), truth, said)
         tests[str(name)] = resampled(judged, repeats=bootstrap, seed=seed)
         measured.append(_line(str(name), tests[str(name)], truth, said, people, others, bootstrap, seed))
         curves.append(curve(truth, said).assign(model=name))

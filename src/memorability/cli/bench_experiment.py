@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from memorability.cli import common
 from memorability.core.errors import DataError
 
 
@@ -44,7 +45,8 @@ def experiment(
     from memorability.data.datasets.common import read_csv
 
     chosen = list(dict.fromkeys(map(str, read_csv(targets, ["item"])["item"].dropna())))
-    listed = pictures.pictures_of(folder)
+    listed, said = pictures.pictures_of(folder)
+    common.note(said)
     hashed = pictures.measure(listed, statistics=False, hashed=True)
     rest, watch = bench.roles(hashed, chosen, fillers=fillers, vigilance=vigilance, seed=seed)
     made = bench.orders(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from memorability.cli import common
 from memorability.core.errors import DataError
 
 Columns = Annotated[
@@ -60,11 +61,16 @@ def _columns(given: list[str] | None) -> dict[str, str]:
 
 
 def validate(
-    predictions: Annotated[Path, typer.Argument(help="CSV of items and numbers: a column a model.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="CSV of items and numbers: a column a model; or predict's.")
+    ],
     answers: Annotated[Path, typer.Argument(help="CSV of answers, as `memorability reliability` reads it.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the report, which is replaced.")],
     item: Annotated[str, typer.Option(help="The predictions' column of items.")] = "item",
-    models: Annotated[str, typer.Option(help="Their columns, with commas; by default all of numbers.")] = "",
+    models: Annotated[
+        str,
+        typer.Option(help="Their columns, with commas; by default all of numbers, of predict's table score."),
+    ] = "",
     measure: Annotated[str, typer.Option(help="The score of the answers, as in reliability.")] = "corrected",
     confounds: Annotated[
         Path | None,
@@ -80,15 +86,17 @@ def validate(
     Example: memorability validate scores.csv answers.csv -o report
     """
     from memorability.bench import answers as people
+    from memorability.bench import predictions as scored
     from memorability.bench import validate as bench
     from memorability.bench import validate_report
 
     read = people.read(answers, columns=_columns(column))
-    held = None
+    held, said = None, list[str]()
     if confounds is not None:
-        held = bench.read_numbers(confounds, columns=_names(control))
+        held, said = bench.read_numbers(confounds, columns=_names(control))
     measure = measure if read.has_new or measure != "corrected" else "hit_rate"
-    scores = bench.read_numbers(predictions, item=item, columns=_names(models))
+    scores, more = scored.read(predictions, read.items["item"], item=item, models=_names(models))
+    common.note(list(dict.fromkeys([*said, *more])))
     found = bench.validate(scores, read, measure=measure, confounds=held, seed=seed)
     validate_report.write(found, out)
     if as_json:

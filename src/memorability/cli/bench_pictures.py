@@ -100,17 +100,18 @@ def _rows(folder: Path, table: Path | None, model: str | None, models: Path, *, 
     from memorability.bench import folder as pictures
     from memorability.bench import scoring
 
-    listed = pictures.pictures_of(folder)
-    known = pictures.known(listed, table)
+    listed, left_out = pictures.pictures_of(folder)
+    known, said = pictures.known(listed, table)
+    common.note([*left_out, *said])
     found = pictures.measure(listed, hashed=hashed)
     theirs = [str(name) for name in known if name in found and name != "item"]
     if theirs:
         common.note([f"{table}: its own {', '.join(theirs)} in place of what is measured under that name"])
     rows = found.drop(columns=theirs).merge(known, on="item").assign(file=listed["file"])
     if pictures.SCORE not in rows or model is not None:
-        scores, said = scoring.scored(list(listed["file"]), common.project(models), model=model)
+        scores, whose = scoring.scored(list(listed["file"]), common.project(models), model=model)
         rows = pd.concat([rows.drop(columns=pictures.SCORE, errors="ignore"), scores], axis=1)
-        common.note([said])
+        common.note([whose])
     return rows
 
 
@@ -137,15 +138,15 @@ def distinctiveness(
     from memorability.bench import folder_features
     from memorability.data import tables
 
+    listed, said = pictures.pictures_of(folder)
+    common.note(said)
     if features is not None:
-        items, values = folder_features.read(features)
+        values = folder_features.read_for(listed["item"], features)
     else:
-        listed = pictures.pictures_of(folder)
-        items, names = listed["item"], _split(layers)
         values, _ = folder_features.features(
-            list(listed["file"]), backbone=backbone, models=models, layers=names
+            list(listed["file"]), backbone=backbone, models=models, layers=_split(layers)
         )
-    found = bench.distinctiveness(items, values, neighbours=neighbours)
+    found = bench.distinctiveness(listed["item"], values, neighbours=neighbours)
     if out is not None:
         tables.write(found, out)
     if as_json:
@@ -172,7 +173,8 @@ def features(
     from memorability.bench import folder as pictures
     from memorability.bench import folder_features
 
-    listed = pictures.pictures_of(folder)
+    listed, said = pictures.pictures_of(folder)
+    common.note(said)
     values, described = folder_features.features(
         list(listed["file"]), backbone=backbone, models=models, layers=_split(layers)
     )

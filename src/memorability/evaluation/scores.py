@@ -147,14 +147,15 @@ def signs(report: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
 def agreement(rows: pd.DataFrame, *, halves: int, seed: int) -> Measured:
     """`people.Agreement` by name, of `halves` random halves; empty where answers are not counted.
 
-    Rows with under two answers, which have no halves, are left out. Where answers to new pictures are not
-    counted apart, there were as many as to old ones.
+    Rows that lack a count, and those with under two answers, which have no halves, are left out. Where answers to new
+    pictures are not counted apart, there were as many as to old ones.
     """
     counts = rows.reindex(columns=["hits", "false_alarms", "responses", "false_alarm_responses"])
     counts["false_alarm_responses"] = counts["false_alarm_responses"].fillna(counts["responses"])
+    counts = counts.dropna()
     few = (counts[["responses", "false_alarm_responses"]] < 2).any(axis=1)
-    counts = counts[~few.fillna(False).to_numpy(bool)]
-    if counts.isna().any(axis=None) or len(counts) < 2:
+    counts = counts[~few.to_numpy(bool)]
+    if len(counts) < 2:
         return {}
     by_name = {str(name): values.to_numpy(np.int64) for name, values in counts.items()}
     agreed = people.agreement(people.split_half(**by_name, repeats=halves, seed=seed))

@@ -85,6 +85,14 @@ def read_csv(path: Path, columns: list[str], *, strip: bool = False) -> pd.DataF
     return table.loc[:, ~table.columns.duplicated()]
 
 
+def numbers(column: pd.Series) -> pd.Series:
+    """A text column as numbers, with a decimal point or comma; what is none is NaN."""
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    comma = found.isna() & column.str.fullmatch(r"\s*[-+]?\d*,\d+\s*").fillna(False)
+    found[comma] = column[comma].str.replace(",", ".").astype(float)
+    return found
+
+
 def counts(column: pd.Series, *, of: Path) -> pd.Series:
     """A text column as counts (missing ones NaN).
 
@@ -92,7 +100,7 @@ def counts(column: pd.Series, *, of: Path) -> pd.Series:
         DataError: some entries are no whole numbers, are beyond all reason, or have a separator before three digits (1,000 or 1.000:
             a thousand, or one?); it shows them.
     """
-    found = _parsed(column)
+    found = numbers(column)
     doubtful = column.str.fullmatch(r"\s*[-+]?[1-9]\d{0,2}([.,]\d{3})+\s*").fillna(False)
     for wrong, why in (
         (column[doubtful], "could be thousands or fractions: write them without a separator"),
@@ -109,7 +117,7 @@ def counts(column: pd.Series, *, of: Path) -> pd.Series:
 
 def scores(column: pd.Series) -> tuple[pd.Series, pd.Series]:
     """A text column as scores, and what is wrong with each (missing where nothing is)."""
-    found = _parsed(column)
+    found = numbers(column)
     wrong = column.notna() & found.isna()
     problems = pd.Series(pd.NA, index=column.index, dtype="string")
     problems[wrong] = "score " + column[wrong].map(repr) + " is no number"
@@ -142,10 +150,3 @@ def _existing(file: Path) -> Path:
         return file
     forms = (Path(unicodedata.normalize(form, str(file))) for form in ("NFC", "NFD"))
     return next((other for other in forms if os.path.lexists(other)), file)
-
-
-def _parsed(column: pd.Series) -> pd.Series:
-    found = pd.to_numeric(column, errors="coerce").astype(float)
-    comma = found.isna() & column.str.fullmatch(r"\s*[-+]?\d*,\d+\s*").fillna(False)
-    found[comma] = column[comma].str.replace(",", ".").astype(float)
-    return found
