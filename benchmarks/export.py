@@ -54,7 +54,7 @@ def apart(predictor: Predictor, file: Path, how: dict[str, object], pictures: li
 
 def main(names: list[str]) -> None:
     pictures = generated()
-    models = [model for model in listing.models(Project()) if not names or model.name in names]
+    models = [model for model in listing.models(Project.of()) if not names or model.name in names]
     print("| model | family | largest difference on 50 pictures, or why there is no file | file |")
     print("| --- | --- | --- | --- |")
     for model in models:

@@ -72,7 +72,9 @@ def evaluated(settings: Any, net: Any, x: torch.Tensor, truth: np.ndarray, seen:
     for samples in SAMPLES:
         with torch.inference_mode():
             changed = settings.model_copy(update={"samples": samples})
-            found = palette.predict(changed, net, {"x": x.to(net.alpha_bar.device).float() / 255}).cpu().numpy()
+            found = (
+                palette.predict(changed, net, {"x": x.to(net.alpha_bar.device).float() / 255}).cpu().numpy()
+            )
         measured = measure(truth, found)
         line = {**seen, "samples": samples, "val_cc": measured["cc"], "val_l1": measured["l1"]}
         path = FOLDER / f"{seen['name']}.csv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_params_that_are_none_of_ours_keep_nobody_from_a_model(here, content):
     result = run("predict", "pictures/a.png", "--json", "--model", "one")
     assert scored(result) == {"pictures/a.png": (0.25, "one")}
     (line,) = [line for line in result.stderr.splitlines() if "params.yaml" in line]
-    assert line.startswith("params.yaml of this folder is not used: ")
+    assert line.startswith("params.yaml is not used: ")
     assert len(line) < 400
 
 
@@ -124,6 +125,16 @@ def test_models_in_another_folder(here):
     (here / "models").rename(here / "others")
     found = scored(run("predict", "pictures/a.png", "--json", "--model", "one", "--models", "others"))
     assert found == {"pictures/a.png": (0.25, "one")}
+
+
+def test_models_of_another_project_come_with_its_params_and_board(here):
+    """And not with those of the folder that one is in."""
+    for name in ("models", "metrics"):
+        shutil.copytree(here / name, here / "other" / name)
+    arguments = ("predict", "pictures/a.png", "--json", "--models", "other/models", "--model", "two")
+    assert "two: trained on data that are not known here; rho 0.600 on validation" in run(*arguments).stderr
+    (here / "other" / "params.yaml").write_text(PARAMS)
+    assert "no figure on validation says what it is worth" in run(*arguments).stderr
 
 
 def test_no_leaderboard(here):
