@@ -280,13 +280,36 @@ def test_the_mean_map_needs_no_torch(here):
     assert (here / "out" / "more" / "c.overlay.png").is_file()
 
 
-@pytest.mark.usefixtures("here")
+@pytest.fixture
+def judged(here):
+    """The folder after the evaluation of what its params name."""
+    (here / "metrics" / "images" / "score.leaderboard.csv").write_text(
+        "model,val_spearman\nridge,0.6\nmemnet,0.5\n"
+    )
+    return here
+
+
+@pytest.mark.usefixtures("judged")
 def test_leaderboards_are_printed():
     result = run("leaderboard")
     assert result.exit_code == 0
     assert result.stdout.startswith("images\n 1 two\n 2 one\n")
     assert "of clips" not in result.stdout  # params.yaml names no clips
     assert "models: models/" in result.stdout
+
+
+def test_a_leaderboard_of_other_params_is_not_printed_and_those_that_fit_are(here):
+    """As after `cp profiles/mine.yaml params.yaml`, before `dvc repro`: the demo's board is not one's own."""
+    named = PARAMS.replace("{fid: none}}", "{fid: none}, videos: {fid: none}}")
+    (here / "params.yaml").write_text(named)
+    result = run("leaderboard")
+    assert result.exit_code == 1
+    assert str(result.exception) == (
+        "metrics/images/score.leaderboard.csv: not the leaderboard of the params at hand, which have no model two, one; "
+        "run dvc repro evaluate@images"
+    )
+    assert result.stdout.startswith("videos, short_term\n 1 of clips\n")
+    assert "two" not in result.stdout
 
 
 def test_no_leaderboards(here):
@@ -388,9 +411,9 @@ finally:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["leaderboard"]])
-def test_help_and_leaderboards_import_nothing_heavy(here, arguments):
+def test_help_and_leaderboards_import_nothing_heavy(judged, arguments):
     done = subprocess.run(
-        [sys.executable, "-c", SILENT, *arguments], cwd=here, capture_output=True, text=True
+        [sys.executable, "-c", SILENT, *arguments], cwd=judged, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].strip() == "imported:"

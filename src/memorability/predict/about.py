@@ -37,6 +37,18 @@ class Project:
     def board(self, track: str, target: str) -> Path:
         return self.metrics / track / f"{target}.leaderboard.csv"
 
+    def misfit(self, track: str) -> str:
+        """Which board of a track is not that of the params at hand, and why; empty where none is."""
+        if self.known is None:
+            return ""
+        for board in sorted((self.metrics / track).glob("*.leaderboard.csv")):
+            if others := [row["model"] for row in rows(board) if row["model"] not in self.known]:
+                return (
+                    f"{board}: not the leaderboard of the params at hand, which have no model {', '.join(others)}; run "
+                    f"dvc repro evaluate@{track}"
+                )
+        return ""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -89,6 +101,14 @@ def root_of(models: Path) -> Path:
         if (root / layout.MODELS).resolve() == models.resolve():
             return root
     return models
+
+
+def rows(board: Path) -> list[dict[str, str]]:
+    """The rows of a board, the best on validation first; none if there is no board."""
+    if not board.is_file():
+        return []
+    with board.open(newline="", encoding="utf-8") as stream:
+        return [row for row in csv.DictReader(stream) if row.get("model")]
 
 
 def worth(row: Row) -> tuple[str, float] | None:
