@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # it has no types
 from PIL import Image
 
-from memorability.core import kernels
+from memorability.core import kernels, layout
 from memorability.core.errors import MemorabilityError
 from memorability.predict import export, listing
 from memorability.predict.about import Project
@@ -54,7 +54,9 @@ def apart(predictor: Predictor, file: Path, how: dict[str, object], pictures: li
 
 def main(names: list[str]) -> None:
     pictures = generated()
-    models = [model for model in listing.models(Project()) if not names or model.name in names]
+    models = [
+        model for model in listing.models(Project.of(layout.MODELS)) if not names or model.name in names
+    ]
     print("| model | family | largest difference on 50 pictures, or why there is no file | file |")
     print("| --- | --- | --- | --- |")
     for model in models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_params_that_are_none_of_ours_keep_nobody_from_a_model(here, content):
     result = run("predict", "pictures/a.png", "--json", "--model", "one")
     assert scored(result) == {"pictures/a.png": (0.25, "one")}
     (line,) = [line for line in result.stderr.splitlines() if "params.yaml" in line]
-    assert line.startswith("params.yaml of this folder is not used: ")
+    assert line.startswith("params.yaml is not used: ")
     assert len(line) < 400
 
 
@@ -124,6 +125,16 @@ def test_models_in_another_folder(here):
     (here / "models").rename(here / "others")
     found = scored(run("predict", "pictures/a.png", "--json", "--model", "one", "--models", "others"))
     assert found == {"pictures/a.png": (0.25, "one")}
+
+
+def test_models_of_another_project_come_with_its_params_and_board(here):
+    """And not with those of the folder that one is in."""
+    for name in ("models", "metrics"):
+        shutil.copytree(here / name, here / "other" / name)
+    arguments = ("predict", "pictures/a.png", "--json", "--models", "other/models", "--model", "two")
+    assert "two: trained on data that are not known here; rho 0.600 on validation" in run(*arguments).stderr
+    (here / "other" / "params.yaml").write_text(PARAMS)
+    assert "no figure on validation says what it is worth" in run(*arguments).stderr
 
 
 def test_no_leaderboard(here):
@@ -269,13 +280,36 @@ def test_the_mean_map_needs_no_torch(here):
     assert (here / "out" / "more" / "c.overlay.png").is_file()
 
 
-@pytest.mark.usefixtures("here")
+@pytest.fixture
+def judged(here):
+    """The folder after the evaluation of what its params name."""
+    (here / "metrics" / "images" / "score.leaderboard.csv").write_text(
+        "model,val_spearman\nridge,0.6\nmemnet,0.5\n"
+    )
+    return here
+
+
+@pytest.mark.usefixtures("judged")
 def test_leaderboards_are_printed():
     result = run("leaderboard")
     assert result.exit_code == 0
     assert result.stdout.startswith("images\n 1 two\n 2 one\n")
     assert "of clips" not in result.stdout  # params.yaml names no clips
     assert "models: models/" in result.stdout
+
+
+def test_a_leaderboard_of_other_params_is_not_printed_and_those_that_fit_are(here):
+    """As after `cp profiles/mine.yaml params.yaml`, before `dvc repro`: the demo's board is not one's own."""
+    named = PARAMS.replace("{fid: none}}", "{fid: none}, videos: {fid: none}}")
+    (here / "params.yaml").write_text(named)
+    result = run("leaderboard")
+    assert result.exit_code == 1
+    assert str(result.exception) == (
+        "metrics/images/score.leaderboard.csv: not the leaderboard of the params at hand, which have no model two, one; "
+        "run dvc repro evaluate@images"
+    )
+    assert result.stdout.startswith("videos, short_term\n 1 of clips\n")
+    assert "two" not in result.stdout
 
 
 def test_no_leaderboards(here):
@@ -377,9 +411,9 @@ finally:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["leaderboard"]])
-def test_help_and_leaderboards_import_nothing_heavy(here, arguments):
+def test_help_and_leaderboards_import_nothing_heavy(judged, arguments):
     done = subprocess.run(
-        [sys.executable, "-c", SILENT, *arguments], cwd=here, capture_output=True, text=True
+        [sys.executable, "-c", SILENT, *arguments], cwd=judged, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].strip() == "imported:"

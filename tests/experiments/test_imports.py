@@ -104,7 +104,7 @@ def full(tmp_path_factory):
         coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
         coarse.resize((width, height)).save(root / f"{name}.png")
     pictures = sorted(root.glob("*.png"))
-    predictor, choice = named("resmem_published", Project(models=root / "models"), device="cpu")
+    predictor, choice = named("resmem_published", Project.of(root / "models"), device="cpu")
     scored = predictor.predict(pictures), choice
     yield root / "models" / "resmem_published", state, said, pictures, scored
     (root / "models" / "resmem_published" / "model.safetensors").unlink()

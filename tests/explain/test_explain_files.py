@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from memorability.cli import app
-from memorability.core.errors import DataError
+from memorability.core.errors import CallError, DataError
 from memorability.explain import Explanation, drawing
 from memorability.media.overlay import FALSELY, REMEMBERED
 
@@ -53,6 +53,21 @@ def test_several_pictures_and_one_that_is_none(run, picture, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"{name}.{kind}" for name in ("a", "b") for kind in ("csv", "json", "png")
     ]
+
+
+@pytest.mark.parametrize("out", ["why/one.png", "why"])
+def test_nothing_but_an_earlier_explanation_is_written_over(run, picture, tmp_path, out):
+    (tmp_path / "in").mkdir()
+    picture.save(tmp_path / "in" / "one.png")
+    (tmp_path / "why").mkdir()
+    words = ("explain", "in/one.png", "--model", "ridge", "--how", "sections", "-o", out)
+    assert [run(*words).exit_code, run(*words).exit_code] == [0, 0]
+    for name, content in (("one.csv", "path,score\n"), ("one.json", '[{"method": 1}]'), ("one.json", "{}")):
+        (tmp_path / "why" / "one.json").unlink(missing_ok=True)
+        (tmp_path / "why" / name).write_text(content)
+        with pytest.raises(CallError, match=rf"why/{name}: is there, and of no earlier explanation"):
+            run(*words)
+        assert (tmp_path / "why" / name).read_text() == content
 
 
 def test_options_are_those_of_a_method(run, picture, tmp_path):

@@ -65,6 +65,6 @@ def board(project, track, target, **models):
 
 def split(project, track, *datasets):
     """A split table with these data sets in train, and another one in test."""
-    project.splits.mkdir(exist_ok=True)
+    project.splits.mkdir(parents=True, exist_ok=True)
     lines = ["id,dataset,split", *(f"{i},{name},train" for i, name in enumerate(datasets)), "x,other,test"]
     (project.splits / f"{track}.csv").write_text("\n".join(lines) + "\n")

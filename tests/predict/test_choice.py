@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from small_models import backbone_config, board, save, split
 
+from memorability.core import layout
 from memorability.core.errors import DataError
 from memorability.core.files import read_json, write_json
+from memorability.predict import cards, listing
 from memorability.predict.choice import Project, best, named
 
 
 @pytest.fixture
 def project(tmp_path):
     """Three models of pictures, one of them a constant, trained on two data sets."""
-    project = Project(tmp_path / "models", tmp_path / "metrics", tmp_path / "splits")
+    project = Project.of(tmp_path / "models")
     for name in ("one", "two"):
         save(project, name, "memnet")
     save(project, "mean", "mean")
@@ -211,6 +214,29 @@ def test_a_backbone_is_no_model(project):
     write_json(project.models / "resnet" / "config.json", {"arch": "resnet18"})
     with pytest.raises(DataError, match="resnet: a backbone, which predicts no memorability"):
         named("resnet", project)
+
+
+@pytest.mark.parametrize("models", ["mine/models", "linked", "loose"])
+def test_what_a_board_says_is_said_of_the_models_of_its_project_alone(tmp_path, monkeypatch, models):
+    """Whatever folder one is in: models of the same name elsewhere are others."""
+    monkeypatch.chdir(tmp_path)
+    here, mine = Project.of(layout.MODELS), Project.of(Path("mine/models"))
+    for project, value in ((here, 0.7), (mine, 0.4)):
+        save(project, "one", "memnet")
+        split(project, "images", "memcat")
+        board(project, "images", "score", one=value)
+        report = {"score": {"val": {"spearman": value, "n": 9}}}
+        write_json(project.metrics / "images" / "one.json", report)
+    shutil.copytree(mine.models, "loose")
+    Path("linked").symlink_to(mine.models)
+    project, value = Project.of(Path(models)), None if models == "loose" else 0.4
+    found = next(listing.models(project))
+    assert (found.name, found.value) == ("one", value)
+    card = cards.card(found, project)
+    assert ("no figure" if value is None else "rho 0.400") in named("one", project)[1].line()
+    assert ("It was not evaluated here" if value is None else "val, n = 9") in card
+    assert cards.find(f"{models}/one", here).value == value
+    assert named("one", here)[1].worth == ("spearman", 0.7)
 
 
 def test_figures_of_other_params_are_not_told(project):

@@ -65,7 +65,7 @@ def contents():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("hostile")
-    save(Project(models=root / "models"), "m", "memnet")
+    save(Project.of(root / "models"), "m", "memnet")
     (root / "files").mkdir()
     for name in GOOD:
         picture().save(root / "files" / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from memorability.training import artifacts
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("listing")
-    project = Project(models=root / "models")
+    project = Project.of(root / "models")
     save(project, "m", "memnet", trained_on={"memcat": 9})
     save(project, "clips", "frame_average", "videos")
     (root / "models" / "broken").mkdir()
@@ -45,7 +46,7 @@ def test_models_that_are_whole_are_listed():
     found = {row["name"]: row for row in json.loads(run("models", "--json").stdout)}
     assert sorted(found) == ["clips", "m"]
     assert (found["m"]["family"], found["m"]["data"]) == ("memnet", "memcat (9)")
-    assert found["m"]["bytes"] == (Project().models / "m" / "model.safetensors").stat().st_size
+    assert found["m"]["bytes"] == (Path("models") / "m" / "model.safetensors").stat().st_size
     assert run("models").stdout.splitlines()[0].split()[0] == "model"
 
 
@@ -72,7 +73,7 @@ def test_the_card_that_the_evaluation_wrote_is_shown_while_it_is_of_this_model(t
     report = {"n": 30, "spearman": 0.5, "spearman_low": 0.4, "spearman_high": 0.6}
     write_json(tmp_path / "metrics" / "m.json", {"score": {"val": report, "test": report | {"seen": 3}}})
     cards.write(tmp_path / "cards" / "images", {"m": predictions}, metrics=tmp_path / "metrics")
-    project = Project(cards=tmp_path / "cards")
+    project = replace(Project.of(Path("models")), cards=tmp_path / "cards")
     shown = cards.card(cards.find("m", project), project)
     assert "| spearman | 0.500 (0.400 to 0.600) | 0.500 (0.400 to 0.600) |" in shown
     assert "**3 of the test items are near-duplicates of some that it was fitted or selected on**" in shown

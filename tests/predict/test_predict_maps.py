@@ -323,6 +323,32 @@ def test_a_folder_keeps_its_subfolders(here):
     assert (here / "out" / "a.png").read_bytes() == before
 
 
+@pytest.mark.parametrize("pattern", ["pictures/*/*.png", "pictures/**/c.png", "pictures/**/c*"])
+def test_a_pattern_keeps_the_subfolders_below_its_first_wildcard(here, pattern):
+    (said,) = answered(run(pattern, "-o", "out", "--json"))
+    assert (said["path"], said["map"]) == ("pictures/more/c.png", "out/more/c.png")
+    assert files(here / "out") == ["more/c.png"]
+
+
+@pytest.mark.usefixtures("here")
+def test_patterns_are_of_several_pictures():
+    assert len(answered(run("pictures/?.png", "photo.jpg", "-o", "out", "--json"))) == 3
+    assert len(answered(run("pictures/**", "-o", "all", "--json"))) == 3  # each once
+    assert "x*.png: no file is called so" in refused(run("x*.png", "-o", "out"))
+    assert "valid for several pictures" in refused(run("pictures/*.png", "-o", "map.png"))
+
+
+def test_a_picture_with_wildcards_in_its_name(here):
+    (here / "photo.jpg").rename("a[1].jpg")
+    assert answered(run("a[1].jpg", "-o", "map.png", "--json"))[0]["map"] == "map.png"
+
+
+def test_a_url_is_not_mapped_and_said_to_be_one(here):
+    text = refused(run("pictures", "https://example.org/b.jpg", "-o", "out"))
+    assert text.startswith("--map: received https://example.org/b.jpg; valid: pictures that are files")
+    assert not (here / "out").exists()
+
+
 def test_one_picture_into_a_folder_that_exists(here):
     (here / "out").mkdir()
     (said,) = answered(run("photo.jpg", "-o", "out", "--json"))

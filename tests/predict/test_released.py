@@ -52,7 +52,7 @@ def released(tmp_path, monkeypatch):
 @pytest.fixture
 def project(tmp_path):
     """One model of photographs and its board."""
-    project = Project(tmp_path / "models", tmp_path / "metrics", tmp_path / "splits")
+    project = Project.of(tmp_path / "models")
     save(project, "one", "memnet")
     split(project, "images", "memcat")
     board(project, "images", "score", one=0.4)
@@ -60,7 +60,7 @@ def project(tmp_path):
 
 
 def nothing(tmp_path):
-    return Project(tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    return Project.of(tmp_path / "a")
 
 
 # Which one

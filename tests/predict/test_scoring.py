@@ -35,7 +35,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path):
     """A model of pictures and one of clips, which averages the other's scores of frames."""
-    project = Project(tmp_path / "models", tmp_path / "metrics", tmp_path / "splits")
+    project = Project.of(tmp_path / "models")
     save(project, "pictures", "memnet")
     save(project, "clips", "frame_average", "videos", settings={"backbone": "pictures"})
     board(project, "images", "score", pictures=0.6)

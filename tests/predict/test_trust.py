@@ -170,7 +170,7 @@ def test_a_percentile_within_equal_scores_counts_those_below(here):
 
 
 def test_a_clip_has_an_interval_and_is_never_seen(tmp_path):
-    project = Project(tmp_path / "models")
+    project = Project.of(tmp_path / "models")
     save(project, "pictures", "memnet")
     save(project, "clips", "frame_average", "videos", settings={"backbone": "pictures"}, evidence=evidence())
     trust = Predictor(project.models / "clips", device="cpu")._trust

@@ -30,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def catalogue(models: Path) -> Catalogue:
-    return Catalogue(Project(models=models), names=["memnet", "unet"], device="cpu")
+    return Catalogue(Project.of(models), names=["memnet", "unet"], device="cpu")
 
 
 @pytest.fixture(scope="session")

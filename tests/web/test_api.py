@@ -223,4 +223,4 @@ def test_limits_that_are_none():
 def test_a_folder_without_models(tmp_path, monkeypatch):
     monkeypatch.setattr("memorability.core.layout.RELEASED", tmp_path / "none")
     with pytest.raises(DataError):
-        Catalogue(Project(models=tmp_path), device="cpu")
+        Catalogue(Project.of(tmp_path), device="cpu")

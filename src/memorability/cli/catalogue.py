@@ -23,7 +23,7 @@ def models(folder: Models = layout.MODELS, as_json: Json = False) -> None:
     from memorability.predict import listing
     from memorability.predict.about import Project
 
-    found = list(listing.models(Project(models=folder)))
+    found = list(listing.models(Project.of(folder)))
     if as_json:
         print(json.dumps([model.as_dict() for model in found], indent=2))
         return
@@ -75,7 +75,7 @@ def card(
     from memorability.predict import cards
     from memorability.predict.about import Project
 
-    project = Project(models=folder)
+    project = Project.of(folder)
     text = cards.card(cards.find(model, project), project)
     if out is None:
         print(text, end="")

@@ -10,24 +10,24 @@ from memorability.core.errors import CallError, ParamsError
 
 if TYPE_CHECKING:
     from memorability.data.tables import Track
-    from memorability.predict.about import Choice
-    from memorability.predict.choice import Project
+    from memorability.predict.about import Choice, Project
     from memorability.predict.predictor import Predictor
 
 
 def project(models: Path) -> Project:
-    """Where all lies; the models of params.yaml are known, if there is one here."""
+    """Where all lies; the models of the project's params.yaml are known, if it has one."""
     from memorability import params
-    from memorability.predict.choice import Project
+    from memorability.predict.about import Project, root_of
 
-    if not Path("params.yaml").is_file():
-        return Project(models=models)
+    file = root_of(models) / "params.yaml"
+    if not file.is_file():
+        return Project.of(models)
     try:
-        named = params.load()
+        named = params.load(file)
     except ParamsError as error:  # another program's, or one that is being edited: models say what they need
-        note([f"params.yaml of this folder is not used: {' '.join(str(error).split())[:300]}"])
-        return Project(models=models)
-    return Project(models=models, known=(*named.models, *named.ensembles))
+        note([f"{file} is not used: {' '.join(str(error).split())[:300]}"])
+        return Project.of(models)
+    return Project.of(models, known=(*named.models, *named.ensembles))
 
 
 def opened(track: Track, model: str | None, models: Path, *, device: str | None) -> tuple[Predictor, Choice]:

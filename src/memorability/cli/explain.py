@@ -61,6 +61,7 @@ def explain(
         how, patch=patch, stride=stride, fill=fill, layer=layer, sections=sections, category=category
     )
     targets = map_files.targets(paths, out, overlays=False, kind="png")
+    files.check(targets.found)
     project = common.project(models)
     predictor: Predictor | Classifier
     choices: list[Choice] = []

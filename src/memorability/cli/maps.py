@@ -15,7 +15,7 @@ from memorability.predict.results import Failure
 
 
 def write(
-    paths: list[Path],
+    paths: list[str],
     out: Path,
     opened: Callable[[], tuple[Predictor, Choice]],
     *,

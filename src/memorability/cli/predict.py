@@ -20,8 +20,8 @@ def predict(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, clips, folders of them, patterns such as 'a/**/*.jpg', http(s) URLs; -: a list of these on "
-            "standard input, one a line."
+            help="Pictures, clips, folders of them, patterns such as 'a/**/*.jpg', http(s) URLs (not with --map); -: a "
+            "list of these on standard input, one a line."
         ),
     ],
     as_csv: Annotated[bool, typer.Option("--csv", help="A row a file, in their order.")] = False,
@@ -91,7 +91,7 @@ def predict(
         from memorability.cli import maps
 
         maps.write(
-            [Path(path) for path in _listed(paths)],
+            list(_listed(paths)),
             out or Path(),
             lambda: common.opened("maps", model, models, device=common.device(device)),
             overlay=overlay,

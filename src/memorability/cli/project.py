@@ -31,19 +31,26 @@ def run(
 def leaderboard() -> None:
     """Prints the leaderboards of the tracks that params.yaml names, and where everything lies.
 
+    Boards with models that params.yaml does not name, such as the demo's beside a new one, are not printed but named.
+
     Example: memorability leaderboard
     """
     from memorability import params
+    from memorability.predict.about import Project
 
-    tracks = list(params.load().evaluate)
-    texts = {track: sorted((layout.METRICS / track).glob("*.txt")) for track in tracks}
+    named = params.load()
+    project = Project.of(layout.MODELS, known=(*named.models, *named.ensembles))
+    texts = {track: sorted((layout.METRICS / track).glob("*.txt")) for track in named.evaluate}
     if not any(texts.values()):
         raise DataError(f"{layout.METRICS}: no leaderboard; run dvc repro (or make repro) first")
+    misfits = {track: why for track in texts if (why := project.misfit(track))}
     for track, files in texts.items():
-        for file in files:
+        for file in files if track not in misfits else ():
             name = track if file.stem in ("score", "map") else f"{track}, {file.stem}"
             print(f"{name}\n{file.read_text(encoding='utf-8')}")
     print("metrics: metrics/    plots: plots/figures/    models: models/    wall times: logs/times.csv")
+    if misfits:
+        raise DataError("\n".join(misfits.values()))
 
 
 def show_params(

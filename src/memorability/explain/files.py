@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from memorability.core.errors import DataError
-from memorability.core.files import staged, write_json
+from memorability.core.errors import CallError, DataError, listing
+from memorability.core.files import read_json, staged, write_json
 from memorability.explain import Explanation, drawing
 from memorability.explain.cam import Opened
 from memorability.media import pictures
@@ -16,6 +17,39 @@ from memorability.predict.map_files import Target
 from memorability.predict.results import Failure, failure
 
 DIGITS = 8
+
+
+def check(targets: Sequence[Target]) -> None:
+    """Whether nothing would be written over but earlier explanations; to be asked before anything is computed.
+
+    Raises:
+        CallError: a CSV or a JSON is there already, and is not one of the three files of an explanation.
+    """
+    taken = [
+        f"{file}: is there, and of no earlier explanation"
+        for target in targets
+        if not _is_explanation(target.map)
+        for file in _beside(target.map)
+        if os.path.lexists(file)
+    ]
+    if taken:
+        raise CallError(
+            f"nothing was explained:\n{listing(taken)}\nvalid: an -o beside which NAME.csv and NAME.json can be written"
+        )
+
+
+def _beside(overlay: Path) -> tuple[Path, Path]:
+    """Where the numbers and the summary go."""
+    return overlay.with_suffix(".csv"), overlay.with_suffix(".json")
+
+
+def _is_explanation(overlay: Path) -> bool:
+    numbers, summary = _beside(overlay)
+    try:
+        said = read_json(summary)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return overlay.is_file() and numbers.is_file() and isinstance(said, dict) and "method" in said
 
 
 def written(
@@ -39,10 +73,11 @@ def written(
         found = explain(predictor, picture, **options)
         title = f"{target.picture.name}, {predictor.folder.name}"
         drawing.draw(found, picture, title=title, to=target.map)
-        write_csv(found, width=picture.width, height=picture.height, to=target.map.with_suffix(".csv"))
-        names = {"overlay": str(target.map), "numbers": str(target.map.with_suffix(".csv"))}
+        numbers, summary = _beside(target.map)
+        write_csv(found, width=picture.width, height=picture.height, to=numbers)
+        names = {"overlay": str(target.map), "numbers": str(numbers)}
         said = {"path": str(target.picture), "model": predictor.folder.name, **found.summary(), **names}
-        write_json(target.map.with_suffix(".json"), said)
+        write_json(summary, said)
         yield said
 
 

@@ -22,14 +22,32 @@ Row = Mapping[str, str]  # of a board; empty where a model is on none
 class Project:
     """Where models, boards, splits and cards lie. `known` are the models of the params at hand; None: there are no params."""
 
-    models: Path = layout.MODELS
-    metrics: Path = layout.METRICS
-    splits: Path = layout.SPLITS
-    cards: Path = layout.MODEL_CARDS
+    models: Path
+    metrics: Path
+    splits: Path
+    cards: Path
     known: Collection[str] | None = None
+
+    @classmethod
+    def of(cls, models: Path, *, known: Collection[str] | None = None) -> Project:
+        """The project whose models lie in that folder: the boards of another one say nothing of them."""
+        root = root_of(models)
+        return cls(models, root / layout.METRICS, root / layout.SPLITS, root / layout.MODEL_CARDS, known)
 
     def board(self, track: str, target: str) -> Path:
         return self.metrics / track / f"{target}.leaderboard.csv"
+
+    def misfit(self, track: str) -> str:
+        """Which board of a track is not that of the params at hand, and why; empty where none is."""
+        if self.known is None:
+            return ""
+        for board in sorted((self.metrics / track).glob("*.leaderboard.csv")):
+            if others := [row["model"] for row in rows(board) if row["model"] not in self.known]:
+                return (
+                    f"{board}: not the leaderboard of the params at hand, which have no model {', '.join(others)}; run "
+                    f"dvc repro evaluate@{track}"
+                )
+        return ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,25 @@ class Choice:
         said = {"model": self.folder.name, "trained_on": list(self.datasets), **worth}
         why = {"chosen": self.why} if self.why else {}
         return said | {"fitted_on_val": self.fitted_on_val, "warnings": list(self.warnings)} | why
+
+
+def root_of(models: Path) -> Path:
+    """The root of the project whose models lie in that folder, by its name or by where a link leads.
+
+    Of a folder that is no project's, such as one of models from elsewhere, that folder itself: no metrics lie in it.
+    """
+    for root in (models.parent, models.resolve().parent):
+        if (root / layout.MODELS).resolve() == models.resolve():
+            return root
+    return models
+
+
+def rows(board: Path) -> list[dict[str, str]]:
+    """The rows of a board, the best on validation first; none if there is no board."""
+    if not board.is_file():
+        return []
+    with board.open(newline="", encoding="utf-8") as stream:
+        return [row for row in csv.DictReader(stream) if row.get("model")]
 
 
 def worth(row: Row) -> tuple[str, float] | None:

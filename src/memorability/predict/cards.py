@@ -86,7 +86,7 @@ def find(name: str, project: Project) -> listing.Model:
         if name in (model.name, model.folder):
             return model
     folder = Path(name)
-    inside = listing.models(Project(models=folder.parent, metrics=project.metrics))
+    inside = listing.models(Project.of(folder.parent))
     for model in inside if folder.name != name else ():
         if Path(model.folder) == folder:
             return model

@@ -6,7 +6,6 @@ model of photographs to do it: whichever of the two is better is not known, sinc
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from memorability.core import layout
 from memorability.core.errors import CallError, DataError, GivenFeaturesError, MemorabilityError, listing
 from memorability.core.files import read_json
 from memorability.data.tables import TARGETS, Track
-from memorability.predict.about import Choice, Project, Row, choice, of_drawings, worth
+from memorability.predict.about import Choice, Project, Row, choice, of_drawings, rows, worth
 from memorability.predict.predictor import Predictor
 from memorability.predict.trust import CONFIDENCE
 
@@ -46,7 +45,7 @@ def best(
     """
     if track != "images" or not _is_file(layout.RELEASED / "config.json"):
         return _best_of_project(track, project, device=device, titled=titled, confidence=confidence)
-    if not _rows(project.board(track, TARGETS[track][0])):
+    if not rows(project.board(track, TARGETS[track][0])):
         return _released(project, device, confidence, why="no leaderboard is here")
     try:
         own, said = _best_of_project(track, project, device=device, titled=titled, confidence=confidence)
@@ -75,19 +74,15 @@ def _best_of_project(
     track: Track, project: Project, *, device: str | None, titled: bool, confidence: float
 ) -> tuple[Predictor, Choice]:
     board = project.board(track, TARGETS[track][0])
-    rows = _rows(board)
+    ranked = rows(board)
     choose = f"name one with --model: {', '.join(_trained(project, track)) or f'none is in {project.models}'}"
-    if not rows:
+    if not ranked:
         raise DataError(f"{board}: no leaderboard to take the best model from; run dvc repro, or {choose}")
-    others = [row["model"] for row in rows if project.known is not None and row["model"] not in project.known]
-    if others:
-        raise DataError(
-            f"{board}: not the leaderboard of the params at hand, which have no model {', '.join(others)}; run dvc "
-            f"repro evaluate@{track}, or {choose}"
-        )
+    if why := project.misfit(track):
+        raise DataError(f"{why}, or {choose}")
     passed: list[str] = []
     # What was fitted on validation looks better there than it is: such models come after all others.
-    for row in sorted(rows, key=lambda row: row.get("fitted_on_val") == "all"):
+    for row in sorted(ranked, key=lambda row: row.get("fitted_on_val") == "all"):
         try:
             predictor = _opened(row, project, device=device, titled=titled, confidence=confidence)
         except MemorabilityError as error:
@@ -115,7 +110,7 @@ def named(
             raise CallError(f"--model: no model {name[:80]!r}; valid: {valid}; or the folder of a model")
     predictor = Predictor(folder, device=device, confidence=confidence)
     listed = project.known is None or folder.name in project.known
-    on_board = _rows(project.board(predictor.track, predictor.target)) if listed else []
+    on_board = rows(project.board(predictor.track, predictor.target)) if listed else []
     own = folder.parent.resolve() == project.models.resolve()
     row = next((row for row in on_board if own and row["model"] == folder.name), {})
     return predictor, choice(predictor, project, row, ())
@@ -139,14 +134,6 @@ def _opened(row: Row, project: Project, *, device: str | None, titled: bool, con
     if predictor.needs_title and not titled:
         raise DataError("it reads titles; give one with --title")
     return predictor
-
-
-def _rows(board: Path) -> list[dict[str, str]]:
-    """The rows of a board, the best on validation first; none if there is no board."""
-    if not board.is_file():
-        return []
-    with board.open(newline="", encoding="utf-8") as stream:
-        return [row for row in csv.DictReader(stream) if row.get("model")]
 
 
 def _trained(project: Project, track: Track | None = None) -> list[str]:

@@ -62,13 +62,32 @@ def entries(paths: Paths, *, kinds: tuple[Kind, ...] = KINDS, left: LeftOut) -> 
             )
 
 
+def is_pattern(one: str | Path) -> bool:
+    """Whether it stands for the files that match it; what is called so itself stands for itself, and so does a Path."""
+    return isinstance(one, str) and glob.has_magic(one) and not os.path.lexists(one)
+
+
+def folder_of(one: str | Path) -> Path:
+    """The folder below which all lies that a path or a pattern names.
+
+    >>> str(folder_of("a/**/b/*.jpg"))
+    'a'
+    """
+    path = Path(one)
+    if is_folder(path):
+        return path
+    if is_pattern(one):
+        return next(parent for parent in path.parents if not glob.has_magic(str(parent)))
+    return path.parent
+
+
 def _named(one: str | Path, kinds: tuple[Kind, ...], left: LeftOut) -> Iterator[Entry]:
     if isinstance(one, str) and Url.is_one(one):
         yield Entry(Url(one))
     elif is_folder(Path(one)):
         yield from _below(Path(one), kinds, left)
-    elif isinstance(one, str) and glob.has_magic(one) and not os.path.lexists(one):
-        matching = sorted(glob.glob(one, recursive=True))  # noqa: PTH207 - of absolute patterns too
+    elif is_pattern(one):
+        matching = sorted(glob.glob(str(one), recursive=True))  # noqa: PTH207 - of absolute patterns too
         for file in matching:
             yield from _named(Path(file), kinds, left)
         if not matching:

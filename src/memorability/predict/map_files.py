@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memorability.core.errors import DataError, StorageError, listing
+from memorability.core.errors import CallError, DataError, StorageError, listing
 from memorability.core.files import staged
+from memorability.data.urls import Url
 from memorability.media import pictures
 from memorability.media.overlay import overlay
 from memorability.media.pictures import SUFFIXES
@@ -44,30 +45,36 @@ class Targets:
 
 
 def targets(
-    paths: Sequence[Path], out: Path, *, overlays: bool, kind: map_formats.Format | None = None
+    paths: Sequence[str | Path], out: Path, *, overlays: bool, kind: map_formats.Format | None = None
 ) -> Targets:
-    """Where the maps of the pictures at and below the paths go.
+    """Where the maps of the pictures at and below the paths, and of those that match patterns, go.
 
     The map of one picture goes to the file `out`, whose ending says of what kind it is. Those of several, of a
-    folder, or of one if `out` is a folder that exists, go below `out`: to NAME.png (or as `kind` says), in the
-    subfolders of the folder that was named.
+    folder or a pattern, or of one if `out` is a folder that exists, go below `out`: to NAME.png (or as `kind`
+    says), in the subfolders of the folder that was named, or of the one before a pattern's first wildcard.
 
     Raises:
+        CallError: a path is a URL.
         DataError: `out` is no file of a valid kind, or no folder; it lies in a folder of the pictures; or a map would have the
             file of another map, of a picture or of a folder.
     """
+    if urls := [path for path in paths if isinstance(path, str) and Url.is_one(path)]:
+        raise CallError(
+            f"--map: received {urls[0]}; valid: pictures that are files, folders of them, patterns"
+        )
     failures, left = list[Failure](), LeftOut()
-    if len(paths) == 1 and not is_folder(paths[0]) and not is_folder(out):
+    several = len(paths) != 1 or is_folder(Path(paths[0])) or files.is_pattern(paths[0])
+    if not several and not is_folder(out):
         map_formats.check_ending(out, kind)
-        placed = [(paths[0], out)]
+        placed = [(Path(paths[0]), out)]
     else:
         _check_folder(paths, out)
         placed, ending = [], map_formats.OF[kind or "png"]
         for path in paths:
             named = files.named(path, kind="picture", left=left)
             failures += [one for one in named if isinstance(one, Failure)]
-            root = path if is_folder(path) else path.parent
-            inside = [one for one in named if isinstance(one, Path)]
+            root = files.folder_of(path)
+            inside = dict.fromkeys(one for one in named if isinstance(one, Path))  # ** names some twice
             placed += [(file, out / file.relative_to(root).with_suffix(ending)) for file in inside]
     found = [
         Target(picture, file, file.with_suffix(OVERLAY) if overlays else None) for picture, file in placed
@@ -130,7 +137,7 @@ def peak(values: np.ndarray) -> tuple[int, int]:
     return int(columns[nearest]), int(rows[nearest])
 
 
-def _check_folder(paths: Sequence[Path], out: Path) -> None:
+def _check_folder(paths: Sequence[str | Path], out: Path) -> None:
     """Whether maps can go below `out`."""
     if not is_folder(out) and (
         _identity(out) is not None or out.suffix.lower() in (*SUFFIXES, *map_formats.ENDINGS)
@@ -138,7 +145,7 @@ def _check_folder(paths: Sequence[Path], out: Path) -> None:
         raise DataError(
             f"-o {out}: valid for several pictures, or a folder of them, is a folder; this is a file"
         )
-    for path in paths:
+    for path in map(Path, paths):
         if is_folder(path) and out.resolve().is_relative_to(path.resolve()):
             raise DataError(
                 f"-o {out}: lies in {path}, where its maps would be taken for pictures; valid: a folder elsewhere"
