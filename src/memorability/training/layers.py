@@ -66,7 +66,7 @@ def outputs_of(lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None = N
     On a CPU its kernels know no other everywhere; on a GPU torch would run it in float16 where bfloat16 is asked for, whose
     losses nobody scales, and its compiler fails on the mixture.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
         return lstm(x.float(), None if state is None else (state[0].float(), state[1].float()))[0]
 
 
