@@ -182,9 +182,8 @@ class Comparison:
         tests = [
             self._reports.get(row[side], {}).get(target, {}).get("test", {}) for side in ("model", "other")
         ]
-        if not all(
-            f"{measure}_low" in test for test in tests
-        ):  # seeds that are shown as one line have no report
+        # Seeds that are shown as one line have no report.
+        if not all(f"{measure}_low" in test for test in tests):
             return paired
         return max(paired, math.hypot(*(tolerances.half_width(test, measure) for test in tests)))
 

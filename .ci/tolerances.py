@@ -161,11 +161,8 @@ def tolerance(name: str, numbers: Numbers) -> float:
             return tolerance(base, numbers)
     for pattern, rule in RULES.items():
         if match := re.fullmatch(pattern, name):
-            return (
-                rule(numbers, name, match)
-                if rule is of_the_truth
-                else max(ROUNDING, TRAINED * rule(numbers, name, match))
-            )
+            allowed = rule(numbers, name, match)
+            return allowed if rule is of_the_truth else max(ROUNDING, TRAINED * allowed)
     raise NoRule(name)
 
 

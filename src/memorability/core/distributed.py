@@ -37,9 +37,8 @@ def fabric(*, precision: Precision, threads: int, deterministic: bool = True) ->
     # A few CUDA kernels have no deterministic form; there a warning says so. `use_deterministic_algorithms` does the same
     # and loads torch's compiler.
     torch.set_deterministic_debug_mode("warn" if deterministic else "default")
-    attention = (
-        torch.backends.cuda
-    )  # all of its kernels for a GPU but the plain one add in an order that changes
+    # Of attention's kernels for a GPU all but the plain one add in an order that changes.
+    attention = torch.backends.cuda
     for in_any_order in (
         attention.enable_cudnn_sdp,
         attention.enable_mem_efficient_sdp,

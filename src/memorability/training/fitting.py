@@ -120,10 +120,8 @@ def _gradient(
         crops.set_mean(settings, net, read.x, work.of("train"), read.lengths)
     examples, parts = _examples(work, read)
     higher = judge.MEASURES[settings.select].higher_is_better
-    of_processes = (
-        fabric.device.type,
-        str(runtime.world()),
-    )  # other draws, other shares of a batch's statistics
+    # Another number of processes has other draws, and other shares of a batch's statistics.
+    of_processes = (fabric.device.type, str(runtime.world()))
     key = (settings.model_dump_json(), json.dumps(origin), work.content(), repr(compute), *of_processes)
     with loop.shared_state(work.paths.state, *key, fabric=fabric) as state:
         history = History(work.paths.predictions if runtime.rank() == 0 else None)
